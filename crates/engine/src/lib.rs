@@ -1,0 +1,3 @@
+//! Tutti's sync state machine.
+
+pub mod batch;

@@ -1,0 +1,44 @@
+//! Limits and defaults that both ends hold to. Sizes in bytes, times in milliseconds.
+
+/// Largest frame to the server.
+pub const CLIENT_FRAME: usize = 64 * 1024;
+/// Largest frame to the client.
+pub const SERVER_FRAME: usize = 512 * 1024;
+/// Size at which the server closes a page of a catch-up.
+pub const PAGE_BYTES: usize = 256 * 1024;
+/// Most events in a page.
+pub const PAGE_EVENTS: usize = 1_000;
+/// Most operations in one submit.
+pub const SUBMIT_OPERATIONS: usize = 200;
+/// Largest content of a message.
+pub const CONTENT: usize = 32 * 1024;
+/// Longest account name, group id or device name.
+pub const NAME: usize = 128;
+/// Longest message type.
+pub const TYPE: usize = 64;
+/// Longest token.
+pub const TOKEN: usize = 8 * 1024;
+/// Most members of a group.
+pub const GROUP: usize = 500;
+/// How far ahead another's clock is believed.
+pub const CLOCK_AHEAD: u64 = 5 * 60 * 1_000;
+/// How long a connection may take to say hello.
+pub const AUTH_DEADLINE: u64 = 10_000;
+/// How long a write to a peer may take.
+pub const WRITE_DEADLINE: u64 = 10_000;
+/// Silence after which a peer is pinged.
+pub const PING_INTERVAL: u64 = 25_000;
+/// How long a ping may stay unanswered.
+pub const PONG_DEADLINE: u64 = 10_000;
+/// First wait before connecting again; each further one is half as long again.
+pub const RECONNECT_FIRST: u64 = 1_000;
+/// Longest wait before connecting again, before jitter.
+pub const RECONNECT_MAX: u64 = 60_000;
+/// Most that may wait to be written to one connection; beyond it the server closes.
+pub const WRITE_QUEUE: usize = 1024 * 1024;
+/// Most frames a connection may send in a minute, heartbeats apart.
+pub const FRAMES_PER_MINUTE: u32 = 600;
+/// Operations that an account may submit at once …
+pub const OPERATIONS_BURST: u32 = 500;
+/// … and then each second.
+pub const OPERATIONS_PER_SECOND: u32 = 20;

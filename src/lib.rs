@@ -1,0 +1,1 @@
+//! Tutti in the browser.
