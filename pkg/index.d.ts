@@ -1,0 +1,119 @@
+// tutti-sync: the public API.
+// Every promise rejects with SyncError. Every method can be called in any tab, leader or follower,
+// in a Window or a dedicated Worker, and means the same there.
+
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+
+/** Loads the WebAssembly module. Idempotent. Importing the package alone touches no browser global (safe under SSR). */
+export default function init(module?: RequestInfo | URL | Response | BufferSource | WebAssembly.Module): Promise<unknown>;
+
+export interface Options {
+  /** Where the sync server listens: wss://host/sync. ws:// is refused except for localhost. */
+  url: string | URL;
+  /** The account (user id) whose devices are kept in step. */
+  account: string;
+  /** A user token, or a function that fetches a fresh one whenever the old one has expired. */
+  token: string | (() => string | Promise<string>);
+  device?: { name?: string; platform?: Platform };
+}
+
+export type Platform = "mobile" | "web" | "desktop" | "miniprogram";
+
+export class SyncClient {
+  /** Opens (or creates) this account's local store, joins the other tabs, and starts to sync. Works offline. */
+  static open(options: Options): Promise<SyncClient>;
+
+  readonly account: string;
+  readonly deviceId: string;
+  readonly tabId: string;
+
+  // Messages. `conversation` is "direct:<other account>" or "group:<group id>".
+  /** Resolves once the message is durable on this device (state "pending"); it survives a crash from then on. */
+  send(conversation: string, content: Json, options?: { type?: string; id?: string }): Promise<Message>;
+  message(messageId: string): Promise<Message | null>;
+  /** Newest first page when `before` is absent; messages come oldest to newest. */
+  history(conversation: string, page?: { before?: number; limit?: number }): Promise<HistoryPage>;
+
+  // Conversations.
+  conversations(options?: { limit?: number }): Promise<Conversation[]>;   // pinned first, then latest activity first
+  conversation(id: string): Promise<Conversation | null>;
+  markRead(conversation: string, position?: number): Promise<void>;
+
+  // Life cycle.
+  status(): Status;
+  /** Reconciles now; resolves when the outbox is empty and the cursor has reached the server's head. */
+  syncNow(): Promise<void>;
+  /** Works offline by choice, in all tabs of this profile, until called with false. Sends stay durable meanwhile. */
+  setOffline(offline: boolean): void;
+  /** Leaves the tab group and releases everything. Idempotent. Stored data stays. */
+  close(): Promise<void>;
+
+  /** Listeners run after the work, never inside it; one that throws is reported and the others still run. */
+  on<K extends keyof Events>(event: K, listener: (event: Events[K]) => void): () => void;
+}
+
+export interface Message {
+  id: string;                 // UUIDv7 minted by the sending device; the idempotency key
+  conversation: string;
+  sender: string;
+  device: string | null;
+  type: string;               // "text" when not given
+  content: Json;
+  position: number | null;    // place in this account's view of the conversation: 1, 2, 3 … without gaps; null while pending
+  sentAt: number;             // ms since the Unix epoch; the server's clock once sequenced
+  editedAt: number | null;
+  state: "pending" | "sent" | "failed" | "recalled";
+  error: { code: string; message: string } | null;
+}
+
+export interface HistoryPage {
+  messages: Message[];
+  /** Position ranges that this page covers but this device does not have: shown, never silently skipped. */
+  holes: { from: number; to: number; reason: "offline" | "expired" | "disabled" }[];
+  hasMore: boolean;
+}
+
+export interface Conversation {
+  id: string;
+  members: string[];
+  lastMessage: Message | null;
+  lastActivity: number;
+  unread: number;
+  readPosition: number;
+  /** How far the other members have read, by account, for those who share it. */
+  readBy: { [account: string]: number };
+  draft: string | null;
+  muted: boolean;
+  pinned: boolean;
+}
+
+export interface Status {
+  role: "leader" | "follower";
+  connection: "online" | "connecting" | "offline" | "closed";
+  /** Why, when not online: a SyncError code. */
+  reason: string | null;
+  /** Operations accepted here that the server has not confirmed. */
+  pending: number;
+  catchingUp: boolean;
+  tabs: number;               // tabs of this profile, this one included
+  durable: boolean;           // false when the browser offers no lasting storage (then kept in memory)
+  epoch: number;              // leadership number; grows with every change of leader
+}
+
+export interface Events {
+  /** One call a batch, whatever the batch holds: 1 live message or 1,000 from a catch-up. */
+  messages: { change: "added" | "updated"; message: Message; origin: "local" | "tab" | "remote" }[];
+  conversations: Conversation[];
+  status: Status;
+  /** A catch-up has ended: what it brought, and from when on this device's copy is complete. */
+  "catch-up": { events: number; completeFrom: number | null };
+  error: SyncError;
+}
+
+export class SyncError extends Error {
+  /** Stable: "auth" | "forbidden" | "not-found" | "invalid" | "conflict" | "offline" | "connection-limit" | "rate-limited" |
+   *  "too-large" | "quota" | "storage" | "version" | "revoked" | "closed" | "timeout" | "protocol" | "unsupported" | "internal" */
+  readonly code: string;
+  /** Whether the same call may succeed later. */
+  readonly retryable: boolean;
+}
