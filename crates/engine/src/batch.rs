@@ -46,6 +46,8 @@ pub enum Key {
 pub enum Write {
     /// Writes a record over whatever was there. Values stay under 60 KiB.
     Put(Table, Key, Bytes),
+    /// Writes a record unless one is there already.
+    Insert(Table, Key, Bytes),
     /// Removes a record, if it is there.
     Delete(Table, Key),
     /// Removes the records with a number below this one.

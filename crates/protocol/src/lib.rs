@@ -12,6 +12,7 @@
 //! ```
 
 pub mod clock;
+pub mod code;
 pub mod codec;
 pub mod content;
 pub mod conversation;
@@ -19,6 +20,7 @@ pub mod id;
 pub mod limits;
 
 pub use clock::{HybridClock, Millis, Timestamp};
+pub use code::Code;
 pub use conversation::{Conversation, InvalidConversation};
 pub use id::{DeviceId, InvalidId, LogId, OperationId, TabId};
 
