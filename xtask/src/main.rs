@@ -1,0 +1,63 @@
+//! `cargo xtask`: sets up, builds, tests and shows Tutti.
+//!
+//! Needs a Rust toolchain and Node; everything else it finds or installs, each thing only when
+//! it is missing, and says what and why.
+
+mod demo;
+mod npm;
+mod pack;
+mod purity;
+mod run;
+mod setup;
+mod stamp;
+mod test;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const HELP: &str = "\
+Usage: cargo xtask COMMAND
+
+  demo [--port N]                  build everything and serve the demo on http://localhost:8787
+  test [--only native|wasm|e2e]    every check and every test, or one part of them
+  ci                               test, then fail if git sees a change in the checkout
+
+  setup                            install what is missing
+  pack                             build the npm package's WebAssembly into pkg/wasm
+  size                             weigh it: raw, gzip, brotli; fails over its budget
+  purity                           prove that protocol and engine reach no clock, network or browser
+";
+
+fn main() -> ExitCode {
+    match command() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn command() -> Result<ExitCode> {
+    run::take_children_along()?;
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = |()| ExitCode::SUCCESS;
+    match arguments[..] {
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{HELP}");
+            Ok(ExitCode::SUCCESS)
+        }
+        ["demo"] => demo::demo(8787).map(done),
+        ["demo", "--port", port] => demo::demo(port.parse()?).map(done),
+        ["test"] => test::test(None),
+        ["test", "--only", part] => test::test(Some(part.parse()?)),
+        ["ci"] => test::ci(),
+        ["setup"] => setup::everything().map(done),
+        ["pack"] => pack::pack().map(done),
+        ["size"] => pack::size().map(done),
+        ["purity"] => purity::purity().map(done),
+        _ => bail!("`{}` is not a command\n\n{HELP}", arguments.join(" ")),
+    }
+}

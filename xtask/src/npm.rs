@@ -1,0 +1,58 @@
+//! Node and the packages that come from npm.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::run::{announced, command, read, root, run};
+
+/// Node's oldest release line that everything here runs on.
+const NODE: u32 = 20;
+
+/// Fails with advice when there is no usable Node.
+pub(crate) fn ensure_node() -> Result<()> {
+    let advice = format!(
+        "Node {NODE} or newer and npm are needed: get them from https://nodejs.org, or with \
+         `sudo apt-get install nodejs npm`, `brew install node` or `nvm install {NODE}`"
+    );
+    let version = read(command("node").arg("--version")).context(advice.clone())?;
+    let major = version
+        .trim_start_matches('v')
+        .split('.')
+        .next()
+        .and_then(|n| n.parse().ok());
+    ensure!(
+        major.is_some_and(|major: u32| major >= NODE),
+        "{advice} (found {version})"
+    );
+    Ok(())
+}
+
+/// Installs a folder's packages, as its lock file says, when that has not been done.
+pub(crate) fn install(folder: &str, why: &str) -> Result<()> {
+    ensure_node()?;
+    if is_installed(&root().join(folder)) {
+        return Ok(());
+    }
+    announced(
+        &format!("installing the npm packages of {folder}: {why}"),
+        || run(command("npm").args(["ci", "--no-audit", "--no-fund", "--prefix", folder])),
+    )
+}
+
+/// npm leaves a copy of the lock file behind when it has finished.
+fn is_installed(folder: &Path) -> bool {
+    let modified = |file: &str| fs::metadata(folder.join(file)).and_then(|file| file.modified());
+    match (
+        modified("node_modules/.package-lock.json"),
+        modified("package-lock.json"),
+    ) {
+        (Ok(installed), Ok(locked)) => installed >= locked,
+        _ => false,
+    }
+}
+
+/// Runs a script of a folder's package.json.
+pub(crate) fn script(folder: &str, name: &str) -> Result<()> {
+    run(command("npm").args(["run", name, "--prefix", folder]))
+}

@@ -1,0 +1,87 @@
+//! Builds and weighs what goes to npm.
+
+use std::{fs, io};
+
+use anyhow::{Context, Result};
+
+use crate::{
+    run::{announced, command, root, run},
+    setup::wasm_toolchain,
+    stamp::Stamp,
+};
+
+const OUT: &str = "pkg/wasm";
+const INPUTS: [&str; 8] = [
+    "Cargo.lock",
+    "Cargo.toml",
+    "README.md",
+    "src",
+    "crates/engine",
+    "crates/protocol",
+    "xtask/src/pack.rs",
+    "xtask/tools/package-lock.json",
+];
+
+/// What rustc emits for WebAssembly by default, as wasm-opt calls it.
+const FEATURES: [&str; 7] = [
+    "--enable-bulk-memory",
+    "--enable-bulk-memory-opt",
+    "--enable-multivalue",
+    "--enable-mutable-globals",
+    "--enable-nontrapping-float-to-int",
+    "--enable-reference-types",
+    "--enable-sign-ext",
+];
+
+/// Completes the folder `pkg`: WebAssembly, its JavaScript, licences and readme.
+pub(crate) fn pack() -> Result<()> {
+    wasm_toolchain()?;
+    let stamp = Stamp::new("pack", &INPUTS, OUT);
+    if stamp.holds() {
+        println!("{OUT} is up to date");
+        return Ok(());
+    }
+    announced("compiling the package to WebAssembly", || {
+        let mut build = command("wasm-pack");
+        build.args([
+            "build",
+            "--target",
+            "web",
+            "--profile",
+            "wasm",
+            "--out-dir",
+            OUT,
+        ]);
+        // It would download wasm-bindgen and wasm-opt; both are here, with the right versions.
+        run(build.args(["--mode", "no-install", "--no-opt", "--no-pack"]))
+    })?;
+    announced("making it smaller with wasm-opt", || {
+        let module = format!("{OUT}/tutti_sync_bg.wasm");
+        let mut optimise = command("xtask/tools/node_modules/.bin/wasm-opt");
+        run(optimise
+            .args(["-Oz", &module, "-o", &module])
+            .args(FEATURES))
+    })?;
+    // npm would leave out the whole folder because of it.
+    remove_if_there(&format!("{OUT}/.gitignore"))?;
+    for file in ["LICENSE-APACHE", "LICENSE-MIT", "README.md"] {
+        fs::copy(root().join(file), root().join("pkg").join(file))
+            .with_context(|| format!("cannot copy {file} into pkg"))?;
+    }
+    stamp.set()
+}
+
+fn remove_if_there(file: &str) -> io::Result<()> {
+    match fs::remove_file(root().join(file)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Prints what a page has to load; fails when the WebAssembly is over its budget.
+pub(crate) fn size() -> Result<()> {
+    pack()?;
+    // Node knows gzip and brotli already; as crates they would take longer to compile than all
+    // of xtask.
+    run(command("node").args(["xtask/tools/size.mjs", OUT]))
+}

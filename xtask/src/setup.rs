@@ -1,0 +1,21 @@
+//! What the other commands need, installed when it is missing.
+
+mod browsers;
+mod rust;
+
+use anyhow::Result;
+
+pub(crate) use browsers::{chromium, firefox};
+pub(crate) use rust::{GECKODRIVER, wasm_toolchain};
+
+use crate::npm;
+
+/// All of it.
+pub(crate) fn everything() -> Result<()> {
+    npm::ensure_node()?;
+    wasm_toolchain()?;
+    chromium()?;
+    firefox()?;
+    npm::install("www", "the demo is built from them")?;
+    npm::install("tests/e2e", "they drive Chromium in the end-to-end tests")
+}

@@ -1,0 +1,99 @@
+//! Chromium and Firefox, each with the driver that tests speak to.
+
+use std::{env, path::PathBuf};
+
+use anyhow::{Context, Result, bail};
+use nix::unistd::Uid;
+
+use super::GECKODRIVER;
+use crate::run::{announced, command, read, run, which};
+
+/// A browser and its WebDriver.
+pub(crate) struct Browser {
+    pub(crate) binary: PathBuf,
+    pub(crate) driver: PathBuf,
+}
+
+/// Chromium or Chrome: the one that CHROME names, or the first on PATH.
+pub(crate) fn chromium() -> Result<Browser> {
+    let names = [
+        "chromium",
+        "chromium-browser",
+        "google-chrome",
+        "google-chrome-stable",
+    ];
+    let find = || {
+        let binary = named("CHROME").or_else(|| names.iter().find_map(|name| which(name)))?;
+        let driver = named("CHROMEDRIVER").or_else(|| which("chromedriver"))?;
+        Some(Browser { binary, driver })
+    };
+    if let Some(browser) = find() {
+        return Ok(browser);
+    }
+    apt(
+        &["chromium", "chromium-driver"],
+        "the tests run in Chromium",
+    )
+    .context(
+        "Chromium or Chrome and its chromedriver are needed on PATH, or named by CHROME and \
+         CHROMEDRIVER",
+    )?;
+    find().context("Chromium was installed but is not on PATH")
+}
+
+/// Firefox: the one that FIREFOX names, or the first on PATH.
+pub(crate) fn firefox() -> Result<Browser> {
+    let find = || {
+        named("FIREFOX")
+            .or_else(|| which("firefox-esr"))
+            .or_else(|| which("firefox"))
+    };
+    if find().is_none() {
+        apt(&["firefox-esr"], "the tests run in Firefox too")
+            .context("Firefox is needed on PATH, or named by FIREFOX")?;
+    }
+    let binary = find().context("Firefox was installed but is not on PATH")?;
+    let driver = match named("GECKODRIVER") {
+        Some(driver) => driver,
+        None => GECKODRIVER.find_or_install()?,
+    };
+    Ok(Browser { binary, driver })
+}
+
+fn named(variable: &str) -> Option<PathBuf> {
+    env::var_os(variable).map(PathBuf::from)
+}
+
+/// Installs Debian packages, as root or with a sudo that asks nothing.
+fn apt(packages: &[&str], why: &str) -> Result<()> {
+    let names = packages.join(" ");
+    if which("apt-get").is_none() {
+        bail!("install {names} with your system's package manager");
+    }
+    let prefix: &[&str] = if Uid::effective().is_root() {
+        &[]
+    } else if read(command("sudo").args(["-n", "true"])).is_ok() {
+        &["sudo", "-n"]
+    } else {
+        bail!("run: sudo apt-get update && sudo apt-get install {names}");
+    };
+    let apt_get = |arguments: &[&str]| {
+        let words = [
+            prefix,
+            &["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"],
+            arguments,
+        ];
+        let words = words.concat();
+        run(command(words[0]).args(&words[1..]))
+    };
+    announced(&format!("installing {names}: {why}"), || {
+        apt_get(&["update", "-q"])?;
+        apt_get(
+            &[
+                &["install", "-q", "-y", "--no-install-recommends"],
+                packages,
+            ]
+            .concat(),
+        )
+    })
+}

@@ -1,0 +1,70 @@
+//! Skips work whose inputs and outputs are as the last run left them.
+
+use std::{
+    collections::hash_map::DefaultHasher,
+    fs,
+    hash::{Hash, Hasher},
+    io,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+
+use crate::run;
+
+/// Remembers by content, not by time: a checkout or a copy changes every file's time.
+pub(crate) struct Stamp {
+    file: PathBuf,
+    inputs: Vec<&'static str>,
+    output: &'static str,
+}
+
+impl Stamp {
+    /// Paths are relative to the workspace, and may be folders.
+    pub(crate) fn new(name: &str, inputs: &[&'static str], output: &'static str) -> Self {
+        let file = run::target_dir().join("xtask").join(name);
+        Self {
+            file,
+            inputs: inputs.to_vec(),
+            output,
+        }
+    }
+
+    /// Whether nothing changed since [`Stamp::set`].
+    pub(crate) fn holds(&self) -> bool {
+        match (fs::read_to_string(&self.file), self.state()) {
+            (Ok(then), Ok(now)) => then == now,
+            _ => false,
+        }
+    }
+
+    /// Call it when the work is done.
+    pub(crate) fn set(&self) -> Result<()> {
+        let folder = self.file.parent().context("the stamp lies in a folder")?;
+        fs::create_dir_all(folder)?;
+        fs::write(&self.file, self.state()?)?;
+        Ok(())
+    }
+
+    fn state(&self) -> io::Result<String> {
+        let mut hasher = DefaultHasher::new();
+        for path in self.inputs.iter().chain([&self.output]) {
+            hash(&run::root().join(path), &mut hasher)?;
+        }
+        Ok(format!("{:016x}", hasher.finish()))
+    }
+}
+
+fn hash(path: &Path, hasher: &mut DefaultHasher) -> io::Result<()> {
+    path.hash(hasher);
+    if path.is_dir() {
+        let entries: io::Result<Vec<_>> =
+            fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect();
+        let mut entries = entries?;
+        entries.sort();
+        entries.iter().try_for_each(|entry| hash(entry, hasher))
+    } else {
+        fs::read(path)?.hash(hasher);
+        Ok(())
+    }
+}

@@ -1,0 +1,352 @@
+//! Every check and every test, in one order, with one result.
+
+use std::{
+    fs,
+    ops::AddAssign,
+    process::{Command, ExitCode},
+    str::FromStr,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::{
+    demo::build_site,
+    npm,
+    pack::{pack, size},
+    purity::purity,
+    run::{cargo, command, each_line, elapsed, interrupted, read, root, run, target_dir},
+    setup,
+};
+
+/// A part of the tests that makes sense on its own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Native,
+    Wasm,
+    EndToEnd,
+}
+
+impl FromStr for Part {
+    type Err = anyhow::Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "native" => Ok(Self::Native),
+            "wasm" => Ok(Self::Wasm),
+            "e2e" => Ok(Self::EndToEnd),
+            _ => bail!("`{name}` is no part of the tests: native, wasm or e2e"),
+        }
+    }
+}
+
+struct Step {
+    name: &'static str,
+    parts: &'static [Part],
+    run: fn() -> Result<Tally>,
+}
+
+const NATIVE: &[Part] = &[Part::Native];
+const WASM: &[Part] = &[Part::Wasm];
+const END_TO_END: &[Part] = &[Part::EndToEnd];
+const BROWSER: &[Part] = &[Part::Wasm, Part::EndToEnd];
+
+const STEPS: &[Step] = &[
+    Step {
+        name: "setup",
+        parts: BROWSER,
+        run: || check(setup::everything()),
+    },
+    Step {
+        name: "format",
+        parts: NATIVE,
+        run: || check(format()),
+    },
+    Step {
+        name: "lints",
+        parts: NATIVE,
+        run: || check(native_lints()),
+    },
+    Step {
+        name: "lints, WebAssembly",
+        parts: WASM,
+        run: || check(wasm_lints()),
+    },
+    Step {
+        name: "purity",
+        parts: NATIVE,
+        run: || check(purity()),
+    },
+    Step {
+        name: "native tests",
+        parts: NATIVE,
+        run: native_tests,
+    },
+    Step {
+        name: "package",
+        parts: BROWSER,
+        run: || check(pack()),
+    },
+    Step {
+        name: "size",
+        parts: WASM,
+        run: || check(size()),
+    },
+    Step {
+        name: "browser tests, Chromium",
+        parts: WASM,
+        run: chromium_tests,
+    },
+    Step {
+        name: "browser tests, Firefox",
+        parts: WASM,
+        run: firefox_tests,
+    },
+    Step {
+        name: "demo's pages",
+        parts: END_TO_END,
+        run: || check(build_site()),
+    },
+    Step {
+        name: "server",
+        parts: END_TO_END,
+        run: || check(build_server()),
+    },
+    Step {
+        name: "end-to-end tests",
+        parts: END_TO_END,
+        run: end_to_end_tests,
+    },
+];
+
+/// Runs the tests, or a part of them, up to the first step that fails.
+pub(crate) fn test(only: Option<Part>) -> Result<ExitCode> {
+    let start = Instant::now();
+    let mut rows: Vec<(&str, Tally, Duration)> = Vec::new();
+    for step in STEPS
+        .iter()
+        .filter(|step| only.is_none_or(|part| step.parts.contains(&part)))
+    {
+        println!("\n── {} ──", step.name);
+        let start = Instant::now();
+        let tally = (step.run)().unwrap_or_else(|error| {
+            eprintln!("error: {error:#}");
+            Tally::FAILURE
+        });
+        println!("── {}: {} ──", step.name, elapsed(start.elapsed()));
+        rows.push((step.name, tally, start.elapsed()));
+        if tally.failed > 0 || interrupted() {
+            break;
+        }
+    }
+
+    let mut sum = Tally::default();
+    println!(
+        "\n{:<26}{:>8}{:>8}{:>9}{:>14}",
+        "", "passed", "failed", "skipped", "time"
+    );
+    for (name, tally, time) in rows {
+        let Tally {
+            passed,
+            failed,
+            skipped,
+        } = tally;
+        println!(
+            "{name:<26}{passed:>8}{failed:>8}{skipped:>9}{:>14}",
+            elapsed(time)
+        );
+        sum += tally;
+    }
+    println!("all in {}", elapsed(start.elapsed()));
+    println!("\n{} passed, {} failed", sum.passed, sum.failed);
+    Ok(if sum.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// The tests, and proof that building and testing leave the checkout as it was: lock files are
+/// complete, and whatever is generated is ignored.
+pub(crate) fn ci() -> Result<ExitCode> {
+    let code = test(None)?;
+    let changes = read(command("git").args(["status", "--porcelain"]))?;
+    ensure!(changes.is_empty(), "the checkout has changed:\n{changes}");
+    Ok(code)
+}
+
+/// How many tests there were; a step without tests of its own counts as one.
+#[derive(Clone, Copy, Default)]
+struct Tally {
+    passed: u32,
+    failed: u32,
+    skipped: u32,
+}
+
+impl Tally {
+    const SUCCESS: Self = Self {
+        passed: 1,
+        failed: 0,
+        skipped: 0,
+    };
+    const FAILURE: Self = Self {
+        passed: 0,
+        failed: 1,
+        skipped: 0,
+    };
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+}
+
+fn check(result: Result<()>) -> Result<Tally> {
+    result.map(|()| Tally::SUCCESS)
+}
+
+fn format() -> Result<()> {
+    run(cargo().args(["fmt", "--all", "--check"]))
+}
+
+/// The root package's code is for browsers alone.
+const NATIVE_CODE: [&str; 3] = ["--workspace", "--exclude", "tutti-sync"];
+
+fn native_lints() -> Result<()> {
+    let mut clippy = cargo();
+    run(clippy
+        .arg("clippy")
+        .args(NATIVE_CODE)
+        .args(["--all-targets", "--", "-D", "warnings"]))
+}
+
+fn wasm_lints() -> Result<()> {
+    let mut clippy = cargo();
+    clippy.args([
+        "clippy",
+        "-p",
+        "tutti-sync",
+        "--target",
+        "wasm32-unknown-unknown",
+    ]);
+    run(clippy.args(["--all-targets", "--", "-D", "warnings"]))
+}
+
+fn native_tests() -> Result<Tally> {
+    tally(cargo().args(["test", "--no-fail-fast"]).args(NATIVE_CODE))
+}
+
+fn chromium_tests() -> Result<Tally> {
+    let driver = setup::chromium()?.driver;
+    tally(
+        wasm_tests()
+            .arg("--chromedriver")
+            .arg(driver)
+            .args(["--", "--tests"]),
+    )
+}
+
+fn firefox_tests() -> Result<Tally> {
+    let driver = setup::firefox()?.driver;
+    tally(
+        wasm_tests()
+            .arg("--geckodriver")
+            .arg(driver)
+            .args(["--", "--tests"]),
+    )
+}
+
+fn wasm_tests() -> Command {
+    let mut test = command("wasm-pack");
+    test.args(["test", "--headless", "--mode", "no-install"]);
+    // A loaded machine takes longer than the 20 seconds and 5 seconds of the runner's defaults.
+    test.env("WASM_BINDGEN_TEST_TIMEOUT", "300")
+        .env("WASM_BINDGEN_TEST_DRIVER_TIMEOUT", "60");
+    test
+}
+
+fn build_server() -> Result<()> {
+    // With all of the workspace, for the same features of shared crates as in the native tests.
+    run(cargo()
+        .arg("build")
+        .args(NATIVE_CODE)
+        .args(["--bin", "tutti-server"]))
+}
+
+fn end_to_end_tests() -> Result<Tally> {
+    npm::install("tests/e2e", "they drive Chromium in the end-to-end tests")?;
+    let folder = root().join("tests/e2e");
+    let mut files = Vec::new();
+    for entry in fs::read_dir(&folder).context("tests/e2e")? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name.ends_with(".test.mjs") {
+            files.push(name);
+        }
+    }
+    files.sort();
+    let mut node = command("node");
+    node.current_dir(folder)
+        .env("TUTTI_SERVER", target_dir().join("debug/tutti-server"));
+    node.env("TUTTI_CHROMIUM", setup::chromium()?.binary);
+    // One at a time: each starts several browsers.
+    node.args(["--test", "--test-concurrency=1", "--test-reporter=spec"]);
+    tally(node.args(files))
+}
+
+/// Runs tests and counts them. A run without any is a failure: it proves nothing.
+fn tally(command: &mut Command) -> Result<Tally> {
+    let mut tally = Tally::default();
+    let status = each_line(command, |line| {
+        println!("{line}");
+        tally += counted(line);
+    })?;
+    ensure!(!interrupted(), "interrupted");
+    ensure!(tally.passed + tally.failed > 0, "no test ran ({status})");
+    if !status.success() {
+        tally.failed = tally.failed.max(1);
+    }
+    Ok(tally)
+}
+
+/// The numbers of a line in which cargo, wasm-bindgen or Node sums up its tests.
+fn counted(line: &str) -> Tally {
+    let words: Vec<&str> = line
+        .split([' ', ';'])
+        .filter(|word| !word.is_empty())
+        .collect();
+    let number = |word: &str| word.parse().unwrap_or(0);
+    match words[..] {
+        [
+            "test",
+            "result:",
+            _,
+            passed,
+            "passed",
+            failed,
+            "failed",
+            ignored,
+            "ignored",
+            ..,
+        ] => Tally {
+            passed: number(passed),
+            failed: number(failed),
+            skipped: number(ignored),
+        },
+        ["ℹ", "pass", count] => Tally {
+            passed: number(count),
+            ..Tally::default()
+        },
+        ["ℹ", "fail" | "cancelled", count] => Tally {
+            failed: number(count),
+            ..Tally::default()
+        },
+        ["ℹ", "skipped" | "todo", count] => Tally {
+            skipped: number(count),
+            ..Tally::default()
+        },
+        _ => Tally::default(),
+    }
+}
