@@ -243,21 +243,24 @@ fn chromium_tests() -> Result<Tally> {
     let driver = setup::chromium()?.driver;
     tally(
         wasm_tests()
-            .arg("--chromedriver")
+            .args(["--chrome", "--chromedriver"])
             .arg(driver)
-            .args(["--", "--tests"]),
+            .args(TESTS_ALONE),
     )
 }
 
 fn firefox_tests() -> Result<Tally> {
-    let driver = setup::firefox()?.driver;
+    let driver = setup::firefox()?;
     tally(
         wasm_tests()
-            .arg("--geckodriver")
+            .args(["--firefox", "--geckodriver"])
             .arg(driver)
-            .args(["--", "--tests"]),
+            .args(TESTS_ALONE),
     )
 }
+
+/// Without the examples in comments, which would each start a browser.
+const TESTS_ALONE: [&str; 4] = ["--", "--lib", "--test", "*"];
 
 fn wasm_tests() -> Command {
     let mut test = command("wasm-pack");

@@ -41,23 +41,16 @@ pub(crate) fn chromium() -> Result<Browser> {
     find().context("Chromium was installed but is not on PATH")
 }
 
-/// Firefox: the one that FIREFOX names, or the first on PATH.
-pub(crate) fn firefox() -> Result<Browser> {
-    let find = || {
-        named("FIREFOX")
-            .or_else(|| which("firefox-esr"))
-            .or_else(|| which("firefox"))
-    };
-    if find().is_none() {
+/// The driver for Firefox; it finds the Firefox on PATH by itself.
+pub(crate) fn firefox() -> Result<PathBuf> {
+    if which("firefox").is_none() {
         apt(&["firefox-esr"], "the tests run in Firefox too")
-            .context("Firefox is needed on PATH, or named by FIREFOX")?;
+            .context("Firefox is needed on PATH")?;
     }
-    let binary = find().context("Firefox was installed but is not on PATH")?;
-    let driver = match named("GECKODRIVER") {
-        Some(driver) => driver,
-        None => GECKODRIVER.find_or_install()?,
-    };
-    Ok(Browser { binary, driver })
+    match named("GECKODRIVER") {
+        Some(driver) => Ok(driver),
+        None => GECKODRIVER.find_or_install(),
+    }
 }
 
 fn named(variable: &str) -> Option<PathBuf> {
