@@ -1,0 +1,12 @@
+import { useCell } from "../cell";
+import { useChat } from "../sync";
+
+/** Reads new messages out, whichever conversation they are in. */
+export function Announcer() {
+  const announcement = useCell(useChat().announcement);
+  return (
+    <p className="visually-hidden" aria-live="polite">
+      {announcement}
+    </p>
+  );
+}

@@ -1,0 +1,20 @@
+/** Drawn on a grid of 16; they take the colour and, at 1em, the size of the text beside them. */
+const PATHS = {
+  back: "M10 3 5 8l5 5",
+  clock: "M8 2.5a5.5 5.5 0 1 0 0 11 5.5 5.5 0 0 0 0-11M8 5v3.2l2 1.3",
+  check: "m3 8.5 3.2 3.2L13 4.8",
+  alert: "M8 3v6.5M8 12.6v.1",
+  close: "m4 4 8 8m0-8-8 8",
+  down: "M8 3v10m-4.5-4.5L8 13l4.5-4.5",
+  device: "M5 2.5h6v11H5zM7.4 11.4h1.2",
+  plus: "M8 3v10M3 8h10",
+  send: "M8 13.5v-11M3.5 7 8 2.5 12.5 7",
+} as const;
+
+export function Icon({ name }: { name: keyof typeof PATHS }) {
+  return (
+    <svg className="icon" viewBox="0 0 16 16" aria-hidden="true">
+      <path d={PATHS[name]} />
+    </svg>
+  );
+}

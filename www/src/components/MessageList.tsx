@@ -1,0 +1,192 @@
+import { useEffect, useLayoutEffect, useRef, useState } from "react";
+import type { Message } from "tutti-sync";
+import { explain } from "../errors";
+import { useChat, useConversation, useTimeline } from "../sync";
+import { count, isGroup } from "../text";
+import { dayName, startOfDay } from "../time";
+import type { Hole } from "../timeline";
+import { useVisible } from "../visible";
+import { Icon } from "./Icons";
+import { MessageItem } from "./MessageItem";
+
+/** How near an end counts as being there, and how near it is read ahead. */
+const AT_END_PX = 48;
+const READ_AHEAD_PX = 600;
+/** Messages of one sender that are further apart than this start a new group. */
+const GROUP_MS = 5 * 60 * 1000;
+
+export function MessageList({ conversation }: { conversation: string }) {
+  const chat = useChat();
+  const [view, timeline] = useTimeline(conversation);
+  const { messages, holes, hasOlder, hasNewer, loading, error } = view;
+  const head = useConversation(conversation);
+  const unread = head?.unread ?? 0;
+  const visible = useVisible();
+  const [atEnd, setAtEnd] = useState(true);
+  const scroller = useRef<HTMLDivElement>(null);
+  const anchor = useRef<Anchor | null>(null);
+
+  const look = () => {
+    const element = scroller.current!;
+    const below = element.scrollHeight - element.scrollTop - element.clientHeight;
+    const nowAtEnd = below <= AT_END_PX && !hasNewer;
+    setAtEnd(nowAtEnd);
+    timeline.follow(nowAtEnd);
+    anchor.current = anchorOf(element);
+    if (element.scrollTop < READ_AHEAD_PX) void timeline.showOlder();
+    if (below < READ_AHEAD_PX) void timeline.showNewer();
+  };
+
+  // What changed above or below must not move what is being read.
+  useLayoutEffect(() => {
+    const element = scroller.current!;
+    if (timeline.following) element.scrollTop = element.scrollHeight;
+    else if (anchor.current !== null) holdStill(element, anchor.current);
+    look();
+  }, [timeline, messages, holes]);
+
+  // The composer grew, the window shrank: the end stays in view.
+  useEffect(() => {
+    const element = scroller.current!;
+    const observer = new ResizeObserver(() => {
+      if (timeline.following) element.scrollTop = element.scrollHeight;
+    });
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, [timeline]);
+
+  const last = messages.findLast(({ position }) => position !== null)?.position ?? null;
+  useEffect(() => {
+    if (unread > 0 && last !== null && atEnd && visible && !hasNewer) void chat.markRead(conversation, last);
+  }, [chat, conversation, unread, last, atEnd, visible, hasNewer]);
+
+  const firstUnread = useFirstUnread(messages, head?.readPosition, chat.client.account);
+
+  const showLatest = () => {
+    timeline.followLatest();
+    scroller.current!.scrollTop = scroller.current!.scrollHeight;
+  };
+
+  return (
+    <div className="messages">
+      <div className="messages-scroller" ref={scroller} onScroll={look} tabIndex={0} role="region" aria-label="Messages">
+        {error !== null && (
+          <p className="messages-note" role="alert">
+            {explain(error).what} {explain(error).advice}
+          </p>
+        )}
+        {loading === null && error === null && messages.length === 0 && holes.length === 0 && (
+          <p className="messages-note">Nothing here yet. Say hello.</p>
+        )}
+        {hasOlder && <p className="messages-note">Earlier messages…</p>}
+        <ol>{itemsOf(messages, holes, firstUnread, conversation, chat.client.account, chat.client.deviceId)}</ol>
+      </div>
+      {!atEnd && (
+        <button className="pill" data-testid="show-latest" onClick={showLatest}>
+          <Icon name="down" />
+          {unread > 0 ? count(unread, "new message") : "Latest"}
+        </button>
+      )}
+    </div>
+  );
+}
+
+function itemsOf(
+  messages: readonly Message[],
+  holes: readonly Hole[],
+  firstUnread: string | null,
+  conversation: string,
+  account: string,
+  device: string | null,
+): React.ReactNode[] {
+  const items: React.ReactNode[] = [];
+  const holesLeft = [...holes];
+  let previous: Message | null = null;
+  const next = messages.values();
+  next.next();
+
+  for (const message of messages) {
+    const following = next.next().value ?? null;
+    while (holesLeft[0] !== undefined && holesLeft[0].from < (message.position ?? Infinity)) {
+      items.push(<HoleItem key={`hole-${holesLeft[0].from}`} hole={holesLeft.shift()!} />);
+      previous = null;
+    }
+    const day = startOfDay(message.sentAt);
+    if (previous === null || startOfDay(previous.sentAt) !== day) {
+      items.push(
+        <li key={`day-${message.id}`} className="divider">
+          <span>{dayName(day)}</span>
+        </li>,
+      );
+    }
+    if (message.id === firstUnread) {
+      items.push(
+        <li key="unread" className="divider divider-unread">
+          <span>New</span>
+        </li>,
+      );
+    }
+    items.push(
+      <MessageItem
+        key={message.id}
+        message={message}
+        own={message.sender === account}
+        elsewhere={message.sender === account && message.device !== null && message.device !== device}
+        named={isGroup(conversation)}
+        first={previous === null || !belongTogether(previous, message)}
+        last={following === null || !belongTogether(message, following)}
+      />,
+    );
+    previous = message;
+  }
+  for (const hole of holesLeft) items.push(<HoleItem key={`hole-${hole.from}`} hole={hole} />);
+  return items;
+}
+
+function HoleItem({ hole: { from, to, reason } }: { hole: Hole }) {
+  const why = {
+    offline: "will be here when there is a connection",
+    expired: "are no longer kept by the server",
+    disabled: "are not kept on this device",
+  }[reason];
+  return (
+    <li className="divider divider-hole" data-testid="hole">
+      <span>
+        {count(to - from + 1, "message")} {why}
+      </span>
+    </li>
+  );
+}
+
+function belongTogether(a: Message, b: Message): boolean {
+  return a.sender === b.sender && b.sentAt - a.sentAt < GROUP_MS && startOfDay(a.sentAt) === startOfDay(b.sentAt);
+}
+
+/** Where the reader left off when the conversation was opened; it stays there while they catch up. */
+function useFirstUnread(messages: readonly Message[], readPosition: number | undefined, account: string): string | null {
+  const [left, setLeft] = useState(readPosition);
+  if (left === undefined && readPosition !== undefined) setLeft(readPosition);
+  if (left === undefined) return null;
+  const first = messages.find(({ position, sender }) => position !== null && position > left && sender !== account);
+  return first?.id ?? null;
+}
+
+interface Anchor {
+  id: string;
+  top: number;
+}
+
+/** The topmost message in view, and where it is. */
+function anchorOf(scroller: HTMLElement): Anchor | null {
+  const edge = scroller.getBoundingClientRect().top;
+  for (const element of scroller.querySelectorAll<HTMLElement>("[data-message-id]")) {
+    const { top, bottom } = element.getBoundingClientRect();
+    if (bottom > edge) return { id: element.dataset["messageId"]!, top };
+  }
+  return null;
+}
+
+function holdStill(scroller: HTMLElement, { id, top }: Anchor): void {
+  const element = scroller.querySelector(`[data-message-id="${CSS.escape(id)}"]`);
+  if (element !== null) scroller.scrollTop += element.getBoundingClientRect().top - top;
+}

@@ -1,0 +1,56 @@
+import type { Status } from "tutti-sync";
+import { explainCode } from "../errors";
+import { useStatus } from "../sync";
+import { count } from "../text";
+import { OfflineSwitch } from "./OfflineSwitch";
+
+/** What keeps this tab in step, in one line. */
+export function StatusLine() {
+  const status = useStatus();
+  const { role, connection, reason, tabs, pending, catchingUp, durable } = status;
+  return (
+    <footer className="status">
+      <p className="status-facts" role="status">
+        <span className="lamp" data-connection={connection} aria-hidden="true" />
+        <span data-testid="status-connection" data-value={connection} title={connectionHelp(status)}>
+          {connection}
+          {reason !== null && reason !== connection && ` (${reason})`}
+        </span>
+        <span data-testid="status-role" data-value={role} title={roleHelp(status)}>
+          {role}
+        </span>
+        <span data-testid="status-tabs" data-value={tabs} title="Tabs of this account in this browser">
+          {count(tabs, "tab")}
+        </span>
+        <span
+          data-testid="status-pending"
+          data-value={pending}
+          title="What you did here that the server has not confirmed yet. It is safe on this device."
+        >
+          {pending.toLocaleString()} pending
+        </span>
+        {catchingUp && <span data-testid="status-catching-up">catching up…</span>}
+        {!durable && (
+          <span data-testid="status-memory" title="This browser offers no lasting storage: closing the tab loses what is pending.">
+            in memory only
+          </span>
+        )}
+      </p>
+      <OfflineSwitch />
+    </footer>
+  );
+}
+
+function connectionHelp({ connection, reason }: Status): string {
+  if (reason !== null) {
+    const { what, advice } = explainCode(reason);
+    return `${what} ${advice}`;
+  }
+  return connection === "online" ? "Changes arrive as they happen." : "Everything you write is kept and sent later.";
+}
+
+function roleHelp({ role, epoch }: Status): string {
+  const what =
+    role === "leader" ? "This tab holds the connection for all tabs." : "Another tab holds the connection for this one.";
+  return `${what} (Leadership number ${epoch})`;
+}

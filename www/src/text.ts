@@ -1,0 +1,30 @@
+import type { Message } from "tutti-sync";
+
+/** The content of a message is whatever its sender's application chose; this one writes plain strings. */
+export function textOf({ content, state }: Message): string {
+  if (state === "recalled") return "Message recalled";
+  if (typeof content === "string") return content;
+  if (content !== null && typeof content === "object" && !Array.isArray(content)) {
+    const { text } = content;
+    if (typeof text === "string") return text;
+  }
+  return JSON.stringify(content);
+}
+
+/** One line of it: a message may be 32 KiB long, which a list of hundreds must not lay out. */
+export function previewOf(message: Message): string {
+  return textOf(message).slice(0, 120).replace(/\s+/g, " ");
+}
+
+/** "direct:bob" → "bob", "group:choir" → "choir" */
+export function titleOf(conversation: string): string {
+  return conversation.slice(conversation.indexOf(":") + 1);
+}
+
+export function isGroup(conversation: string): boolean {
+  return conversation.startsWith("group:");
+}
+
+export function count(number: number, noun: string): string {
+  return `${number.toLocaleString()} ${noun}${number === 1 ? "" : "s"}`;
+}

@@ -1,0 +1,16 @@
+import react from "@vitejs/plugin-react";
+import { defineConfig } from "vite";
+
+const server = "http://127.0.0.1:8787";
+
+export default defineConfig({
+  plugins: [react()],
+  // Pre-bundling would move the package's JavaScript away from the .wasm file it finds by `import.meta.url`.
+  optimizeDeps: { exclude: ["tutti-sync"] },
+  // The package is a link to a folder beside this one, which the development server would not serve by itself.
+  server: {
+    fs: { allow: [".", "../pkg"] },
+    proxy: { "/api": server, "/sync": { target: server, ws: true } },
+  },
+  build: { target: "es2022", sourcemap: true },
+});
