@@ -22,14 +22,8 @@ pub enum Table {
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 6] = [
-        Self::Meta,
-        Self::Journal,
-        Self::Blocks,
-        Self::Heads,
-        Self::Locators,
-        Self::Outbox,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Meta, Self::Journal, Self::Blocks, Self::Heads, Self::Locators, Self::Outbox];
 }
 
 /// Where a record stands in its table.

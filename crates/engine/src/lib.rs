@@ -1,3 +1,225 @@
-//! Tutti's sync state machine.
+//! Tutti's sync state machine: an account's copy on one device, shared by any number of tabs.
+//!
+//! Something happened ([`Input`]), the engine decided, someone carries it out ([`Effect`]) and tells
+//! the user ([`Event`]). The engine never waits, never reads a clock and rolls no dice of its own:
+//! a week offline is an argument.
+//!
+//! ```ignore
+//! engine.handle(Input::NetworkChanged(true), now);
+//! while let Some(effect) = engine.poll_effect() {
+//!     carry_out(effect); // what comes of it is another input, later
+//! }
+//! while let Some(event) = engine.poll_event() {
+//!     show(event);
+//! }
+//! wake_at(engine.deadline());
+//! ```
 
+mod backoff;
 pub mod batch;
+mod engine;
+mod fold;
+mod link;
+mod message;
+mod outbox;
+mod replica;
+
+use bytes::Bytes;
+use tutti_protocol::{DeviceId, Epoch, Millis, OperationId, Position, Revision, TabId, wire::Platform};
+
+pub use engine::Engine;
+pub use link::{Connection, ConnectionId};
+pub use message::{Conversation, Failure, Message, Page, State};
+pub use outbox::Outbox;
+pub use replica::{Located, Replica, decode_block, decode_locators, identity, identity_batch};
+
+use batch::{Batch, Snapshot, StoreError};
+
+/// Who runs this engine.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The account.
+    pub account: String,
+    /// The profile.
+    pub device: DeviceId,
+    /// What people call the device.
+    pub device_name: String,
+    /// What kind of device.
+    pub platform: Platform,
+    /// The tab.
+    pub tab: TabId,
+}
+
+/// This moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Now {
+    /// For deadlines: only grows.
+    pub monotonic: Millis,
+    /// For people and the hybrid clock: may jump.
+    pub wall: Millis,
+}
+
+/// Which call of the application an answer belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RequestId(pub u64);
+
+/// Which batch an answer of the store belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BatchId(pub u64);
+
+/// Which reading of the store an answer belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LoadId(pub u64);
+
+/// How much of the store is read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// Every table but blocks and locators.
+    Everything,
+    /// The outbox.
+    Outbox,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input {
+    /// A batch is durable.
+    Persisted(BatchId),
+    /// Nothing of a batch was written.
+    PersistFailed(BatchId, StoreError),
+    /// The store was read again.
+    Loaded(LoadId, Result<Snapshot, StoreError>),
+    /// This tab leads: the store gave it an epoch, and says at which revision it is.
+    LeadershipGained(Epoch, Revision),
+    /// Another tab leads.
+    LeadershipLost,
+    /// Bytes from another tab.
+    ChannelFrame(Bytes),
+    /// A socket is open, and this is the token to say hello with.
+    Connected(ConnectionId, String),
+    /// A socket has closed, or could not be opened.
+    Disconnected(ConnectionId, Failure),
+    /// Bytes from the server.
+    FrameReceived(ConnectionId, Bytes),
+    /// The browser has a network, or none.
+    NetworkChanged(bool),
+    /// The user sends a message.
+    Send {
+        /// Answered with the pending message.
+        request: RequestId,
+        /// To where.
+        conversation: String,
+        /// What kind of content.
+        kind: String,
+        /// JSON text.
+        content: Bytes,
+        /// The id, if the application has minted one.
+        id: Option<OperationId>,
+    },
+    /// The user has read a conversation, up to a position or to its end.
+    MarkRead {
+        /// Answered with nothing.
+        request: RequestId,
+        /// Which.
+        conversation: String,
+        /// Up to where.
+        position: Option<Position>,
+    },
+    /// The application wants to be sure that all is in step.
+    SyncNow(RequestId),
+    /// The user works offline, or no longer does.
+    SetOffline(bool),
+    /// The tab is going away.
+    Close,
+    /// A deadline has come.
+    Tick,
+}
+
+/// What to do.
+#[derive(Debug)]
+pub enum Effect {
+    /// Write; the answer is [`Input::Persisted`] or [`Input::PersistFailed`].
+    Persist(BatchId, Batch),
+    /// Read; the answer is [`Input::Loaded`].
+    Load(LoadId, Extent),
+    /// Fetch a token and open a socket; the answer is [`Input::Connected`] or [`Input::Disconnected`].
+    Connect(ConnectionId),
+    /// Close a socket.
+    Disconnect(ConnectionId),
+    /// Send bytes to the server.
+    Send(ConnectionId, Bytes),
+    /// Send bytes to all other tabs.
+    Broadcast(Bytes),
+    /// Answer a call of the application.
+    Resolve(RequestId, Result<Reply, Failure>),
+    /// Let go of leadership: this tab cannot lead.
+    Resign,
+}
+
+/// The answer to a call of the application.
+#[derive(Debug)]
+pub enum Reply {
+    /// It is done.
+    Done,
+    /// The message, now durable.
+    Message(Message),
+}
+
+/// What the user should know.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Messages that are new or look different now.
+    Messages(Vec<MessageEvent>),
+    /// Conversations whose summary changed.
+    Conversations(Vec<String>),
+    /// The status changed.
+    Status(Status),
+    /// A catch-up has ended.
+    CaughtUp {
+        /// What it brought.
+        events: u64,
+    },
+    /// Something failed that no call waits for.
+    Failed(Failure),
+}
+
+/// A message that is new or looks different now.
+#[derive(Debug, PartialEq, Eq)]
+pub struct MessageEvent {
+    /// As it is now.
+    pub message: Message,
+    /// It was not there before.
+    pub added: bool,
+    /// Who did it.
+    pub origin: Origin,
+}
+
+/// Who did something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// This tab.
+    Local,
+    /// Another tab of this profile.
+    Tab,
+    /// Another device or account.
+    Remote,
+}
+
+/// The state of sync in one look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Whether this tab holds the connection.
+    pub leader: bool,
+    /// The profile's connection.
+    pub connection: Connection,
+    /// Why, when not online.
+    pub reason: Option<tutti_protocol::Code>,
+    /// Operations that the server has not confirmed.
+    pub pending: usize,
+    /// Whether events are on their way that happened before.
+    pub catching_up: bool,
+    /// Tabs of this profile, this one included.
+    pub tabs: usize,
+    /// Leadership number.
+    pub epoch: Epoch,
+}

@@ -1,0 +1,1138 @@
+//! The engine: one tab's part in its profile, as a follower or as the leader.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use bytes::Bytes;
+use prost::Message as _;
+use rand_chacha::{
+    ChaCha8Rng,
+    rand_core::{RngCore as _, SeedableRng as _},
+};
+use tutti_protocol::{
+    Code, Conversation as ConversationId, Epoch, HybridClock, LogId, Millis, OperationId, Position, Revision,
+    Seq, TabId, codec, content, conversation, limits,
+    local::{self, ChangeSet, ChannelFrame, Queued, channel_frame},
+    wire::{self, operation},
+};
+
+use crate::{
+    BatchId, Connection, ConnectionId, Effect, Event, Extent, Failure, Identity, Input, LoadId, MessageEvent,
+    Now, Origin, Replica, Reply, RequestId, Status,
+    batch::{Batch, Durability, Key, Snapshot, StoreError, Table, Write},
+    fold::{self, Fold},
+    link::{Arrived, Link, Order},
+    message::Message,
+    replica::{Applied, META},
+};
+
+/// Messages in the journal at which it is folded.
+const FOLD_MESSAGES: usize = 8_000;
+/// Messages, or journal records, at which it is folded when nothing else happens.
+const FOLD_IDLE: (usize, u64) = (2_000, 256);
+/// How long nothing happens before the journal is folded for that, in milliseconds.
+const IDLE: u64 = 5_000;
+/// How often a follower says again what the leader has not claimed, in milliseconds.
+const ANNOUNCE: u64 = 1_000;
+/// How long another tab's leader may take to answer a request, in milliseconds.
+const REQUEST_DEADLINE: u64 = 30_000;
+/// How often all is compared with the server though nothing seems missing, in milliseconds.
+const RECONCILE: u64 = 15 * 60_000;
+
+/// One tab's sync state machine.
+#[derive(Debug)]
+pub struct Engine {
+    identity: Identity,
+    replica: Replica,
+    role: Role,
+    epoch: Epoch,
+    clock: HybridClock,
+    /// The server's wall clock less ours.
+    clock_offset: i64,
+    entropy: ChaCha8Rng,
+    /// The other tabs of this profile.
+    tabs: BTreeSet<TabId>,
+    offline: bool,
+    network: bool,
+    closed: bool,
+    /// Local operations on their way to the disk, and those that wait for the disk.
+    writing: Option<(BatchId, Vec<Enqueued>)>,
+    waiting: Vec<Enqueued>,
+    /// Operations that this tab began.
+    own: BTreeSet<OperationId>,
+    reload: Option<Reload>,
+    syncs: Vec<Sync>,
+    last_batch: BatchId,
+    last_load: LoadId,
+    last_connection: ConnectionId,
+    last_status: Option<Status>,
+    effects: VecDeque<Effect>,
+    events: VecDeque<Event>,
+}
+
+#[derive(Debug)]
+enum Role {
+    Follower(Follower),
+    Leader(Box<Leader>),
+}
+
+#[derive(Debug, Default)]
+struct Follower {
+    /// What the leader last said of itself.
+    leader: local::LeaderStatus,
+    /// Own operations that no leader has claimed yet.
+    unclaimed: BTreeSet<OperationId>,
+    announce_at: Option<Millis>,
+    /// Events since the catch-up began.
+    caught: u64,
+}
+
+#[derive(Debug)]
+struct Leader {
+    /// False until the store was read after the lock was granted.
+    ready: bool,
+    /// The reading of the outbox that makes it ready, if its copy is up to date otherwise.
+    loading: Option<LoadId>,
+    link: Link,
+    gathered: Gathered,
+    committing: Option<(BatchId, ChangeSet)>,
+    /// Since the server's welcome, while what happened before it is on its way.
+    catching_up: Option<u64>,
+    fold_at: Option<Millis>,
+    reconcile_at: Millis,
+    /// What was last complained of, so that each trouble is told once.
+    complained: Option<Code>,
+}
+
+/// What the next commit will hold.
+#[derive(Debug, Default)]
+struct Gathered {
+    log: Option<LogId>,
+    reset: bool,
+    events: Vec<wire::Event>,
+    cursor: Option<Seq>,
+    refused: Vec<Queued>,
+}
+
+#[derive(Debug)]
+struct Enqueued {
+    request: RequestId,
+    queued: Queued,
+}
+
+/// The store is being read again. What happens meanwhile is done to the new copy too.
+#[derive(Debug)]
+struct Reload {
+    id: LoadId,
+    change_sets: Vec<ChangeSet>,
+    queued: Vec<Queued>,
+}
+
+/// A wish that all be in step.
+#[derive(Debug)]
+struct Sync {
+    who: Who,
+    until: Millis,
+    /// When a follower asks (again).
+    ask_at: Millis,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Who {
+    Local(RequestId),
+    Tab(TabId, u64),
+}
+
+impl Engine {
+    /// An engine on a copy just read from the store, as a follower. `seed` is entropy that no other
+    /// tab has.
+    #[must_use]
+    pub fn new(identity: Identity, replica: Replica, seed: [u8; 32], network: bool) -> Self {
+        let mut engine = Self {
+            identity,
+            replica,
+            role: Role::Follower(Follower::default()),
+            epoch: Epoch(0),
+            clock: HybridClock::default(),
+            clock_offset: 0,
+            entropy: ChaCha8Rng::from_seed(seed),
+            tabs: BTreeSet::new(),
+            offline: false,
+            network,
+            closed: false,
+            writing: None,
+            waiting: Vec::new(),
+            own: BTreeSet::new(),
+            reload: None,
+            syncs: Vec::new(),
+            last_batch: BatchId(0),
+            last_load: LoadId(0),
+            last_connection: ConnectionId(0),
+            last_status: None,
+            effects: VecDeque::new(),
+            events: VecDeque::new(),
+        };
+        engine.broadcast(channel_frame::Frame::Presence(local::Presence { asks: true }));
+        engine
+    }
+
+    /// This tab's copy of the account.
+    #[must_use]
+    pub fn replica(&self) -> &Replica {
+        &self.replica
+    }
+
+    /// Who runs this engine.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The state of sync in one look.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let (leader, connection, reason, catching_up) = match &self.role {
+            Role::Leader(leader) => (
+                true,
+                leader.link.connection(),
+                leader.link.reason().map(|failure| failure.code),
+                leader.catching_up.is_some(),
+            ),
+            Role::Follower(follower) => {
+                let said = &follower.leader;
+                let reason = (!said.reason.is_empty()).then(|| Code::parse(&said.reason));
+                (false, connection_named(&said.connection), reason, said.catching_up)
+            }
+        };
+        Status {
+            leader,
+            connection: if self.closed { Connection::Closed } else { connection },
+            reason: if self.closed { Some(Code::Closed) } else { reason },
+            pending: self.replica.outbox.pending().count()
+                + self.waiting.len()
+                + self.writing.as_ref().map_or(0, |(_, queued)| queued.len()),
+            catching_up,
+            tabs: self.tabs.len() + 1,
+            epoch: self.epoch,
+        }
+    }
+
+    /// Takes in what happened. Afterwards drain [`Engine::poll_effect`] and [`Engine::poll_event`],
+    /// and come again at [`Engine::deadline`].
+    pub fn handle(&mut self, input: Input, now: Now) {
+        match input {
+            Input::Persisted(id) => self.handle_persisted(id, now),
+            Input::PersistFailed(id, error) => self.handle_persist_failed(id, error, now),
+            Input::Loaded(id, result) => self.handle_loaded(id, result, now),
+            Input::LeadershipGained(epoch, revision) => self.handle_gained(epoch, revision, now),
+            Input::LeadershipLost => self.step_down(),
+            Input::ChannelFrame(bytes) => self.handle_channel(&bytes, now),
+            Input::Connected(id, token) => self.handle_connected(id, token),
+            Input::Disconnected(id, failure) => self.handle_disconnected(id, failure, now),
+            Input::FrameReceived(id, bytes) => self.handle_frame(id, bytes, now),
+            Input::NetworkChanged(network) => {
+                self.network = network;
+                self.hold_link();
+            }
+            Input::Send { request, conversation, kind, content, id } => {
+                let send = wire::Send { conversation, r#type: kind, content };
+                self.handle_send(request, send, id, now);
+            }
+            Input::MarkRead { request, conversation, position } => {
+                self.handle_mark_read(request, conversation, position, now);
+            }
+            Input::SyncNow(request) => self.handle_sync_now(Who::Local(request), now),
+            Input::SetOffline(offline) => {
+                self.broadcast(channel_frame::Frame::Offline(local::Offline { offline }));
+                self.offline = offline;
+                self.hold_link();
+            }
+            Input::Close => self.handle_close(),
+            Input::Tick => {}
+        }
+        self.advance(now);
+    }
+
+    /// The next thing to do.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// The next news.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When to call [`Engine::handle`] with [`Input::Tick`], on the monotonic clock.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Millis> {
+        if self.closed {
+            return None;
+        }
+        let role = match &self.role {
+            Role::Leader(leader) if leader.ready => {
+                [leader.link.deadline(), leader.fold_at, Some(leader.reconcile_at)]
+                    .into_iter()
+                    .flatten()
+                    .min()
+            }
+            Role::Leader(_) => None,
+            Role::Follower(follower) => follower.announce_at,
+        };
+        let following = matches!(self.role, Role::Follower(_));
+        let syncs =
+            self.syncs.iter().map(|sync| if following { sync.until.min(sync.ask_at) } else { sync.until });
+        role.into_iter().chain(syncs).min()
+    }
+
+    // ---- the application's calls ----
+
+    fn handle_send(&mut self, request: RequestId, send: wire::Send, id: Option<OperationId>, now: Now) {
+        if let Err(failure) = self.check_send(&send) {
+            return self.resolve(request, Err(failure));
+        }
+        let id = id.unwrap_or_else(|| self.mint(now));
+        // The same message again is no second message.
+        if let crate::Located::Found(message) = self.replica.locate(id) {
+            let same = message.conversation == send.conversation && message.content == send.content;
+            let failure = || Failure::new(Code::Conflict, "another message has this id");
+            return self.resolve(request, if same { Ok(Reply::Message(message)) } else { Err(failure()) });
+        }
+        self.enqueue(request, id, operation::Body::Send(send), now);
+    }
+
+    fn check_send(&self, send: &wire::Send) -> Result<(), Failure> {
+        self.check_conversation(&send.conversation)?;
+        if !conversation::is_name(&send.r#type) || send.r#type.len() > limits::TYPE {
+            return Err(Failure::new(
+                Code::Invalid,
+                "type: expected 1 to 64 bytes without control characters",
+            ));
+        }
+        content::check(&send.content).map_err(|error| {
+            let code = match error {
+                content::InvalidContent::TooLarge => Code::TooLarge,
+                content::InvalidContent::NotJson => Code::Invalid,
+            };
+            Failure::new(code, error.to_string())
+        })
+    }
+
+    fn check_conversation(&self, id: &str) -> Result<(), Failure> {
+        if self.closed {
+            return Err(Failure::new(Code::Closed, "this client is closed"));
+        }
+        ConversationId::parse(id).map(drop).map_err(|error| Failure::new(Code::Invalid, error.to_string()))
+    }
+
+    fn handle_mark_read(
+        &mut self,
+        request: RequestId,
+        conversation: String,
+        position: Option<Position>,
+        now: Now,
+    ) {
+        if let Err(failure) = self.check_conversation(&conversation) {
+            return self.resolve(request, Err(failure));
+        }
+        let Some(head) = self.replica.conversation(&conversation) else {
+            let failure = Failure::new(Code::NotFound, "no such conversation on this device");
+            return self.resolve(request, Err(failure));
+        };
+        let last = self.replica.last_position(&conversation);
+        let position = position.unwrap_or(last).min(last);
+        if position <= head.read_position {
+            return self.resolve(request, Ok(Reply::Done));
+        }
+        let id = self.mint(now);
+        let body = operation::Body::MarkRead(wire::MarkRead { conversation, position: position.0 });
+        self.enqueue(request, id, body, now);
+    }
+
+    fn handle_sync_now(&mut self, who: Who, now: Now) {
+        if self.closed {
+            return self.answer_sync(who, Err(Failure::new(Code::Closed, "this client is closed")));
+        }
+        if self.offline {
+            return self.answer_sync(who, Err(Failure::new(Code::Offline, "working offline by choice")));
+        }
+        self.syncs.push(Sync { who, until: now.monotonic.plus(REQUEST_DEADLINE), ask_at: now.monotonic });
+        if let Role::Leader(leader) = &mut self.role
+            && leader.ready
+        {
+            leader.link.connect_now_if_waiting();
+            leader.link.reconcile();
+        }
+    }
+
+    fn handle_close(&mut self) {
+        if self.closed {
+            return;
+        }
+        self.step_down();
+        self.broadcast(channel_frame::Frame::Leave(local::Leave {}));
+        self.closed = true;
+        for sync in std::mem::take(&mut self.syncs) {
+            self.answer_sync(sync.who, Err(Failure::new(Code::Closed, "this client was closed")));
+        }
+    }
+
+    fn enqueue(&mut self, request: RequestId, id: OperationId, body: operation::Body, now: Now) {
+        // After all that this device did before, whatever its wall clock has done since.
+        let corrected = Millis(now.wall.0.saturating_add_signed(self.clock_offset));
+        if let Some(newest) = self.replica.newest_clock() {
+            self.clock.observe(newest, newest.millis().max(corrected));
+        }
+        let operation =
+            wire::Operation { id: id.to_bytes(), clock: self.clock.tick(corrected).0, body: Some(body) };
+        self.own.insert(id);
+        let queued = Queued { operation: Some(operation), queued_at: now.wall.0, refused: None };
+        self.waiting.push(Enqueued { request, queued });
+    }
+
+    // ---- the store's answers ----
+
+    fn handle_persisted(&mut self, id: BatchId, now: Now) {
+        if self.writing.as_ref().is_some_and(|(batch, _)| *batch == id) {
+            let (_, written) = self.writing.take().unwrap_or_default();
+            return self.enqueued(written, now);
+        }
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        let Some((_, change_set)) = leader.committing.take_if(|(batch, _)| *batch == id) else {
+            return;
+        };
+        leader.fold_at = Some(now.monotonic.plus(IDLE));
+        if let Some(events) = &mut leader.catching_up {
+            *events += change_set.events.len() as u64;
+        }
+        for id in &change_set.settled {
+            OperationId::try_from(id).into_iter().for_each(|id| leader.link.forget(id));
+        }
+        self.broadcast(channel_frame::Frame::ChangeSet(change_set.clone()));
+        let applied = self.replica.apply(change_set);
+        self.report(applied);
+    }
+
+    fn handle_persist_failed(&mut self, id: BatchId, error: StoreError, now: Now) {
+        if self.writing.as_ref().is_some_and(|(batch, _)| *batch == id) {
+            let (_, written) = self.writing.take().unwrap_or_default();
+            for Enqueued { request, .. } in written {
+                self.resolve(request, Err(storage_failure(&error)));
+            }
+            return;
+        }
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        if leader.committing.take_if(|(batch, _)| *batch == id).is_none() {
+            return;
+        }
+        if error == StoreError::Fenced {
+            self.effects.push_back(Effect::Resign);
+            self.step_down();
+            return self.start_reload();
+        }
+        // Memory is never ahead of the disk: what was received is received again.
+        leader.gathered = Gathered::default();
+        leader.fold_at = None;
+        leader.link.fail(storage_failure(&error), None, now, &mut self.entropy);
+    }
+
+    fn handle_loaded(&mut self, id: LoadId, result: Result<Snapshot, StoreError>, now: Now) {
+        let outbox = matches!(&self.role, Role::Leader(leader) if leader.loading == Some(id));
+        let reload = self.reload.take_if(|reload| reload.id == id);
+        let done = match (result, reload) {
+            (Ok(snapshot), None) if outbox => {
+                self.load_outbox(&snapshot);
+                Ok(())
+            }
+            (Ok(snapshot), Some(reload)) => Replica::load(&self.identity.account, &snapshot)
+                .map(|replica| self.replace_replica(replica, reload)),
+            (Err(error), reload) if outbox || reload.is_some() => Err(error),
+            // An answer that nobody waits for any more.
+            _ => return,
+        };
+        if let Err(error) = done {
+            return self.handle_load_failed(&error);
+        }
+        if let Role::Leader(leader) = &mut self.role
+            && !leader.ready
+        {
+            leader.ready = true;
+            leader.reconcile_at = now.monotonic.plus(RECONCILE);
+            leader.fold_at = Some(now.monotonic.plus(IDLE));
+            leader.link.connect_now_if_waiting();
+        }
+    }
+
+    fn handle_load_failed(&mut self, error: &StoreError) {
+        self.events.push_back(Event::Failed(storage_failure(error)));
+        if matches!(self.role, Role::Leader(_)) {
+            self.effects.push_back(Effect::Resign);
+            self.step_down();
+        }
+    }
+
+    fn load_outbox(&mut self, snapshot: &Snapshot) {
+        for (_, _, record) in snapshot.records.iter().filter(|(table, _, _)| *table == Table::Outbox) {
+            let queued = Queued::decode(record.clone()).ok();
+            let valid = queued.filter(|queued| {
+                queued.operation.as_ref().is_some_and(|operation| codec::check_operation(operation).is_ok())
+            });
+            if let Some(applied) = valid.and_then(|queued| self.replica.enqueue(queued)) {
+                self.report(applied);
+            }
+        }
+    }
+
+    fn start_reload(&mut self) {
+        if self.reload.is_none() {
+            let id = self.load(Extent::Everything);
+            self.reload = Some(Reload { id, change_sets: Vec::new(), queued: Vec::new() });
+        }
+    }
+
+    /// Puts a copy just read in the place of one that missed something, and tells what that was.
+    fn replace_replica(&mut self, replica: Replica, reload: Reload) {
+        let old = std::mem::replace(&mut self.replica, replica);
+        let mut applied = Applied::default();
+        for (id, head) in &self.replica.heads {
+            let seen = old.last_position(id);
+            let new = head.recent.range(seen.next()..).filter_map(|(_, message)| Message::sequenced(message));
+            applied.messages.extend(new.map(|message| {
+                let known = old.outbox.get(message.id).is_some();
+                crate::replica::Change { message, known }
+            }));
+        }
+        applied.conversations.extend(self.replica.conversation_ids().map(str::to_owned));
+        self.report(applied);
+        for change_set in reload.change_sets {
+            self.follow(change_set);
+        }
+        // Whether what was queued meanwhile is over already, only the store can tell.
+        let again = !reload.queued.is_empty();
+        for queued in reload.queued {
+            if let Some(applied) = self.replica.enqueue(queued) {
+                self.report(applied);
+            }
+        }
+        if again {
+            self.start_reload();
+        }
+    }
+
+    /// Own operations are durable: show them, answer, and send them on their way.
+    fn enqueued(&mut self, written: Vec<Enqueued>, now: Now) {
+        let mut all = Applied::default();
+        let mut announce = local::Announce::default();
+        for Enqueued { request, queued } in written {
+            let message = Message::queued(&queued, &self.identity.account, self.identity.device);
+            self.resolve(request, Ok(message.map_or(Reply::Done, Reply::Message)));
+            announce.queued.push(queued.clone());
+            if let Some(reload) = &mut self.reload {
+                reload.queued.push(queued.clone());
+            }
+            if let Some(applied) = self.replica.enqueue(queued) {
+                all.messages.extend(applied.messages);
+                all.conversations.extend(applied.conversations);
+            }
+        }
+        if let Role::Follower(follower) = &mut self.role {
+            let ids = announce.queued.iter().filter_map(queued_id);
+            follower.unclaimed.extend(ids);
+            follower.announce_at = Some(now.monotonic.plus(ANNOUNCE));
+        }
+        self.broadcast(channel_frame::Frame::Announce(announce));
+        self.report(all);
+    }
+
+    // ---- tabs ----
+
+    fn handle_gained(&mut self, epoch: Epoch, revision: Revision, now: Now) {
+        self.epoch = epoch;
+        let current = revision == self.replica.revision && self.reload.is_none();
+        let loading = if current {
+            // Only news of an operation can have been missed.
+            Some(self.load(Extent::Outbox))
+        } else {
+            // A reload under way may have been read before the last leader's last commit.
+            self.reload = None;
+            self.start_reload();
+            None
+        };
+        self.role = Role::Leader(Box::new(Leader {
+            ready: false,
+            loading,
+            link: Link::new(self.last_connection, self.offline || !self.network),
+            gathered: Gathered::default(),
+            committing: None,
+            catching_up: None,
+            fold_at: None,
+            reconcile_at: now.monotonic,
+            complained: None,
+        }));
+    }
+
+    fn step_down(&mut self) {
+        if let Role::Leader(leader) = &mut self.role {
+            self.last_connection = leader.link.id();
+            self.effects.push_back(Effect::Disconnect(self.last_connection));
+            let unclaimed =
+                self.replica.outbox.pending().map(|(id, _)| id).filter(|id| self.own.contains(id)).collect();
+            self.role = Role::Follower(Follower { unclaimed, ..Follower::default() });
+        }
+    }
+
+    fn handle_channel(&mut self, bytes: &Bytes, now: Now) {
+        // Another version's frame may hold what this one does not know; then it is not for us.
+        let Ok(ChannelFrame { tab, frame: Some(frame) }) = ChannelFrame::decode(bytes.clone()) else {
+            return;
+        };
+        let Ok(tab) = TabId::try_from(&tab) else {
+            return;
+        };
+        if tab == self.identity.tab || self.closed {
+            return;
+        }
+        match frame {
+            channel_frame::Frame::Presence(presence) => {
+                self.tabs.insert(tab);
+                if presence.asks {
+                    self.broadcast(channel_frame::Frame::Presence(local::Presence { asks: false }));
+                    if self.offline {
+                        self.broadcast(channel_frame::Frame::Offline(local::Offline { offline: true }));
+                    }
+                    self.broadcast_leader_status();
+                }
+            }
+            channel_frame::Frame::Leave(_) => drop(self.tabs.remove(&tab)),
+            channel_frame::Frame::Offline(offline) => {
+                self.offline = offline.offline;
+                self.hold_link();
+            }
+            channel_frame::Frame::ChangeSet(change_set) => self.handle_change_set(change_set),
+            channel_frame::Frame::Announce(announce) => self.handle_announce(announce),
+            channel_frame::Frame::Claim(claim) => {
+                if let Role::Follower(follower) = &mut self.role {
+                    for id in claim.ids.iter().filter_map(|id| OperationId::try_from(id).ok()) {
+                        follower.unclaimed.remove(&id);
+                    }
+                }
+            }
+            channel_frame::Frame::LeaderStatus(status) => self.handle_leader_status(status, now),
+            channel_frame::Frame::SyncRequest(request) => {
+                let who = Who::Tab(tab, request.id);
+                let known = self.syncs.iter().any(|sync| sync.who == who);
+                if matches!(self.role, Role::Leader(_)) && !known {
+                    self.handle_sync_now(who, now);
+                }
+            }
+            channel_frame::Frame::SyncDone(done) => {
+                if TabId::try_from(&done.tab) == Ok(self.identity.tab) {
+                    let who = Who::Local(RequestId(done.id));
+                    let failure = Failure::new(Code::parse(&done.code), done.message);
+                    self.end_syncs(
+                        |sync| sync.who == who,
+                        if done.code.is_empty() { Ok(()) } else { Err(failure) },
+                    );
+                }
+            }
+        }
+    }
+
+    fn handle_change_set(&mut self, change_set: ChangeSet) {
+        let valid = change_set.events.iter().all(|event| codec::check_event(event).is_ok());
+        if !valid || matches!(self.role, Role::Leader(_)) || Epoch(change_set.epoch) < self.epoch {
+            return;
+        }
+        match &mut self.reload {
+            Some(reload) => reload.change_sets.push(change_set),
+            None => self.follow(change_set),
+        }
+    }
+
+    /// Does as the leader did; a gap means that the store knows more.
+    fn follow(&mut self, change_set: ChangeSet) {
+        let revision = Revision(change_set.revision);
+        if revision <= self.replica.revision {
+            return;
+        }
+        if revision > self.replica.revision.next() {
+            return self.start_reload();
+        }
+        if let Role::Follower(follower) = &mut self.role {
+            follower.caught += change_set.events.len() as u64;
+        }
+        let applied = self.replica.apply(change_set);
+        self.report(applied);
+    }
+
+    fn handle_announce(&mut self, announce: local::Announce) {
+        let mut claim = local::Claim::default();
+        for queued in announce.queued {
+            let Some(operation) = &queued.operation else {
+                continue;
+            };
+            if codec::check_operation(operation).is_err() {
+                continue;
+            }
+            claim.ids.push(operation.id.clone());
+            if let Some(reload) = &mut self.reload {
+                reload.queued.push(queued.clone());
+            }
+            if let Some(applied) = self.replica.enqueue(queued) {
+                self.report(applied);
+            }
+        }
+        if matches!(&self.role, Role::Leader(leader) if leader.ready) {
+            self.broadcast(channel_frame::Frame::Claim(claim));
+        }
+    }
+
+    fn handle_leader_status(&mut self, status: local::LeaderStatus, now: Now) {
+        let Role::Follower(follower) = &mut self.role else {
+            return;
+        };
+        if Epoch(status.epoch) < self.epoch {
+            return;
+        }
+        if Epoch(status.epoch) > self.epoch {
+            // A new leader may not have heard of what the last one had claimed.
+            self.epoch = Epoch(status.epoch);
+            follower.unclaimed =
+                self.replica.outbox.pending().map(|(id, _)| id).filter(|id| self.own.contains(id)).collect();
+            follower.announce_at = Some(now.monotonic);
+        }
+        let ended = follower.leader.catching_up && !status.catching_up && status.connection == "online";
+        if !follower.leader.catching_up && status.catching_up {
+            follower.caught = 0;
+        }
+        follower.leader = status;
+        if ended {
+            let events = follower.caught;
+            self.events.push_back(Event::CaughtUp { events });
+        }
+    }
+
+    fn hold_link(&mut self) {
+        let held = self.offline || !self.network;
+        if let Role::Leader(leader) = &mut self.role {
+            leader.link.hold(held);
+        }
+    }
+
+    // ---- the network ----
+
+    fn handle_connected(&mut self, id: ConnectionId, token: String) {
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        if leader.link.id() == id {
+            let copy = (self.replica.log, self.replica.cursor);
+            leader.link.opened(token, &self.identity, self.epoch, copy);
+        }
+    }
+
+    fn handle_disconnected(&mut self, id: ConnectionId, failure: Failure, now: Now) {
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        if leader.link.id() == id {
+            leader.link.closed(failure, now, &mut self.entropy);
+        }
+    }
+
+    fn handle_frame(&mut self, id: ConnectionId, bytes: Bytes, now: Now) {
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        if leader.link.id() != id {
+            return;
+        }
+        let copy = (self.replica.log, self.replica.cursor);
+        for arrived in leader.link.frame(bytes, copy, now, &mut self.entropy) {
+            match arrived {
+                Arrived::Time(server) => {
+                    self.clock_offset =
+                        i64::try_from(server.0).unwrap_or(0).saturating_sub_unsigned(now.wall.0);
+                    leader.catching_up = Some(0);
+                    leader.complained = None;
+                }
+                Arrived::OtherLog(log) => {
+                    leader.gathered = Gathered {
+                        reset: self.replica.log.is_some(),
+                        log: Some(log),
+                        cursor: Some(Seq(0)),
+                        ..Gathered::default()
+                    };
+                }
+                Arrived::Events(events, cursor) => {
+                    leader.gathered.events.extend(events);
+                    leader.gathered.cursor = Some(cursor);
+                }
+                Arrived::Refused(refused) => {
+                    for (id, refused) in refused {
+                        if let Some(queued) = self.replica.outbox.get(id) {
+                            leader.gathered.refused.push(Queued { refused: Some(refused), ..queued.clone() });
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    // ---- what follows from all that ----
+
+    /// Does what can be done now. Called after every input.
+    fn advance(&mut self, now: Now) {
+        if !self.closed {
+            self.write_outbox();
+            self.lead(now);
+            self.announce(now);
+            self.advance_syncs(now);
+        }
+        let status = self.status();
+        if self.last_status.as_ref() != Some(&status) {
+            self.last_status = Some(status.clone());
+            self.broadcast_leader_status();
+            self.events.push_back(Event::Status(status));
+        }
+    }
+
+    fn write_outbox(&mut self) {
+        if self.writing.is_some() || self.waiting.is_empty() {
+            return;
+        }
+        let waiting = std::mem::take(&mut self.waiting);
+        let writes = waiting
+            .iter()
+            .filter_map(|it| Some((queued_id(&it.queued)?, &it.queued)))
+            .map(|(id, queued)| Write::Put(Table::Outbox, Key::Operation(id), codec::encode(queued)))
+            .collect();
+        let id = self.persist(Batch { fence: None, revision: None, writes, durability: Durability::Strict });
+        self.writing = Some((id, waiting));
+    }
+
+    fn lead(&mut self, now: Now) {
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        if !leader.ready {
+            return;
+        }
+        if now.monotonic >= leader.reconcile_at {
+            leader.reconcile_at = now.monotonic.plus(RECONCILE);
+            leader.link.reconcile();
+        }
+        leader.link.tick(now, &self.replica.outbox, &mut self.entropy);
+        leader.link.submit(&self.replica.outbox, now);
+        leader.link.pull(leader.gathered.events.len());
+        if leader.link.connection() != Connection::Online {
+            leader.gathered = Gathered::default();
+            leader.catching_up = None;
+        }
+        self.commit(now);
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        if leader.committing.is_none()
+            && leader.link.is_caught_up()
+            && let Some(events) = leader.catching_up.take()
+        {
+            self.events.push_back(Event::CaughtUp { events });
+        }
+        if let Some(failure) = leader.link.reason()
+            && failure.code != Code::Offline
+            && leader.complained != Some(failure.code)
+        {
+            leader.complained = Some(failure.code);
+            self.events.push_back(Event::Failed(failure.clone()));
+        }
+        for order in leader.link.orders.drain(..) {
+            self.effects.push_back(match order {
+                Order::Connect(id) => Effect::Connect(id),
+                Order::Disconnect(id) => Effect::Disconnect(id),
+                Order::Send(id, bytes) => Effect::Send(id, bytes),
+            });
+        }
+    }
+
+    /// Writes what has gathered, or folds the journal, if no other commit is under way.
+    fn commit(&mut self, now: Now) {
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        if leader.committing.is_some() {
+            return;
+        }
+        let cursor = leader.gathered.cursor.unwrap_or(self.replica.cursor);
+        let settled = leader.link.settled(cursor, &self.replica.outbox);
+        let news = leader.gathered.cursor.is_some() || !leader.gathered.refused.is_empty();
+        let (change_set, writes) = if news || !settled.is_empty() {
+            self.build_commit(cursor, &settled)
+        } else if self.is_fold_due(now) {
+            self.build_fold()
+        } else {
+            return;
+        };
+        let batch = Batch {
+            fence: Some(self.epoch),
+            revision: Some(Revision(change_set.revision)),
+            writes,
+            durability: Durability::Relaxed,
+        };
+        let id = self.persist(batch);
+        if let Role::Leader(leader) = &mut self.role {
+            leader.committing = Some((id, change_set));
+        }
+    }
+
+    fn build_commit(&mut self, cursor: Seq, accepted: &[OperationId]) -> (ChangeSet, Vec<Write>) {
+        let Role::Leader(leader) = &mut self.role else {
+            return Default::default();
+        };
+        let Gathered { log, reset, mut events, refused, .. } = std::mem::take(&mut leader.gathered);
+        if !reset {
+            // Received again, while the commit that held it was under way and the connection was cut.
+            let stored = self.replica.cursor;
+            events.retain(|event| Seq(event.seq) > stored);
+        }
+        let cursor = if reset { cursor } else { cursor.max(self.replica.cursor) };
+        let log = log.or(self.replica.log);
+        let mut writes = Vec::new();
+        if reset {
+            let derived = [Table::Journal, Table::Blocks, Table::Heads, Table::Locators];
+            writes.extend(derived.map(Write::Clear));
+        }
+        let first = if reset { 0 } else { self.replica.next_journal };
+        let journal = fold::cut(events.iter().cloned(), |journal: &mut local::Journal, event| {
+            journal.events.push(event)
+        });
+        let next_journal = first + journal.len() as u64;
+        let numbered = (first..).zip(journal);
+        writes
+            .extend(numbered.map(|(number, record)| Write::Put(Table::Journal, Key::Number(number), record)));
+        // An operation leaves the outbox in the commit that stores what became of it.
+        let in_events = events.iter().filter_map(|event| OperationId::try_from(&event.operation).ok());
+        let settled: BTreeSet<OperationId> = in_events
+            .filter(|id| self.replica.outbox.get(*id).is_some())
+            .chain(accepted.iter().copied())
+            .collect();
+        writes.extend(settled.iter().map(|id| Write::Delete(Table::Outbox, Key::Operation(*id))));
+        writes.extend(refused.iter().filter_map(|queued| {
+            Some(Write::Put(Table::Outbox, Key::Operation(queued_id(queued)?), codec::encode(queued)))
+        }));
+        let meta = local::Meta { log: log.map(LogId::to_bytes).unwrap_or_default(), cursor: cursor.0 };
+        writes.push(Write::Put(Table::Meta, META, codec::encode(&meta)));
+        let change_set = ChangeSet {
+            epoch: self.epoch.0,
+            revision: self.replica.revision.next().0,
+            cursor: cursor.0,
+            events,
+            settled: settled.into_iter().map(OperationId::to_bytes).collect(),
+            refused,
+            folded: None,
+            reset,
+            log: meta.log,
+            next_journal,
+        };
+        (change_set, writes)
+    }
+
+    fn is_fold_due(&self, now: Now) -> bool {
+        let Role::Leader(leader) = &self.role else {
+            return false;
+        };
+        let messages = self.replica.fresh.len();
+        let idle = leader.fold_at.is_some_and(|at| at <= now.monotonic);
+        messages >= FOLD_MESSAGES
+            || idle && (messages >= FOLD_IDLE.0 || self.replica.next_journal >= FOLD_IDLE.1)
+    }
+
+    fn build_fold(&mut self) -> (ChangeSet, Vec<Write>) {
+        let Fold { writes, folded } = fold::fold(&self.replica);
+        let change_set = ChangeSet {
+            epoch: self.epoch.0,
+            revision: self.replica.revision.next().0,
+            cursor: self.replica.cursor.0,
+            folded: Some(folded),
+            ..ChangeSet::default()
+        };
+        (change_set, writes)
+    }
+
+    fn announce(&mut self, now: Now) {
+        let Role::Follower(follower) = &mut self.role else {
+            return;
+        };
+        if follower.announce_at.is_none_or(|at| now.monotonic < at) {
+            return;
+        }
+        let outbox = &self.replica.outbox;
+        follower.unclaimed.retain(|id| outbox.get(*id).is_some_and(|queued| queued.refused.is_none()));
+        let queued: Vec<Queued> =
+            follower.unclaimed.iter().filter_map(|id| outbox.get(*id).cloned()).collect();
+        follower.announce_at = (!queued.is_empty()).then(|| now.monotonic.plus(ANNOUNCE));
+        if !queued.is_empty() {
+            self.broadcast(channel_frame::Frame::Announce(local::Announce { queued }));
+        }
+    }
+
+    fn advance_syncs(&mut self, now: Now) {
+        if self.syncs.is_empty() {
+            return;
+        }
+        let timeout = Failure::new(Code::Timeout, "sync did not finish in time; it goes on");
+        self.end_syncs(|sync| sync.until <= now.monotonic, Err(timeout));
+        match &self.role {
+            Role::Leader(leader) if leader.ready => {
+                let written = self.waiting.is_empty() && self.writing.is_none();
+                let sent = self.replica.outbox.pending().next().is_none();
+                let stored = leader.committing.is_none() && leader.gathered.cursor.is_none();
+                if leader.link.is_caught_up() && written && sent && stored {
+                    self.end_syncs(|_| true, Ok(()));
+                } else if leader.link.connection() == Connection::Offline {
+                    let failure = leader.link.reason().cloned();
+                    let failure = failure
+                        .unwrap_or_else(|| Failure::new(Code::Offline, "the server cannot be reached"));
+                    self.end_syncs(|_| true, Err(failure));
+                }
+            }
+            Role::Leader(_) => {}
+            Role::Follower(_) => {
+                let mut ask = Vec::new();
+                for sync in &mut self.syncs {
+                    if let Who::Local(request) = sync.who
+                        && sync.ask_at <= now.monotonic
+                        && self.writing.is_none()
+                    {
+                        sync.ask_at = now.monotonic.plus(ANNOUNCE);
+                        ask.push(request.0);
+                    }
+                }
+                for id in ask {
+                    self.broadcast(channel_frame::Frame::SyncRequest(local::SyncRequest { id }));
+                }
+            }
+        }
+    }
+
+    fn end_syncs(&mut self, which: impl Fn(&Sync) -> bool, result: Result<(), Failure>) {
+        for sync in self.syncs.extract_if(.., |sync| which(sync)).collect::<Vec<_>>() {
+            self.answer_sync(sync.who, result.clone());
+        }
+    }
+
+    fn answer_sync(&mut self, who: Who, result: Result<(), Failure>) {
+        match who {
+            Who::Local(request) => self.resolve(request, result.map(|()| Reply::Done)),
+            Who::Tab(tab, id) => {
+                let (code, message) = match result {
+                    Ok(()) => Default::default(),
+                    Err(failure) => (failure.code.as_str().to_owned(), failure.message),
+                };
+                let done = local::SyncDone { tab: tab.to_bytes(), id, code, message };
+                self.broadcast(channel_frame::Frame::SyncDone(done));
+            }
+        }
+    }
+
+    // ---- out ----
+
+    fn report(&mut self, applied: Applied) {
+        let device = self.identity.device;
+        let origin = |message: &Message| match message.device {
+            _ if self.own.contains(&message.id) => Origin::Local,
+            Some(of) if of == device => Origin::Tab,
+            _ => Origin::Remote,
+        };
+        let messages: Vec<MessageEvent> = applied
+            .messages
+            .into_iter()
+            .map(|change| MessageEvent {
+                origin: origin(&change.message),
+                message: change.message,
+                added: !change.known,
+            })
+            .collect();
+        if !messages.is_empty() {
+            self.events.push_back(Event::Messages(messages));
+        }
+        if !applied.conversations.is_empty() {
+            self.events.push_back(Event::Conversations(applied.conversations.into_iter().collect()));
+        }
+    }
+
+    fn broadcast_leader_status(&mut self) {
+        if !matches!(self.role, Role::Leader(_)) {
+            return;
+        }
+        let status = self.status();
+        self.broadcast(channel_frame::Frame::LeaderStatus(local::LeaderStatus {
+            epoch: status.epoch.0,
+            connection: connection_name(status.connection).to_owned(),
+            reason: status.reason.map_or_else(String::new, |code| code.as_str().to_owned()),
+            catching_up: status.catching_up,
+        }));
+    }
+
+    fn broadcast(&mut self, frame: channel_frame::Frame) {
+        let frame = ChannelFrame { tab: self.identity.tab.to_bytes(), frame: Some(frame) };
+        self.effects.push_back(Effect::Broadcast(codec::encode(&frame)));
+    }
+
+    fn persist(&mut self, batch: Batch) -> BatchId {
+        self.last_batch = BatchId(self.last_batch.0 + 1);
+        self.effects.push_back(Effect::Persist(self.last_batch, batch));
+        self.last_batch
+    }
+
+    fn load(&mut self, extent: Extent) -> LoadId {
+        self.last_load = LoadId(self.last_load.0 + 1);
+        self.effects.push_back(Effect::Load(self.last_load, extent));
+        self.last_load
+    }
+
+    fn resolve(&mut self, request: RequestId, result: Result<Reply, Failure>) {
+        self.effects.push_back(Effect::Resolve(request, result));
+    }
+
+    fn mint(&mut self, now: Now) -> OperationId {
+        let mut entropy = [0; 10];
+        self.entropy.fill_bytes(&mut entropy);
+        OperationId::mint(now.wall, entropy)
+    }
+}
+
+fn queued_id(queued: &Queued) -> Option<OperationId> {
+    OperationId::try_from(&queued.operation.as_ref()?.id).ok()
+}
+
+/// What a refusal of the store is to the user.
+fn storage_failure(error: &StoreError) -> Failure {
+    let code = match error {
+        StoreError::Quota => Code::Quota,
+        StoreError::Version => Code::Version,
+        StoreError::Fenced | StoreError::Damaged(_) | StoreError::Failed(_) => Code::Storage,
+    };
+    Failure::new(code, error.to_string())
+}
+
+fn connection_name(connection: Connection) -> &'static str {
+    match connection {
+        Connection::Online => "online",
+        Connection::Connecting => "connecting",
+        Connection::Offline => "offline",
+        Connection::Closed => "closed",
+    }
+}
+
+fn connection_named(name: &str) -> Connection {
+    match name {
+        "online" => Connection::Online,
+        "offline" | "closed" => Connection::Offline,
+        // Before the leader has said anything it is about to connect.
+        _ => Connection::Connecting,
+    }
+}

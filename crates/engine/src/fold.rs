@@ -1,0 +1,155 @@
+//! Folding: the messages of the journal, sorted by conversation and position and cut into blocks.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use prost::Message as _;
+use tutti_protocol::{
+    OperationId, codec,
+    local::{self, Folded, LocatorSpan, Piece},
+};
+
+use crate::{
+    batch::{Key, Table, Write},
+    replica::{Head, Replica},
+};
+
+/// A record is closed before it grows over this, in bytes before compression. The limit of 60 KiB is
+/// Chromium's: from 64 KiB on a value goes to a file of its own.
+const RECORD: usize = 56 * 1024;
+/// Locators in a record: 16 bytes of id and at most 15 of place each.
+const LOCATORS: usize = 1_600;
+
+/// What a fold writes, and what it changes in every tab's replica.
+pub(crate) struct Fold {
+    pub(crate) writes: Vec<Write>,
+    pub(crate) folded: Folded,
+}
+
+/// Folds all that the replica holds in its journal.
+pub(crate) fn fold(replica: &Replica) -> Fold {
+    let mut writes = Vec::new();
+    let pieces = fold_messages(replica, &mut writes);
+    let locators = fold_locators(replica, &mut writes);
+    let folded = Folded { pieces, locators };
+    fold_heads(replica, &folded, &mut writes);
+    writes.push(Write::Clear(Table::Journal));
+    Fold { writes, folded }
+}
+
+/// Cuts items into records of bounded size.
+pub(crate) fn cut<M: prost::Message + Default, I: prost::Message>(
+    items: impl IntoIterator<Item = I>,
+    push: impl Fn(&mut M, I),
+) -> Vec<Bytes> {
+    let mut records = Vec::new();
+    let mut record = M::default();
+    let mut size = 0;
+    for item in items {
+        // Tag and length of the field take at most 4 bytes.
+        let item_size = item.encoded_len() + 4;
+        if size > 0 && size + item_size > RECORD {
+            records.push(codec::encode(&std::mem::take(&mut record)));
+            size = 0;
+        }
+        size += item_size;
+        push(&mut record, item);
+    }
+    if size > 0 {
+        records.push(codec::encode(&record));
+    }
+    records
+}
+
+fn fold_messages(replica: &Replica, writes: &mut Vec<Write>) -> Vec<Piece> {
+    let used = replica.heads.values().flat_map(|head| &head.pieces).map(|piece| piece.block + 1).max();
+    let mut number = used.unwrap_or(0);
+    let mut pieces: Vec<Piece> = Vec::new();
+    let mut block = local::Block::default();
+    let mut size = 0;
+    for head in replica.heads.values() {
+        let mut open: Option<Piece> = None;
+        for message in head.recent.values() {
+            let message_size = message.encoded_len() + 4;
+            if size > 0 && size + message_size > RECORD {
+                pieces.extend(open.take());
+                let full = std::mem::take(&mut block);
+                writes.push(Write::Put(Table::Blocks, Key::Number(number), codec::encode(&full)));
+                number += 1;
+                size = 0;
+            }
+            let offset = block.messages.len() as u32;
+            match &mut open {
+                Some(piece) if piece.first + u64::from(piece.count) == message.position => piece.count += 1,
+                _ => {
+                    pieces.extend(open.take());
+                    open = Some(Piece {
+                        conversation: head.number,
+                        first: message.position,
+                        count: 1,
+                        block: number,
+                        offset,
+                    });
+                }
+            }
+            size += message_size;
+            block.messages.push(message.clone());
+        }
+        pieces.extend(open);
+    }
+    if size > 0 {
+        writes.push(Write::Put(Table::Blocks, Key::Number(number), codec::encode(&block)));
+    }
+    pieces
+}
+
+fn fold_locators(replica: &Replica, writes: &mut Vec<Write>) -> Vec<LocatorSpan> {
+    let used = replica.spans.iter().map(|span| span.number + 1).max().unwrap_or(0);
+    let fresh: Vec<_> = replica.fresh.iter().collect();
+    let mut spans = Vec::new();
+    for (number, chunk) in (used..).zip(fresh.chunks(LOCATORS)) {
+        let (Some((first, _)), Some((last, _))) = (chunk.first(), chunk.last()) else {
+            continue;
+        };
+        spans.push(LocatorSpan { number, first: first.to_bytes(), last: last.to_bytes() });
+        let mut ids = Vec::with_capacity(chunk.len() * 16);
+        chunk.iter().for_each(|(id, _): &(&OperationId, _)| ids.extend_from_slice(id.as_bytes()));
+        let locators = local::Locators {
+            ids: ids.into(),
+            conversations: chunk.iter().map(|(_, (number, _))| *number).collect(),
+            positions: chunk.iter().map(|(_, (_, position))| position.0).collect(),
+        };
+        writes.push(Write::Put(Table::Locators, Key::Number(number), codec::encode(&locators)));
+    }
+    spans
+}
+
+/// Writes all heads anew: they are few and small beside the messages, and pages stay packed.
+fn fold_heads(replica: &Replica, folded: &Folded, writes: &mut Vec<Write>) {
+    let mut new: BTreeMap<u32, Vec<Piece>> = BTreeMap::new();
+    for piece in &folded.pieces {
+        new.entry(piece.conversation).or_default().push(Piece { conversation: 0, ..*piece });
+    }
+    let heads = replica
+        .heads
+        .iter()
+        .map(|(id, head)| head_record(id, head, new.remove(&head.number).unwrap_or_default()));
+    let spans = replica.spans.iter().chain(&folded.locators).cloned();
+    let pages = cut(heads, |page: &mut local::HeadPage, head| page.heads.push(head))
+        .into_iter()
+        .chain(cut(spans, |page: &mut local::HeadPage, span| page.locators.push(span)));
+    writes.push(Write::Clear(Table::Heads));
+    writes.extend((0..).zip(pages).map(|(number, page)| Write::Put(Table::Heads, Key::Number(number), page)));
+}
+
+fn head_record(id: &str, head: &Head, new: Vec<Piece>) -> local::Head {
+    local::Head {
+        number: head.number,
+        conversation: id.to_owned(),
+        members: head.members.clone(),
+        last: head.last.clone(),
+        read_position: head.read_position.0,
+        read_inbound: head.read_inbound,
+        pieces: head.pieces.iter().cloned().chain(new).collect(),
+    }
+}

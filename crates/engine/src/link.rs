@@ -1,0 +1,432 @@
+//! The leader's link to the server: connect, say hello, pull, submit, stay alive, come back.
+//!
+//! The link decides what goes over the wire and when. What arrives for the store it hands to the
+//! engine as [`Arrived`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use rand_chacha::ChaCha8Rng;
+use tutti_protocol::{
+    Code, Epoch, LogId, Millis, OperationId, Seq, codec, limits,
+    wire::{self, ClientFrame, Hello, client_frame, outcome, server_frame},
+};
+
+use crate::{Identity, Now, backoff::Backoff, message::Failure, outbox::Outbox};
+
+/// How long a connection may take from its beginning to the server's welcome, in milliseconds.
+const CONNECT_DEADLINE: u64 = 15_000;
+/// Received but not yet stored events beyond which no further page is asked for.
+const BACKLOG: usize = 2 * limits::PAGE_EVENTS;
+
+/// Which connection something concerns. Late news of an older one is told by it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ConnectionId(pub u64);
+
+/// What the link wants done.
+#[derive(Debug)]
+pub(crate) enum Order {
+    Connect(ConnectionId),
+    Disconnect(ConnectionId),
+    Send(ConnectionId, Bytes),
+}
+
+/// What came over the link for the engine to act on.
+#[derive(Debug)]
+pub(crate) enum Arrived {
+    /// The server's log is not the one that this copy comes from.
+    OtherLog(LogId),
+    /// The next events of the log, and its new cursor.
+    Events(Vec<wire::Event>, Seq),
+    /// Operations that the server has refused for good.
+    Refused(Vec<(OperationId, wire::Refused)>),
+    /// The server's wall clock.
+    Time(Millis),
+}
+
+/// The link.
+#[derive(Debug)]
+pub(crate) struct Link {
+    connection: ConnectionId,
+    state: State,
+    backoff: Backoff,
+    /// Why there is no connection.
+    reason: Option<Failure>,
+    /// No connection is wanted: the user works offline, or the browser has no network.
+    held: bool,
+    pub(crate) orders: Vec<Order>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Until then; without a moment, until something changes.
+    Waiting(Option<Millis>),
+    Connecting(Millis),
+    Greeting(Millis),
+    Up(Session),
+}
+
+#[derive(Debug)]
+struct Session {
+    received: Seq,
+    head: Seq,
+    pulling: bool,
+    /// The one submit that may be under way, so that the order of operations is the server's too.
+    submitted: BTreeSet<OperationId>,
+    /// Confirmed, and where in the log it will come back.
+    accepted: BTreeMap<OperationId, Seq>,
+    /// The server asked to submit nothing before then.
+    hold: Option<Millis>,
+    ping_interval: u64,
+    heard: Millis,
+    pinged: Option<Millis>,
+}
+
+/// What the status line says of the link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connection {
+    /// Welcomed by the server.
+    Online,
+    /// On the way.
+    Connecting,
+    /// None, and the next attempt waits.
+    Offline,
+    /// The client is closed.
+    Closed,
+}
+
+impl Link {
+    pub(crate) fn new(first: ConnectionId, held: bool) -> Self {
+        Self {
+            connection: first,
+            state: State::Waiting(None),
+            backoff: Backoff::default(),
+            reason: None,
+            held,
+            orders: Vec::new(),
+        }
+    }
+
+    pub(crate) fn connection(&self) -> Connection {
+        match self.state {
+            State::Up(_) => Connection::Online,
+            State::Connecting(_) | State::Greeting(_) => Connection::Connecting,
+            State::Waiting(_) => Connection::Offline,
+        }
+    }
+
+    pub(crate) fn reason(&self) -> Option<&Failure> {
+        self.reason.as_ref().filter(|_| !matches!(self.state, State::Up(_)))
+    }
+
+    pub(crate) fn id(&self) -> ConnectionId {
+        self.connection
+    }
+
+    /// Everything that the server has was received, and nothing is asked for.
+    pub(crate) fn is_caught_up(&self) -> bool {
+        matches!(&self.state, State::Up(session) if !session.pulling && session.received >= session.head)
+    }
+
+    /// Confirmed operations in the outbox whose events lie at or before the cursor.
+    pub(crate) fn settled(&self, cursor: Seq, outbox: &Outbox) -> Vec<OperationId> {
+        let State::Up(session) = &self.state else {
+            return Vec::new();
+        };
+        let stored = session.accepted.iter().filter(|(_, seq)| **seq <= cursor).map(|(id, _)| *id);
+        stored.filter(|id| outbox.get(*id).is_some()).collect()
+    }
+
+    /// An operation has left the outbox.
+    pub(crate) fn forget(&mut self, id: OperationId) {
+        if let State::Up(session) = &mut self.state {
+            session.accepted.remove(&id);
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Millis> {
+        match &self.state {
+            State::Waiting(until) => until.filter(|_| !self.held),
+            State::Connecting(until) | State::Greeting(until) => Some(*until),
+            State::Up(session) => {
+                let quiet = match session.pinged {
+                    Some(at) => at.plus(limits::PONG_DEADLINE),
+                    None => session.heard.plus(session.ping_interval),
+                };
+                Some(session.hold.map_or(quiet, |hold| hold.min(quiet)))
+            }
+        }
+    }
+
+    /// Whether a connection is wanted at all.
+    pub(crate) fn hold(&mut self, held: bool) {
+        if self.held == held {
+            return;
+        }
+        self.held = held;
+        if held {
+            self.close(None, Failure::new(Code::Offline, "working offline"));
+        } else {
+            self.connect_now_if_waiting();
+        }
+    }
+
+    /// Makes an attempt now, if none is under way.
+    pub(crate) fn connect_now_if_waiting(&mut self) {
+        self.backoff.reset();
+        if let State::Waiting(until) = &mut self.state {
+            *until = Some(Millis(0));
+        }
+    }
+
+    /// Asks the server for what is new, to be sure.
+    pub(crate) fn reconcile(&mut self) {
+        if let State::Up(session) = &mut self.state
+            && !session.pulling
+        {
+            session.pulling = true;
+            let after = session.received.0;
+            self.send(client_frame::Frame::Pull(wire::Pull { after }));
+        }
+    }
+
+    /// Asks for the next page if there is one and the store keeps up.
+    pub(crate) fn pull(&mut self, backlog: usize) {
+        if let State::Up(session) = &self.state
+            && session.received < session.head
+            && backlog < BACKLOG
+        {
+            self.reconcile();
+        }
+    }
+
+    /// Sends what the outbox holds, one submit at a time.
+    pub(crate) fn submit(&mut self, outbox: &Outbox, now: Now) {
+        let State::Up(session) = &mut self.state else {
+            return;
+        };
+        if !session.submitted.is_empty() || session.hold.is_some_and(|hold| now.monotonic < hold) {
+            return;
+        }
+        session.hold = None;
+        let mut submit = wire::Submit::default();
+        let mut size = 0;
+        for (id, operation) in outbox.pending().filter(|(id, _)| !session.accepted.contains_key(id)) {
+            size += prost::Message::encoded_len(operation) + 8;
+            let full =
+                submit.operations.len() == limits::SUBMIT_OPERATIONS || size > limits::CLIENT_FRAME - 64;
+            if full && !submit.operations.is_empty() {
+                break;
+            }
+            session.submitted.insert(id);
+            submit.operations.push(operation.clone());
+        }
+        if !submit.operations.is_empty() {
+            self.send(client_frame::Frame::Submit(submit));
+        }
+    }
+
+    /// Time has passed.
+    pub(crate) fn tick(&mut self, now: Now, outbox: &Outbox, entropy: &mut ChaCha8Rng) {
+        match &mut self.state {
+            State::Waiting(Some(until)) if !self.held && *until <= now.monotonic => {
+                self.connection = ConnectionId(self.connection.0 + 1);
+                self.state = State::Connecting(now.monotonic.plus(CONNECT_DEADLINE));
+                self.orders.push(Order::Connect(self.connection));
+            }
+            State::Connecting(until) | State::Greeting(until) if *until <= now.monotonic => {
+                self.fail(
+                    Failure::new(Code::Timeout, "the server did not answer in time"),
+                    None,
+                    now,
+                    entropy,
+                );
+            }
+            State::Up(session) => {
+                if session.pinged.is_some_and(|at| at.plus(limits::PONG_DEADLINE) <= now.monotonic) {
+                    self.fail(Failure::new(Code::Timeout, "the server fell silent"), None, now, entropy);
+                    return;
+                }
+                if session.pinged.is_none() && session.heard.plus(session.ping_interval) <= now.monotonic {
+                    session.pinged = Some(now.monotonic);
+                    self.send(client_frame::Frame::Ping(wire::Ping { nonce: now.monotonic.0 }));
+                }
+                self.submit(outbox, now);
+            }
+            _ => {}
+        }
+    }
+
+    /// The socket is open and a token at hand.
+    pub(crate) fn opened(
+        &mut self,
+        token: String,
+        identity: &Identity,
+        epoch: Epoch,
+        copy: (Option<LogId>, Seq),
+    ) {
+        let State::Connecting(until) = self.state else {
+            return;
+        };
+        self.state = State::Greeting(until);
+        self.send(client_frame::Frame::Hello(Hello {
+            token,
+            account: identity.account.clone(),
+            device: identity.device.to_bytes(),
+            device_name: identity.device_name.clone(),
+            platform: identity.platform.into(),
+            epoch: epoch.0,
+            log: copy.0.map(LogId::to_bytes).unwrap_or_default(),
+            cursor: copy.1.0,
+        }));
+    }
+
+    /// The socket is closed, or could not be opened.
+    pub(crate) fn closed(&mut self, failure: Failure, now: Now, entropy: &mut ChaCha8Rng) {
+        if !matches!(self.state, State::Waiting(_)) {
+            self.fail(failure, None, now, entropy);
+        }
+    }
+
+    /// Ends the connection for good reason of ours, and comes back after a wait.
+    pub(crate) fn fail(&mut self, failure: Failure, wait: Option<u64>, now: Now, entropy: &mut ChaCha8Rng) {
+        let wait = wait.unwrap_or_else(|| self.backoff.next(entropy));
+        self.close(Some(now.monotonic.plus(wait)), failure);
+    }
+
+    /// A frame came in.
+    pub(crate) fn frame(
+        &mut self,
+        bytes: Bytes,
+        copy: (Option<LogId>, Seq),
+        now: Now,
+        entropy: &mut ChaCha8Rng,
+    ) -> Vec<Arrived> {
+        let frame = match codec::decode_server(bytes) {
+            Ok(frame) => frame.frame,
+            Err(error) => {
+                self.fail(Failure::new(Code::Protocol, error.to_string()), None, now, entropy);
+                return Vec::new();
+            }
+        };
+        if let State::Up(session) = &mut self.state {
+            session.heard = now.monotonic;
+            session.pinged = None;
+        }
+        match (frame, &mut self.state) {
+            (Some(server_frame::Frame::Welcome(welcome)), State::Greeting(_)) => {
+                self.welcomed(&welcome, copy, now)
+            }
+            (Some(server_frame::Frame::Delta(delta)), State::Up(session)) => {
+                let arrived = session.take(delta);
+                if arrived.is_empty() && session.received < session.head {
+                    // A gap: what came cannot be used before what is missing.
+                    self.reconcile();
+                }
+                arrived
+            }
+            (Some(server_frame::Frame::Submitted(submitted)), State::Up(session)) => {
+                session.submitted_answered(submitted, now)
+            }
+            (Some(server_frame::Frame::Error(error)), _) => {
+                let wait = (error.retry_after > 0).then_some(u64::from(error.retry_after));
+                self.fail(Failure::new(Code::parse(&error.code), error.message), wait, now, entropy);
+                Vec::new()
+            }
+            (Some(server_frame::Frame::Bye(bye)), _) => {
+                let failure = Failure::new(Code::Offline, "the server closed the connection");
+                self.fail(failure, Some(u64::from(bye.wait).max(1)), now, entropy);
+                Vec::new()
+            }
+            (Some(server_frame::Frame::Pong(_)), State::Up(_)) => Vec::new(),
+            _ => {
+                let failure = Failure::new(Code::Protocol, "the server sent a frame out of turn");
+                self.fail(failure, None, now, entropy);
+                Vec::new()
+            }
+        }
+    }
+
+    fn welcomed(&mut self, welcome: &wire::Welcome, copy: (Option<LogId>, Seq), now: Now) -> Vec<Arrived> {
+        let Ok(log) = LogId::try_from(&welcome.log) else {
+            return Vec::new();
+        };
+        self.backoff.reset();
+        self.reason = None;
+        let head = Seq(welcome.head);
+        // A server restored from a backup, or set up anew: what this copy counts is not what it counts.
+        let other = copy.0 != Some(log) || head < copy.1;
+        self.state = State::Up(Session {
+            received: if other { Seq(0) } else { copy.1 },
+            head,
+            pulling: false,
+            submitted: BTreeSet::new(),
+            accepted: BTreeMap::new(),
+            hold: None,
+            ping_interval: u64::from(welcome.ping_interval).clamp(1_000, 10 * 60_000),
+            heard: now.monotonic,
+            pinged: None,
+        });
+        // Even with nothing new, since only a pull that reaches the head makes the server push.
+        self.reconcile();
+        let mut arrived = vec![Arrived::Time(Millis(welcome.server_time))];
+        if other {
+            arrived.push(Arrived::OtherLog(log));
+        }
+        arrived
+    }
+
+    fn close(&mut self, until: Option<Millis>, failure: Failure) {
+        if !matches!(self.state, State::Waiting(_)) {
+            self.orders.push(Order::Disconnect(self.connection));
+        }
+        self.state = State::Waiting(until);
+        self.reason = Some(failure);
+    }
+
+    fn send(&mut self, frame: client_frame::Frame) {
+        let bytes = codec::encode(&ClientFrame { frame: Some(frame) });
+        self.orders.push(Order::Send(self.connection, bytes));
+    }
+}
+
+impl Session {
+    /// The events of a delta that are new here.
+    fn take(&mut self, delta: wire::Delta) -> Vec<Arrived> {
+        self.head = self.head.max(Seq(delta.head));
+        self.pulling = false;
+        if Seq(delta.after) > self.received || Seq(delta.next) <= self.received {
+            return Vec::new();
+        }
+        let received = self.received;
+        let new = delta.events.into_iter().filter(|event| Seq(event.seq) > received).collect();
+        self.received = Seq(delta.next);
+        vec![Arrived::Events(new, self.received)]
+    }
+
+    fn submitted_answered(&mut self, submitted: wire::Submitted, now: Now) -> Vec<Arrived> {
+        let mut refused = Vec::new();
+        for outcome in submitted.outcomes {
+            let Ok(id) = OperationId::try_from(&outcome.id) else {
+                continue;
+            };
+            if !self.submitted.remove(&id) {
+                continue;
+            }
+            match outcome.result {
+                Some(outcome::Result::Accepted(accepted)) => {
+                    self.accepted.insert(id, Seq(accepted.seq));
+                }
+                Some(outcome::Result::Refused(it)) if it.retry_after > 0 => {
+                    let until = now.monotonic.plus(u64::from(it.retry_after));
+                    self.hold = Some(self.hold.map_or(until, |hold| hold.max(until)));
+                }
+                Some(outcome::Result::Refused(it)) => refused.push((id, it)),
+                None => {}
+            }
+        }
+        // What was not answered is tried again, like all that was not confirmed.
+        self.submitted.clear();
+        vec![Arrived::Refused(refused)]
+    }
+}

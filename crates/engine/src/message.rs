@@ -1,0 +1,125 @@
+//! Messages and conversations as the application sees them.
+
+use bytes::Bytes;
+use tutti_protocol::{Code, DeviceId, Millis, OperationId, Position, local::Queued, wire, wire::operation};
+
+/// A message, on its way or sequenced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Minted by the sending device.
+    pub id: OperationId,
+    /// As this account sees it.
+    pub conversation: String,
+    /// The account that sent it.
+    pub sender: String,
+    /// The device that sent it; none for the HTTP API.
+    pub device: Option<DeviceId>,
+    /// What kind of content; "text" when the sender did not say.
+    pub kind: String,
+    /// JSON text.
+    pub content: Bytes,
+    /// None until the server has given it one.
+    pub position: Option<Position>,
+    /// The server's clock once sequenced, the device's before.
+    pub sent_at: Millis,
+    /// How far it has got.
+    pub state: State,
+}
+
+/// How far a message has got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Durable here, not confirmed by the server.
+    Pending,
+    /// In the log.
+    Sent,
+    /// Refused by the server for good.
+    Failed(Failure),
+}
+
+/// Why something did not work, for programs and for people.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// For programs.
+    pub code: Code,
+    /// For people.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure of this kind.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
+impl From<&wire::Refused> for Failure {
+    fn from(refused: &wire::Refused) -> Self {
+        Self::new(Code::parse(&refused.code), refused.message.clone())
+    }
+}
+
+/// A conversation's summary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conversation {
+    /// As this account sees it.
+    pub id: String,
+    /// Accounts in it, this one included while it is a member.
+    pub members: Vec<String>,
+    /// The newest, one on its way before any that is sequenced.
+    pub last: Option<Message>,
+    /// When the newest message was sent; 0 without any.
+    pub last_activity: Millis,
+    /// Messages of others after the read position.
+    pub unread: u64,
+    /// Up to where this account has read.
+    pub read_position: Position,
+}
+
+/// A stretch of a conversation, oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Sequenced ones by position; on the newest page those on their way after them.
+    pub messages: Vec<Message>,
+    /// Ranges of positions, both ends included, that the page covers and this device does not have.
+    pub holes: Vec<(Position, Position)>,
+    /// Whether there is anything before the page.
+    pub has_more: bool,
+}
+
+impl Message {
+    /// A sequenced message. None for a record that no version of this code wrote.
+    pub(crate) fn sequenced(message: &wire::Message) -> Option<Self> {
+        Some(Self {
+            id: OperationId::try_from(&message.id).ok()?,
+            conversation: message.conversation.clone(),
+            sender: message.sender.clone(),
+            device: DeviceId::try_from(&message.device).ok(),
+            kind: message.r#type.clone(),
+            content: message.content.clone(),
+            position: Some(Position(message.position)),
+            sent_at: Millis(message.sent_at),
+            state: State::Sent,
+        })
+    }
+
+    /// A message in the outbox. None for operations that are no sends.
+    pub(crate) fn queued(queued: &Queued, account: &str, device: DeviceId) -> Option<Self> {
+        let operation = queued.operation.as_ref()?;
+        let operation::Body::Send(send) = operation.body.as_ref()? else {
+            return None;
+        };
+        Some(Self {
+            id: OperationId::try_from(&operation.id).ok()?,
+            conversation: send.conversation.clone(),
+            sender: account.to_owned(),
+            device: Some(device),
+            kind: send.r#type.clone(),
+            content: send.content.clone(),
+            position: None,
+            sent_at: Millis(queued.queued_at),
+            state: queued.refused.as_ref().map_or(State::Pending, |refused| State::Failed(refused.into())),
+        })
+    }
+}

@@ -1,0 +1,131 @@
+//! What the user did and the server has not confirmed, in the order in which it was done.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tutti_protocol::{
+    OperationId, Position, Timestamp,
+    local::Queued,
+    wire::{Operation, Refused, operation},
+};
+
+/// Durable operations on their way to the server.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    queue: BTreeMap<Place, Queued>,
+    clocks: BTreeMap<OperationId, Timestamp>,
+    conversations: BTreeMap<String, BTreeSet<Place>>,
+    /// What has left since this tab was loaded: news of an operation may come after news of its end.
+    settled: BTreeSet<OperationId>,
+}
+
+/// Where an operation stands in the queue.
+type Place = (Timestamp, OperationId);
+
+impl Outbox {
+    /// Puts an operation in its place. Says whether it was not known before.
+    pub(crate) fn insert(&mut self, queued: Queued) -> bool {
+        let Some((place, conversation)) =
+            queued.operation.as_ref().and_then(|it| Some((place(it)?, conversation(it)?)))
+        else {
+            return false;
+        };
+        let (clock, id) = place;
+        if self.settled.contains(&id) || self.clocks.contains_key(&id) {
+            return false;
+        }
+        self.conversations.entry(conversation.to_owned()).or_default().insert(place);
+        self.clocks.insert(id, clock);
+        self.queue.insert(place, queued);
+        true
+    }
+
+    /// Takes out what has taken effect.
+    pub(crate) fn settle(&mut self, id: OperationId) -> Option<Queued> {
+        self.settled.insert(id);
+        let place = (self.clocks.remove(&id)?, id);
+        let queued = self.queue.remove(&place)?;
+        let conversation = queued.operation.as_ref().and_then(conversation)?;
+        if let Some(places) = self.conversations.get_mut(conversation) {
+            places.remove(&place);
+            if places.is_empty() {
+                self.conversations.remove(conversation);
+            }
+        }
+        Some(queued)
+    }
+
+    /// Notes that the server has refused an operation for good. Says whether it is here.
+    pub(crate) fn refuse(&mut self, id: OperationId, refused: Refused) -> bool {
+        let place = self.clocks.get(&id).map(|clock| (*clock, id));
+        match place.and_then(|place| self.queue.get_mut(&place)) {
+            Some(queued) => {
+                queued.refused = Some(refused);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// One operation.
+    #[must_use]
+    pub fn get(&self, id: OperationId) -> Option<&Queued> {
+        self.queue.get(&(*self.clocks.get(&id)?, id))
+    }
+
+    /// All, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (OperationId, &Queued)> {
+        self.queue.iter().map(|((_, id), queued)| (*id, queued))
+    }
+
+    /// What is still to be sent, in order.
+    pub fn pending(&self) -> impl Iterator<Item = (OperationId, &Operation)> {
+        self.iter()
+            .filter(|(_, queued)| queued.refused.is_none())
+            .filter_map(|(id, queued)| Some((id, queued.operation.as_ref()?)))
+    }
+
+    /// Conversations that it holds something for.
+    pub(crate) fn conversations(&self) -> impl Iterator<Item = &str> {
+        self.conversations.keys().map(String::as_str)
+    }
+
+    /// The sends to one conversation, refused ones too, in order.
+    pub(crate) fn sends(&self, conversation: &str) -> impl DoubleEndedIterator<Item = &Queued> {
+        self.of(conversation).filter(|queued| matches!(body(queued), Some(operation::Body::Send(_))))
+    }
+
+    /// How far the pending marks of one conversation go.
+    pub(crate) fn marked(&self, conversation: &str) -> Option<Position> {
+        let marks = self.of(conversation).filter_map(|queued| match body(queued)? {
+            operation::Body::MarkRead(read) if queued.refused.is_none() => Some(Position(read.position)),
+            _ => None,
+        });
+        marks.max()
+    }
+
+    /// The newest reading of the clock among them.
+    pub(crate) fn newest_clock(&self) -> Option<Timestamp> {
+        self.queue.keys().next_back().map(|(clock, _)| *clock)
+    }
+
+    fn of(&self, conversation: &str) -> impl DoubleEndedIterator<Item = &Queued> {
+        let places = self.conversations.get(conversation).into_iter().flatten();
+        places.filter_map(|place| self.queue.get(place))
+    }
+}
+
+/// The conversation that an operation concerns.
+pub(crate) fn conversation(operation: &Operation) -> Option<&str> {
+    Some(match operation.body.as_ref()? {
+        operation::Body::Send(send) => &send.conversation,
+        operation::Body::MarkRead(read) => &read.conversation,
+    })
+}
+
+fn body(queued: &Queued) -> Option<&operation::Body> {
+    queued.operation.as_ref()?.body.as_ref()
+}
+
+fn place(operation: &Operation) -> Option<Place> {
+    Some((Timestamp(operation.clock), OperationId::try_from(&operation.id).ok()?))
+}
