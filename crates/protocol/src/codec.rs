@@ -84,19 +84,13 @@ pub fn decode_server(bytes: Bytes) -> Result<ServerFrame, DecodeError> {
 /// [`DecodeError::Field`] names the field.
 pub fn check_operation(operation: &wire::Operation) -> Result<(), DecodeError> {
     ensure(operation.id.len() == 16, "operation.id")?;
-    match operation
-        .body
-        .as_ref()
-        .ok_or(DecodeError::Field("operation.body"))?
-    {
+    match operation.body.as_ref().ok_or(DecodeError::Field("operation.body"))? {
         operation::Body::Send(send) => {
             check_conversation(&send.conversation, "send.conversation")?;
             check_type(&send.r#type, "send.type")?;
             content::check(&send.content).map_err(|_| DecodeError::Field("send.content"))
         }
-        operation::Body::MarkRead(read) => {
-            check_conversation(&read.conversation, "mark_read.conversation")
-        }
+        operation::Body::MarkRead(read) => check_conversation(&read.conversation, "mark_read.conversation"),
     }
 }
 
@@ -118,10 +112,7 @@ pub fn check_event(event: &wire::Event) -> Result<(), DecodeError> {
         Some(event::Body::Members(members)) => {
             check_conversation(&members.conversation, "members.conversation")?;
             ensure(members.members.len() <= limits::GROUP, "members.members")?;
-            ensure(
-                members.members.iter().all(|name| is_name(name)),
-                "members.members",
-            )
+            ensure(members.members.iter().all(|name| is_name(name)), "members.members")
         }
     }
 }
@@ -152,22 +143,13 @@ fn check_hello(hello: &wire::Hello) -> Result<(), DecodeError> {
     ensure(hello.token.len() <= limits::TOKEN, "hello.token")?;
     ensure(is_name(&hello.account), "hello.account")?;
     ensure(hello.device.len() == 16, "hello.device")?;
-    ensure(
-        hello.device_name.is_empty() || is_name(&hello.device_name),
-        "hello.device_name",
-    )?;
+    ensure(hello.device_name.is_empty() || is_name(&hello.device_name), "hello.device_name")?;
     ensure(matches!(hello.log.len(), 0 | 16), "hello.log")
 }
 
 fn check_delta(delta: &wire::Delta) -> Result<(), DecodeError> {
-    ensure(
-        delta.after <= delta.next && delta.next <= delta.head,
-        "delta.next",
-    )?;
-    ensure(
-        delta.events.len() as u64 == delta.next - delta.after,
-        "delta.events",
-    )?;
+    ensure(delta.after <= delta.next && delta.next <= delta.head, "delta.next")?;
+    ensure(delta.events.len() as u64 == delta.next - delta.after, "delta.events")?;
     for (event, place) in delta.events.iter().zip(1..) {
         ensure(event.seq == delta.after + place, "event.seq")?;
         check_event(event)?;
@@ -176,9 +158,7 @@ fn check_delta(delta: &wire::Delta) -> Result<(), DecodeError> {
 }
 
 fn check_conversation(id: &str, field: &'static str) -> Result<(), DecodeError> {
-    Conversation::parse(id)
-        .map(drop)
-        .map_err(|_| DecodeError::Field(field))
+    Conversation::parse(id).map(drop).map_err(|_| DecodeError::Field(field))
 }
 
 fn check_type(name: &str, field: &'static str) -> Result<(), DecodeError> {
@@ -186,11 +166,7 @@ fn check_type(name: &str, field: &'static str) -> Result<(), DecodeError> {
 }
 
 fn ensure(holds: bool, field: &'static str) -> Result<(), DecodeError> {
-    if holds {
-        Ok(())
-    } else {
-        Err(DecodeError::Field(field))
-    }
+    if holds { Ok(()) } else { Err(DecodeError::Field(field)) }
 }
 
 /// Frames with their elements left out. An empty element takes two bytes of a frame and more than a
@@ -203,10 +179,7 @@ mod outline {
 
     pub(super) fn bound_client(bytes: &[u8]) -> Result<(), DecodeError> {
         let submit = Client::decode(bytes)?.submit.unwrap_or_default();
-        ensure(
-            submit.operations.len() <= limits::SUBMIT_OPERATIONS,
-            "submit.operations",
-        )
+        ensure(submit.operations.len() <= limits::SUBMIT_OPERATIONS, "submit.operations")
     }
 
     pub(super) fn bound_server(bytes: &[u8]) -> Result<(), DecodeError> {
@@ -214,10 +187,7 @@ mod outline {
         let delta = frame.delta.unwrap_or_default();
         ensure(delta.events.len() <= limits::PAGE_EVENTS, "delta.events")?;
         let submitted = frame.submitted.unwrap_or_default();
-        ensure(
-            submitted.outcomes.len() <= limits::SUBMIT_OPERATIONS,
-            "submitted.outcomes",
-        )
+        ensure(submitted.outcomes.len() <= limits::SUBMIT_OPERATIONS, "submitted.outcomes")
     }
 
     #[derive(Clone, PartialEq, Message)]

@@ -10,13 +10,13 @@ use tutti_protocol::{
     codec::{self, DecodeError},
     local::{
         Announce, Block, ChangeSet, ChannelFrame, Claim, Folded, Head, HeadPage, Identity, Journal,
-        LeaderStatus, Leave, LocatorSpan, Locators, Meta, Offline, Piece, Presence, Queued,
-        SyncDone, SyncRequest, channel_frame,
+        LeaderStatus, Leave, LocatorSpan, Locators, Meta, Offline, Piece, Presence, Queued, SyncDone,
+        SyncRequest, channel_frame,
     },
     wire::{
-        Accepted, Bye, ClientFrame, Delta, Error, Event, Hello, MarkRead, Members, Message,
-        Operation, Outcome, Ping, Platform, Pong, Pull, Read, Refused, Send, ServerFrame, Submit,
-        Submitted, Welcome, client_frame, event, operation, outcome, server_frame,
+        Accepted, Bye, ClientFrame, Delta, Error, Event, Hello, MarkRead, Members, Message, Operation,
+        Outcome, Ping, Platform, Pong, Pull, Read, Refused, Send, ServerFrame, Submit, Submitted, Welcome,
+        client_frame, event, operation, outcome, server_frame,
     },
 };
 
@@ -38,10 +38,7 @@ fn id(first: u8) -> Bytes {
 
 fn bytes_of(hex: &str) -> Bytes {
     let digits: Vec<char> = hex.split_whitespace().flat_map(str::chars).collect();
-    digits
-        .chunks(2)
-        .map(|pair| u8::from_str_radix(&pair.iter().collect::<String>(), 16).unwrap())
-        .collect()
+    digits.chunks(2).map(|pair| u8::from_str_radix(&pair.iter().collect::<String>(), 16).unwrap()).collect()
 }
 
 fn hex_of(bytes: &[u8]) -> String {
@@ -54,11 +51,7 @@ where
 {
     for Golden { name, value, hex } in golden {
         let bytes = bytes_of(hex);
-        assert_eq!(
-            hex_of(&codec::encode(value)),
-            hex_of(&bytes),
-            "{name} encodes"
-        );
+        assert_eq!(hex_of(&codec::encode(value)), hex_of(&bytes), "{name} encodes");
         assert_eq!(decode(bytes).as_ref(), Ok(value), "{name} decodes");
     }
 }
@@ -81,10 +74,7 @@ fn server(frame: server_frame::Frame) -> ServerFrame {
 }
 
 fn channel(frame: channel_frame::Frame) -> ChannelFrame {
-    ChannelFrame {
-        tab: id(0x70),
-        frame: Some(frame),
-    }
+    ChannelFrame { tab: id(0x70), frame: Some(frame) }
 }
 
 fn hello() -> Hello {
@@ -116,10 +106,7 @@ fn mark_read() -> Operation {
     Operation {
         id: id(0x40),
         clock: 1,
-        body: Some(operation::Body::MarkRead(MarkRead {
-            conversation: "group:team".into(),
-            position: 129,
-        })),
+        body: Some(operation::Body::MarkRead(MarkRead { conversation: "group:team".into(), position: 129 })),
     }
 }
 
@@ -138,11 +125,7 @@ fn message() -> Message {
 }
 
 fn message_event() -> Event {
-    Event {
-        seq: 301,
-        operation: id(0x30),
-        body: Some(event::Body::Message(message())),
-    }
+    Event { seq: 301, operation: id(0x30), body: Some(event::Body::Message(message())) }
 }
 
 fn read_event() -> Event {
@@ -169,41 +152,23 @@ fn members_event() -> Event {
 }
 
 fn refused() -> Refused {
-    Refused {
-        code: "rate-limited".into(),
-        message: "slow down".into(),
-        retry_after: 1_500,
-    }
+    Refused { code: "rate-limited".into(), message: "slow down".into(), retry_after: 1_500 }
 }
 
 fn queued() -> Queued {
     Queued {
         operation: Some(mark_read()),
         queued_at: 1_700_000_000_000,
-        refused: Some(Refused {
-            code: "forbidden".into(),
-            message: "no member".into(),
-            retry_after: 0,
-        }),
+        refused: Some(Refused { code: "forbidden".into(), message: "no member".into(), retry_after: 0 }),
     }
 }
 
 fn piece() -> Piece {
-    Piece {
-        conversation: 2,
-        first: 1,
-        count: 128,
-        block: 9,
-        offset: 64,
-    }
+    Piece { conversation: 2, first: 1, count: 128, block: 9, offset: 64 }
 }
 
 fn span() -> LocatorSpan {
-    LocatorSpan {
-        number: 4,
-        first: id(0x10),
-        last: id(0x50),
-    }
+    LocatorSpan { number: 4, first: id(0x10), last: id(0x50) }
 }
 
 // ---- and its bytes ----
@@ -220,38 +185,20 @@ fn client_frames() -> Vec<Golden<ClientFrame>> {
         ),
         golden(
             "hello of a new device",
-            client(Frame::Hello(Hello {
-                device: id(0x10),
-                account: "alice".into(),
-                ..Hello::default()
-            })),
+            client(Frame::Hello(Hello { device: id(0x10), account: "alice".into(), ..Hello::default() })),
             "0a19 1205616c696365 1a10101112131415161718191a1b1c1d1e1f",
         ),
         golden(
             "submit",
-            client(Frame::Submit(Submit {
-                operations: vec![send(), mark_read()],
-            })),
+            client(Frame::Submit(Submit { operations: vec![send(), mark_read()] })),
             "\
              1268 0a3f 0a10303132333435363738393a3b3c3d3e3f 10858080c0d6fcf3c501 1a21
              0a0a6469726563743a626f62 120474657874 1a0d7b2274657874223a226869227d 0a25
              0a10404142434445464748494a4b4c4d4e4f 1001 220f 0a0a67726f75703a7465616d 108101",
         ),
-        golden(
-            "pull",
-            client(Frame::Pull(Pull { after: 300 })),
-            "1a03 08ac02",
-        ),
-        golden(
-            "pull from the start",
-            client(Frame::Pull(Pull { after: 0 })),
-            "1a00",
-        ),
-        golden(
-            "ping",
-            client(Frame::Ping(Ping { nonce: u64::MAX })),
-            "220b 08ffffffffffffffffff01",
-        ),
+        golden("pull", client(Frame::Pull(Pull { after: 300 })), "1a03 08ac02"),
+        golden("pull from the start", client(Frame::Pull(Pull { after: 0 })), "1a00"),
+        golden("ping", client(Frame::Ping(Ping { nonce: u64::MAX })), "220b 08ffffffffffffffffff01"),
     ]
 }
 
@@ -286,30 +233,16 @@ fn server_frames() -> Vec<Golden<ServerFrame>> {
         ),
         golden(
             "delta without events",
-            server(Frame::Delta(Delta {
-                after: 303,
-                events: vec![],
-                next: 303,
-                head: 303,
-            })),
+            server(Frame::Delta(Delta { after: 303, events: vec![], next: 303, head: 303 })),
             "1209 08af02 18af02 20af02",
         ),
         golden(
             "submitted",
             server(Frame::Submitted(Submitted {
                 outcomes: vec![
-                    Outcome {
-                        id: id(0x30),
-                        result: Some(outcome::Result::Accepted(Accepted { seq: 301 })),
-                    },
-                    Outcome {
-                        id: id(0x40),
-                        result: Some(outcome::Result::Accepted(Accepted { seq: 0 })),
-                    },
-                    Outcome {
-                        id: id(0x50),
-                        result: Some(outcome::Result::Refused(refused())),
-                    },
+                    Outcome { id: id(0x30), result: Some(outcome::Result::Accepted(Accepted { seq: 301 })) },
+                    Outcome { id: id(0x40), result: Some(outcome::Result::Accepted(Accepted { seq: 0 })) },
+                    Outcome { id: id(0x50), result: Some(outcome::Result::Refused(refused())) },
                 ],
             })),
             "\
@@ -326,16 +259,8 @@ fn server_frames() -> Vec<Golden<ServerFrame>> {
             })),
             "2218 0a0461757468 120d746f6b656e2065787069726564 18f403",
         ),
-        golden(
-            "bye",
-            server(Frame::Bye(Bye { wait: 2_000 })),
-            "2a03 08d00f",
-        ),
-        golden(
-            "pong",
-            server(Frame::Pong(Pong { nonce: u64::MAX })),
-            "320b 08ffffffffffffffffff01",
-        ),
+        golden("bye", server(Frame::Bye(Bye { wait: 2_000 })), "2a03 08d00f"),
+        golden("pong", server(Frame::Pong(Pong { nonce: u64::MAX })), "320b 08ffffffffffffffffff01"),
     ]
 }
 
@@ -374,11 +299,7 @@ fn events() -> Vec<Golden<Event>> {
              08ae02 1210404142434445464748494a4b4c4d4e4f 2211 0a0a67726f75703a7465616d 108101
              1864",
         ),
-        golden(
-            "members",
-            members_event(),
-            "08af02 2a18 0a0a67726f75703a7465616d 1205616c696365 1203626f62",
-        ),
+        golden("members", members_event(), "08af02 2a18 0a0a67726f75703a7465616d 1205616c696365 1203626f62"),
     ]
 }
 
@@ -394,21 +315,20 @@ fn channel_frames() -> Vec<Golden<ChannelFrame>> {
                 events: vec![read_event()],
                 settled: vec![id(0x30), id(0x40)],
                 refused: vec![queued()],
-                folded: Some(Folded {
-                    pieces: vec![piece()],
-                    locators: vec![span()],
-                }),
+                folded: Some(Folded { pieces: vec![piece()], locators: vec![span()] }),
                 reset: true,
                 log: id(0x20),
+                next_journal: 11,
             })),
             "\
-             0a10707172737475767778797a7b7c7d7e7f 12e801 0803 1028 18ae02 2228 08ae02
+             0a10707172737475767778797a7b7c7d7e7f 12ea01 0803 1028 18ae02 2228 08ae02
              1210404142434445464748494a4b4c4d4e4f 2211 0a0a67726f75703a7465616d 108101 1864
              2a10303132333435363738393a3b3c3d3e3f 2a10404142434445464748494a4b4c4d4e4f 3246 0a25
              0a10404142434445464748494a4b4c4d4e4f 1001 220f 0a0a67726f75703a7465616d 108101
              1080d095ffbc31 1a16 0a09666f7262696464656e 12096e6f206d656d626572 3a35 0a0b 0802
              1001 188001 2009 2840 1226 0804 1210101112131415161718191a1b1c1d1e1f
-             1a10505152535455565758595a5b5c5d5e5f 4001 4a10202122232425262728292a2b2c2d2e2f",
+             1a10505152535455565758595a5b5c5d5e5f 4001 4a10202122232425262728292a2b2c2d2e2f
+             500b",
         ),
         golden(
             "announce",
@@ -426,9 +346,7 @@ fn channel_frames() -> Vec<Golden<ChannelFrame>> {
         ),
         golden(
             "claim",
-            channel(Frame::Claim(Claim {
-                ids: vec![id(0x30), id(0x40)],
-            })),
+            channel(Frame::Claim(Claim { ids: vec![id(0x30), id(0x40)] })),
             "\
              0a10707172737475767778797a7b7c7d7e7f 2224 0a10303132333435363738393a3b3c3d3e3f
              0a10404142434445464748494a4b4c4d4e4f",
@@ -438,11 +356,7 @@ fn channel_frames() -> Vec<Golden<ChannelFrame>> {
             channel(Frame::Presence(Presence { asks: true })),
             "0a10707172737475767778797a7b7c7d7e7f 2a02 0801",
         ),
-        golden(
-            "leave",
-            channel(Frame::Leave(Leave {})),
-            "0a10707172737475767778797a7b7c7d7e7f 3200",
-        ),
+        golden("leave", channel(Frame::Leave(Leave {})), "0a10707172737475767778797a7b7c7d7e7f 3200"),
         golden(
             "offline",
             channel(Frame::Offline(Offline { offline: true })),
@@ -507,10 +421,7 @@ fn channel_frames_keep_their_bytes() {
 fn records_keep_their_bytes() {
     holds_as_record(&[golden(
         "meta",
-        Meta {
-            log: id(0x20),
-            cursor: 302,
-        },
+        Meta { log: id(0x20), cursor: 302 },
         "0a10202122232425262728292a2b2c2d2e2f 10ae02",
     )]);
     holds_as_record(&[golden(
@@ -527,9 +438,7 @@ fn records_keep_their_bytes() {
     )]);
     holds_as_record(&[golden(
         "journal",
-        Journal {
-            events: vec![read_event(), members_event()],
-        },
+        Journal { events: vec![read_event(), members_event()] },
         "\
              0a28 08ae02 1210404142434445464748494a4b4c4d4e4f 2211 0a0a67726f75703a7465616d
              108101 1864 0a1d 08af02 2a18 0a0a67726f75703a7465616d 1205616c696365 1203626f62",
@@ -544,10 +453,7 @@ fn records_keep_their_bytes() {
                 last: Some(message()),
                 read_position: 6,
                 read_inbound: 3,
-                pieces: vec![Piece {
-                    conversation: 0,
-                    ..piece()
-                }],
+                pieces: vec![Piece { conversation: 0, ..piece() }],
             }],
             locators: vec![span()],
         },
@@ -560,9 +466,7 @@ fn records_keep_their_bytes() {
     )]);
     holds_as_record(&[golden(
         "block",
-        Block {
-            messages: vec![message()],
-        },
+        Block { messages: vec![message()] },
         "\
              0a57 0a10303132333435363738393a3b3c3d3e3f 120a6469726563743a626f62 1a05616c696365
              2210101112131415161718191a1b1c1d1e1f 2a0474657874 320d7b2274657874223a226869227d
@@ -585,14 +489,8 @@ fn records_keep_their_bytes() {
 /// and does not pass until its bytes stand above.
 #[test]
 fn no_kind_is_left_out() {
-    fn named<M>(
-        golden: Vec<Golden<M>>,
-        kind: impl Fn(M) -> &'static str,
-    ) -> BTreeSet<&'static str> {
-        golden
-            .into_iter()
-            .map(|golden| kind(golden.value))
-            .collect()
+    fn named<M>(golden: Vec<Golden<M>>, kind: impl Fn(M) -> &'static str) -> BTreeSet<&'static str> {
+        golden.into_iter().map(|golden| kind(golden.value)).collect()
     }
 
     let kinds = named(client_frames(), |frame| match frame.frame.unwrap() {
@@ -646,20 +544,14 @@ fn no_kind_is_left_out() {
 fn an_unknown_field_is_ignored() {
     // Pull { after: 300 } with a field 15 of each wire type, inside and outside.
     let bytes = bytes_of("1a0c 08ac02 7801 7a026869 f85501 7d00000000 790000000000000000");
-    assert_eq!(
-        codec::decode_client(bytes),
-        Ok(client(client_frame::Frame::Pull(Pull { after: 300 })))
-    );
+    assert_eq!(codec::decode_client(bytes), Ok(client(client_frame::Frame::Pull(Pull { after: 300 }))));
 }
 
 #[test]
 fn an_unknown_event_keeps_its_place_in_the_log() {
     // Event { seq: 301 } with a body 15 that this version does not know.
     let bytes = bytes_of("1211 08ac02 1206 08ad02 7a0101 18ad02 20ad02");
-    let event = Event {
-        seq: 301,
-        ..Event::default()
-    };
+    let event = Event { seq: 301, ..Event::default() };
     assert_eq!(
         codec::decode_server(bytes),
         Ok(server(server_frame::Frame::Delta(Delta {
@@ -673,35 +565,20 @@ fn an_unknown_event_keeps_its_place_in_the_log() {
 
 #[test]
 fn an_unknown_platform_is_let_through() {
-    let frame = client(client_frame::Frame::Hello(Hello {
-        platform: 99,
-        ..hello()
-    }));
+    let frame = client(client_frame::Frame::Hello(Hello { platform: 99, ..hello() }));
     assert_eq!(codec::decode_client(codec::encode(&frame)), Ok(frame));
 }
 
 #[test]
 fn an_unknown_frame_is_refused() {
     for hex in ["", "7a00", "a20600"] {
-        assert_eq!(
-            codec::decode_client(bytes_of(hex)),
-            Err(DecodeError::Unknown)
-        );
-        assert_eq!(
-            codec::decode_server(bytes_of(hex)),
-            Err(DecodeError::Unknown)
-        );
+        assert_eq!(codec::decode_client(bytes_of(hex)), Err(DecodeError::Unknown));
+        assert_eq!(codec::decode_server(bytes_of(hex)), Err(DecodeError::Unknown));
     }
 }
 
 #[test]
 fn an_unknown_channel_frame_says_who_but_not_what() {
     let bytes = bytes_of("0a10 707172737475767778797a7b7c7d7e7f fa0100");
-    assert_eq!(
-        ChannelFrame::decode(bytes).unwrap(),
-        ChannelFrame {
-            tab: id(0x70),
-            frame: None
-        }
-    );
+    assert_eq!(ChannelFrame::decode(bytes).unwrap(), ChannelFrame { tab: id(0x70), frame: None });
 }

@@ -1,0 +1,115 @@
+//! What hostile frames cost: an allocator that counts stands under the decoder.
+
+// An allocator is unsafe to write; this one only counts what the system's does.
+#![allow(unsafe_code)]
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
+use bytes::Bytes;
+use prost::Message as _;
+use tutti_protocol::{
+    codec::{self, DecodeError},
+    limits, wire,
+};
+
+struct Counting;
+
+static HELD: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let held = HELD.fetch_add(layout.size(), Relaxed) + layout.size();
+        PEAK.fetch_max(held, Relaxed);
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        HELD.fetch_sub(layout.size(), Relaxed);
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// The most that was held at a time while this ran, beyond what was held before.
+fn peak_of<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    let before = HELD.load(Relaxed);
+    PEAK.store(before, Relaxed);
+    let result = work();
+    (result, PEAK.load(Relaxed) - before)
+}
+
+/// A field with this content.
+fn field(tag: u8, content: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![tag << 3 | 2];
+    prost::encode_length_delimiter(content.len(), &mut bytes).unwrap();
+    bytes.extend_from_slice(content);
+    bytes
+}
+
+/// Empty elements of a repeated field, as many as fit.
+fn empties(tag: u8, size: usize) -> Vec<u8> {
+    field(tag, &[]).repeat(size / 2)
+}
+
+/// One test, since another beside it would be counted too.
+#[test]
+fn a_frame_of_empty_elements_allocates_little() {
+    const CLIENT: usize = limits::CLIENT_FRAME;
+    const SERVER: usize = limits::SERVER_FRAME;
+    // Room for the keys and lengths around the elements.
+    const ROOM: usize = 64;
+
+    for (bytes, count) in [
+        // Operations in one submit, and in as many submits, which merge.
+        (field(2, &empties(1, CLIENT - ROOM)), "submit.operations"),
+        (field(2, &field(1, &[])).repeat(CLIENT / 4), "submit.operations"),
+    ] {
+        let bytes = Bytes::from(bytes);
+        let unchecked = bytes.clone();
+        let (_, naive) = peak_of(|| wire::ClientFrame::decode(unchecked));
+        let (result, peak) = peak_of(|| codec::decode_client(bytes));
+        println!("{count}: {peak} bytes, {naive} without the outline");
+        assert_eq!(result, Err(DecodeError::Field(count)));
+        assert!(naive > 20 * CLIENT, "no longer a bomb: {naive} bytes");
+        assert!(peak < 1024, "{peak} bytes");
+    }
+
+    for (bytes, count) in [
+        (field(2, &empties(2, SERVER - ROOM)), "delta.events"),
+        (field(3, &empties(1, SERVER - ROOM)), "submitted.outcomes"),
+    ] {
+        let bytes = Bytes::from(bytes);
+        let unchecked = bytes.clone();
+        let (_, naive) = peak_of(|| wire::ServerFrame::decode(unchecked));
+        let (result, peak) = peak_of(|| codec::decode_server(bytes));
+        println!("{count}: {peak} bytes, {naive} without the outline");
+        assert_eq!(result, Err(DecodeError::Field(count)));
+        assert!(naive > 20 * SERVER, "no longer a bomb: {naive} bytes");
+        assert!(peak < 1024, "{peak} bytes");
+    }
+
+    // Names in a group: 24 bytes of memory for two of the frame, and half as much again while the
+    // list grows. The server is trusted with that.
+    let members = field(5, &empties(2, SERVER - ROOM));
+    let bytes = Bytes::from(field(2, &field(2, &members)));
+    let (result, peak) = peak_of(|| codec::decode_server(bytes));
+    println!("members.members: {peak} bytes");
+    assert!(result.is_err());
+    assert!(peak < 40 * SERVER, "{peak} bytes");
+
+    // As deep as JSON can nest in the space there is.
+    let content = Bytes::from(vec![b'['; limits::CONTENT]);
+    let (result, peak) = peak_of(|| tutti_protocol::content::check(&content));
+    println!("content: {peak} bytes");
+    assert!(result.is_err());
+    assert!(peak < 1024, "{peak} bytes");
+}
