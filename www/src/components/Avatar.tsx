@@ -1,8 +1,8 @@
-/** A disc with the first letter of a name, always in the same colour for the same name. */
-export function Avatar({ name, small = false }: { name: string; small?: boolean }) {
+/** The first letter of a name, always in the same colour for the same name; groups are square. */
+export function Avatar({ name, shape }: { name: string; shape?: "small" | "square" | undefined }) {
   const style = { "--hue": hueOf(name) } as React.CSSProperties;
   return (
-    <span className={small ? "avatar avatar-small" : "avatar"} style={style} aria-hidden="true">
+    <span className={shape === undefined ? "avatar" : `avatar avatar-${shape}`} style={style} aria-hidden="true">
       {[...name][0]?.toUpperCase()}
     </span>
   );

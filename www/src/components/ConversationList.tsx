@@ -69,7 +69,7 @@ const Row = memo(function Row({ conversation, account, selected, tabStop }: RowP
         aria-current={selected ? "page" : undefined}
         tabIndex={tabStop ? 0 : -1}
       >
-        <Avatar name={title} />
+        <Avatar name={title} shape={isGroup(id) ? "square" : undefined} />
         <span className="row-title">
           {isGroup(id) && <span className="visually-hidden">Group </span>}
           {title}

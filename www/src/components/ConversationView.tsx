@@ -14,7 +14,7 @@ export function ConversationView({ conversation }: { conversation: string }) {
         <a className="button-icon back" href="#" aria-label="Back to all conversations">
           <Icon name="back" />
         </a>
-        <Avatar name={title} />
+        <Avatar name={title} shape={isGroup(conversation) ? "square" : undefined} />
         <div className="conversation-names">
           <h2>{title}</h2>
           {isGroup(conversation) && <p>{members.join(", ")}</p>}

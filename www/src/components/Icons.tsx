@@ -6,7 +6,7 @@ const PATHS = {
   alert: "M8 3v6.5M8 12.6v.1",
   close: "m4 4 8 8m0-8-8 8",
   down: "M8 3v10m-4.5-4.5L8 13l4.5-4.5",
-  device: "M5 2.5h6v11H5zM7.4 11.4h1.2",
+  devices: "M8.5 11H1.5M3 11V4.5A1 1 0 0 1 4 3.5h7a1 1 0 0 1 1 1M11 7h2.5a1 1 0 0 1 1 1v4.5a1 1 0 0 1-1 1H11a1 1 0 0 1-1-1V8a1 1 0 0 1 1-1",
   plus: "M8 3v10M3 8h10",
   send: "M8 13.5v-11M3.5 7 8 2.5 12.5 7",
 } as const;

@@ -23,7 +23,7 @@ export const MessageItem = memo(function MessageItem({ message, own, elsewhere, 
   const showSender = named && !own;
   return (
     <li className={classes} data-testid="message" data-message-id={id} data-state={state}>
-      {showSender && (last ? <Avatar name={sender} small /> : <span className="avatar-gap" />)}
+      {showSender && (last ? <Avatar name={sender} shape="small" /> : <span className="avatar-gap" />)}
       <div className="bubble">
         {showSender && first ? (
           <strong className="sender">{sender}</strong>
@@ -32,7 +32,7 @@ export const MessageItem = memo(function MessageItem({ message, own, elsewhere, 
         )}
         <span className="message-text">{textOf(message)}</span>
         <span className="message-meta">
-          {elsewhere && <Mark icon="device" label="from another device" />}
+          {elsewhere && <Mark icon="devices" label="from another device" />}
           {editedAt !== null && "edited "}
           <time dateTime={new Date(sentAt).toISOString()}>{timeOfDay(sentAt)}</time>
           {own && state === "pending" && <Mark icon="clock" label="waiting to be sent" />}
@@ -49,7 +49,7 @@ export const MessageItem = memo(function MessageItem({ message, own, elsewhere, 
   );
 });
 
-function Mark({ icon, label }: { icon: "device" | "clock" | "check"; label: string }) {
+function Mark({ icon, label }: { icon: "devices" | "clock" | "check"; label: string }) {
   return (
     <span title={label}>
       <Icon name={icon} />

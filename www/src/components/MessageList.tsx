@@ -1,5 +1,5 @@
 import { useEffect, useLayoutEffect, useRef, useState } from "react";
-import type { Message } from "tutti-sync";
+import type { Conversation, Message } from "tutti-sync";
 import { explain } from "../errors";
 import { useChat, useConversation, useTimeline } from "../sync";
 import { count, isGroup } from "../text";
@@ -60,7 +60,7 @@ export function MessageList({ conversation }: { conversation: string }) {
     if (unread > 0 && last !== null && atEnd && visible && !hasNewer) void chat.markRead(conversation, last);
   }, [chat, conversation, unread, last, atEnd, visible, hasNewer]);
 
-  const firstUnread = useFirstUnread(messages, head?.readPosition, chat.client.account);
+  const firstUnread = useFirstUnread(messages, head, chat.client.account);
 
   const showLatest = () => {
     timeline.followLatest();
@@ -162,13 +162,17 @@ function belongTogether(a: Message, b: Message): boolean {
   return a.sender === b.sender && b.sentAt - a.sentAt < GROUP_MS && startOfDay(a.sentAt) === startOfDay(b.sentAt);
 }
 
-/** Where the reader left off when the conversation was opened; it stays there while they catch up. */
-function useFirstUnread(messages: readonly Message[], readPosition: number | undefined, account: string): string | null {
-  const [left, setLeft] = useState(readPosition);
-  if (left === undefined && readPosition !== undefined) setLeft(readPosition);
-  if (left === undefined) return null;
-  const first = messages.find(({ position, sender }) => position !== null && position > left && sender !== account);
-  return first?.id ?? null;
+/** What the reader had not read when the conversation was opened begins here; it stays there while they read. */
+function useFirstUnread(messages: readonly Message[], head: Conversation | null, account: string): string | null {
+  const [opened, setOpened] = useState(head);
+  if (opened === null && head !== null) setOpened(head);
+  if (opened === null || opened.unread === 0) return null;
+  const isUnread = ({ position, sender }: Message) =>
+    position !== null && position > opened.readPosition && sender !== account;
+  const first = messages.findIndex(isUnread);
+  // Where an older unread message may be out of sight, this one is not the first.
+  if (first <= 0) return null;
+  return messages[first]!.id;
 }
 
 interface Anchor {

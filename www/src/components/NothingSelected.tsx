@@ -6,7 +6,7 @@ export function NothingSelected() {
   const { tabs } = useStatus();
   return (
     <div className="nothing">
-      <Stave notes={tabs} />
+      <Stave notes={tabs} bright={0} />
       <h2>{tabs === 1 ? "One tab, one connection" : `${count(tabs, "tab")}, one connection`}</h2>
       <p>Choose a conversation, or open another tab and watch both keep time.</p>
     </div>

@@ -13,7 +13,7 @@ export function SignInForm({ onSignIn }: { onSignIn: (signIn: SignIn) => void })
   return (
     <main className="sign-in">
       <form className="sign-in-card" onSubmit={submit}>
-        <Stave notes={5} leader={2} />
+        <Stave notes={7} bright={3} />
         <h1>Tutti</h1>
         <p className="sign-in-tagline">One conversation, in step in every tab and on every device.</p>
 
