@@ -23,6 +23,8 @@ export function Composer({ conversation }: { conversation: string }) {
       await chat.send(conversation, draft);
     } catch (error) {
       chat.report(error);
+      // Kept there too, in case another conversation is on screen by now.
+      chat.drafts.set(conversation, draft);
       setDraft((typedMeanwhile) => draft + typedMeanwhile);
     }
   };

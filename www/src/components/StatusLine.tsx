@@ -10,12 +10,16 @@ export function StatusLine() {
   const { role, connection, reason, tabs, pending, catchingUp, durable } = status;
   return (
     <footer className="status">
-      <p className="status-facts" role="status">
+      <p className="status-facts">
         <span className="lamp" data-connection={connection} aria-hidden="true" />
-        <span data-testid="status-connection" data-value={connection} title={connectionHelp(status)}>
+        <span role="status" data-testid="status-connection" data-value={connection} title={connectionHelp(status)}>
           {connection}
-          {reason !== null && reason !== connection && ` (${reason})`}
         </span>
+        {reason !== null && reason !== connection && (
+          <span data-testid="status-reason" data-value={reason}>
+            {explainCode(reason).what}
+          </span>
+        )}
         <span data-testid="status-role" data-value={role} title={roleHelp(status)}>
           {role}
         </span>
