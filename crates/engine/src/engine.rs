@@ -418,7 +418,7 @@ impl Engine {
         if self.writing.as_ref().is_some_and(|(batch, _)| *batch == id) {
             let (_, written) = self.writing.take().unwrap_or_default();
             for Enqueued { request, .. } in written {
-                self.resolve(request, Err(storage_failure(&error)));
+                self.resolve(request, Err(Failure::from(&error)));
             }
             return;
         }
@@ -436,7 +436,7 @@ impl Engine {
         // Memory is never ahead of the disk: what was received is received again.
         leader.gathered = Gathered::default();
         leader.fold_at = None;
-        leader.link.fail(storage_failure(&error), None, now, &mut self.entropy);
+        leader.link.fail(Failure::from(&error), None, now, &mut self.entropy);
     }
 
     fn handle_loaded(&mut self, id: LoadId, result: Result<Snapshot, StoreError>, now: Now) {
@@ -467,7 +467,7 @@ impl Engine {
     }
 
     fn handle_load_failed(&mut self, error: &StoreError) {
-        self.events.push_back(Event::Failed(storage_failure(error)));
+        self.events.push_back(Event::Failed(Failure::from(error)));
         if matches!(self.role, Role::Leader(_)) {
             self.effects.push_back(Effect::Resign);
             self.step_down();
@@ -1107,16 +1107,6 @@ impl Engine {
 
 fn queued_id(queued: &Queued) -> Option<OperationId> {
     OperationId::try_from(&queued.operation.as_ref()?.id).ok()
-}
-
-/// What a refusal of the store is to the user.
-fn storage_failure(error: &StoreError) -> Failure {
-    let code = match error {
-        StoreError::Quota => Code::Quota,
-        StoreError::Version => Code::Version,
-        StoreError::Fenced | StoreError::Damaged(_) | StoreError::Failed(_) => Code::Storage,
-    };
-    Failure::new(code, error.to_string())
 }
 
 fn connection_name(connection: Connection) -> &'static str {

@@ -1,6 +1,7 @@
 //! Messages and conversations as the application sees them.
 
 use bytes::Bytes;
+use crate::batch::StoreError;
 use tutti_protocol::{Code, DeviceId, Millis, OperationId, Position, local::Queued, wire, wire::operation};
 
 /// A message, on its way or sequenced.
@@ -57,6 +58,17 @@ impl Failure {
 impl From<&wire::Refused> for Failure {
     fn from(refused: &wire::Refused) -> Self {
         Self::new(Code::parse(&refused.code), refused.message.clone())
+    }
+}
+
+impl From<&StoreError> for Failure {
+    fn from(error: &StoreError) -> Self {
+        let code = match error {
+            StoreError::Quota => Code::Quota,
+            StoreError::Version => Code::Version,
+            StoreError::Fenced | StoreError::Damaged(_) | StoreError::Failed(_) => Code::Storage,
+        };
+        Self::new(code, error.to_string())
     }
 }
 
