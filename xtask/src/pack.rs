@@ -35,7 +35,7 @@ const FEATURES: [&str; 7] = [
 
 /// Completes the folder `pkg`: WebAssembly, its JavaScript, licences and readme.
 pub(crate) fn pack() -> Result<()> {
-    wasm_toolchain()?;
+    wasm_toolchain(&[])?;
     let stamp = Stamp::new("pack", &INPUTS, OUT);
     if stamp.holds() {
         println!("{OUT} is up to date");

@@ -13,7 +13,7 @@ use crate::npm;
 /// All of it.
 pub(crate) fn everything() -> Result<()> {
     npm::ensure_node()?;
-    wasm_toolchain()?;
+    wasm_toolchain(&[GECKODRIVER])?;
     chromium()?;
     firefox()?;
     npm::install("www", "the demo is built from them")?;

@@ -1,6 +1,9 @@
 //! The WebAssembly target, and the tools that come as Rust crates.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, bail};
 
@@ -16,6 +19,8 @@ pub(crate) struct Tool<'a> {
     package: &'a str,
     program: &'a str,
     version: &'a str,
+    /// Whether no other version will do.
+    exact: bool,
     /// Whether to build it with the dependencies of its own lock file.
     locked: bool,
     why: &'a str,
@@ -25,6 +30,7 @@ const WASM_PACK: Tool = Tool {
     package: "wasm-pack",
     program: "wasm-pack",
     version: "0.15.1",
+    exact: false,
     locked: true,
     why: "it builds the package and runs its tests in browsers",
 };
@@ -34,15 +40,32 @@ pub(crate) const GECKODRIVER: Tool = Tool {
     package: "geckodriver",
     program: "geckodriver",
     version: "0.37.1",
+    exact: false,
     locked: false,
     why: "it drives Firefox in the tests",
 };
 
-/// Everything that turns the root package into the npm package's WebAssembly.
-pub(crate) fn wasm_toolchain() -> Result<()> {
+/// The CLI and the library speak a private format: their versions must be equal.
+const fn wasm_bindgen(version: &str) -> Tool<'_> {
+    Tool {
+        package: "wasm-bindgen-cli",
+        program: "wasm-bindgen",
+        version,
+        exact: true,
+        locked: false,
+        why: "it writes the JavaScript around the WebAssembly",
+    }
+}
+
+/// Everything that turns the root package into the npm package's WebAssembly, and `more` tools.
+pub(crate) fn wasm_toolchain(more: &[Tool]) -> Result<()> {
     wasm_target()?;
-    WASM_PACK.find_or_install()?;
-    wasm_bindgen()?;
+    let version = locked_version("wasm-bindgen")?;
+    install_missing(
+        [&WASM_PACK, &wasm_bindgen(&version)]
+            .into_iter()
+            .chain(more),
+    )?;
     npm::install("xtask/tools", "wasm-opt makes the WebAssembly smaller")
 }
 
@@ -69,25 +92,6 @@ fn wasm_target() -> Result<()> {
     )
 }
 
-/// The CLI and the library speak a private format: their versions must be equal.
-fn wasm_bindgen() -> Result<()> {
-    let version = locked_version("wasm-bindgen")?;
-    if let Some(program) = which("wasm-bindgen")
-        && let Ok(found) = read(command(program).arg("--version"))
-        && found.split_whitespace().nth(1) == Some(&version)
-    {
-        return Ok(());
-    }
-    let tool = Tool {
-        package: "wasm-bindgen-cli",
-        program: "wasm-bindgen",
-        version: &version,
-        locked: false,
-        why: "it writes the JavaScript around the WebAssembly",
-    };
-    tool.install()
-}
-
 /// A package's version in the workspace's lock file.
 fn locked_version(package: &str) -> Result<String> {
     let lock = fs::read_to_string(root().join("Cargo.lock")).context("there is no Cargo.lock")?;
@@ -100,16 +104,40 @@ fn locked_version(package: &str) -> Result<String> {
         .with_context(|| format!("Cargo.lock does not name {package}"))
 }
 
-impl Tool<'_> {
-    /// The program's path.
-    pub(crate) fn find_or_install(&self) -> Result<PathBuf> {
-        if which(self.program).is_none() {
-            self.install()?;
+/// Installs them from one build folder, since they share many dependencies.
+fn install_missing<'a>(tools: impl IntoIterator<Item = &'a Tool<'a>>) -> Result<()> {
+    let build = target_dir().join("xtask/install");
+    for tool in tools {
+        if tool.find().is_none() {
+            tool.install(&build)?;
         }
-        which(self.program).with_context(|| format!("{} is not on PATH", self.program))
+    }
+    match fs::remove_dir_all(&build) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error)
+            .with_context(|| format!("cannot remove {}, which nobody needs", build.display())),
+        _ => Ok(()),
+    }
+}
+
+impl Tool<'_> {
+    /// Where it is, if its version will do.
+    pub(crate) fn find(&self) -> Option<PathBuf> {
+        let program = which(self.program)?;
+        let is_right = || {
+            let version = read(command(&program).arg("--version")).unwrap_or_default();
+            version.split_whitespace().nth(1) == Some(self.version)
+        };
+        (!self.exact || is_right()).then_some(program)
     }
 
-    fn install(&self) -> Result<()> {
+    /// Where it is, after installing it if need be.
+    pub(crate) fn find_or_install(&self) -> Result<PathBuf> {
+        install_missing([self])?;
+        self.find()
+            .with_context(|| format!("{} was installed but is not found", self.program))
+    }
+
+    fn install(&self, build: &Path) -> Result<()> {
         let Self {
             package,
             version,
@@ -117,9 +145,8 @@ impl Tool<'_> {
             ..
         } = self;
         announced(
-            &format!("installing {package} {version}: {why} (some minutes)"),
+            &format!("installing {package} {version}: {why} (a minute or two)"),
             || {
-                let build = target_dir().join("xtask/install");
                 let mut install = cargo();
                 install.args([
                     "install",
@@ -129,7 +156,7 @@ impl Tool<'_> {
                     "--force",
                     "--target-dir",
                 ]);
-                install.arg(&build);
+                install.arg(build);
                 if self.locked {
                     install.arg("--locked");
                 }
@@ -137,8 +164,7 @@ impl Tool<'_> {
                 install.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1");
                 install.env("CARGO_PROFILE_RELEASE_LTO", "off");
                 install.env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
-                run(&mut install)?;
-                fs::remove_dir_all(&build).context("cannot remove what is left of the build")
+                run(&mut install)
             },
         )
     }
