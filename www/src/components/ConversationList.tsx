@@ -1,4 +1,4 @@
-import { memo, startTransition, useEffect, useRef, useState } from "react";
+import { memo, startTransition, useDeferredValue, useEffect, useRef, useState } from "react";
 import type { Conversation } from "tutti-sync";
 import { useCell } from "../cell";
 import { hrefOf } from "../route";
@@ -14,7 +14,8 @@ const SLICE = 40;
 export function ConversationList({ selected }: { selected: string | null }) {
   const chat = useChat();
   const ready = useCell(chat.ready);
-  const conversations = useConversations();
+  // Messages come first: while hundreds of conversations change at once, the list follows as time allows.
+  const conversations = useDeferredValue(useConversations());
   const shown = useGrowing(conversations.length);
   const list = useRef<HTMLUListElement>(null);
 
