@@ -590,6 +590,7 @@ fn a_client_frame_is_refused_for_each_field() {
     let long_name = "x".repeat(limits::NAME + 1);
     let long_conversation = format!("direct:{long_name}");
     let long_type = "x".repeat(limits::TYPE + 1);
+    let too_deep = "[".repeat(128) + &"]".repeat(128);
     let long_content = format!("\"{}\"", "x".repeat(limits::CONTENT - 1));
 
     let mut cases = vec![
@@ -617,7 +618,7 @@ fn a_client_frame_is_refused_for_each_field() {
     for name in ["", "a\nb", &long_type] {
         cases.push(("send.type", submit(vec![send(|send| send.r#type = name.into())])));
     }
-    for content in ["", "{", "1 2", "nul", &long_content] {
+    for content in ["", "{", "1 2", "nul", r#""\ud83c""#, "1e999", &too_deep, &long_content] {
         let content = Bytes::copy_from_slice(content.as_bytes());
         cases.push(("send.content", submit(vec![send(|send| send.content = content)])));
     }
@@ -705,6 +706,7 @@ fn an_event_before_the_first_is_refused() {
 fn what_is_just_within_the_limits_is_read() {
     let name = "x".repeat(limits::NAME);
     let content = Bytes::from(format!("\"{}\"", "x".repeat(limits::CONTENT - 2)));
+    let deep = Bytes::from("[".repeat(127) + &"]".repeat(127));
     for frame in [
         hello(|hello| {
             hello.token = "x".repeat(limits::TOKEN);
@@ -721,6 +723,7 @@ fn what_is_just_within_the_limits_is_read() {
             send.r#type = "x".repeat(limits::TYPE);
             send.content = content.clone();
         })]),
+        submit(vec![send(|send| send.content = deep)]),
     ] {
         assert_eq!(codec::decode_client(codec::encode(&frame)), Ok(frame));
     }
