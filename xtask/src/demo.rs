@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::{
     npm,
@@ -28,21 +28,7 @@ pub(crate) fn demo(port: u16) -> Result<()> {
 
     pack()?;
     npm::install("www", "the demo is built from them")?;
-    let stamp = Stamp::new(
-        "www",
-        &[
-            "pkg/index.d.ts",
-            "pkg/index.js",
-            "pkg/package.json",
-            "pkg/wasm",
-            "www/index.html",
-            "www/package-lock.json",
-            "www/src",
-            "www/tsconfig.json",
-            "www/vite.config.ts",
-        ],
-        SITE,
-    );
+    let stamp = Stamp::new("www", &["pkg", "www"], SITE);
     if stamp.holds() {
         println!("{SITE} is up to date");
     } else {
@@ -71,7 +57,7 @@ pub(crate) fn demo(port: u16) -> Result<()> {
     }
     println!("\nopen http://localhost:{port} (Ctrl-C stops)\n");
     let status = server.wait()?;
-    anyhow::ensure!(interrupted(), "the server ended ({status})");
+    ensure!(interrupted(), "the server ended ({status})");
     println!("\nstopped");
     Ok(())
 }

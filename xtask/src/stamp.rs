@@ -12,6 +12,9 @@ use anyhow::{Context, Result};
 
 use crate::run;
 
+/// Folders that are made from what lies beside them.
+const NOT_SOURCE: [&str; 3] = ["dist", "node_modules", "target"];
+
 /// Remembers by content, not by time: a checkout or a copy changes every file's time.
 pub(crate) struct Stamp {
     file: PathBuf,
@@ -20,7 +23,7 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
-    /// Paths are relative to the workspace, and may be folders.
+    /// Paths are relative to the workspace; a folder stands for all of its files.
     pub(crate) fn new(name: &str, inputs: &[&'static str], output: &'static str) -> Self {
         let file = run::target_dir().join("xtask").join(name);
         Self {
@@ -57,14 +60,17 @@ impl Stamp {
 
 fn hash(path: &Path, hasher: &mut DefaultHasher) -> io::Result<()> {
     path.hash(hasher);
-    if path.is_dir() {
-        let entries: io::Result<Vec<_>> =
-            fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect();
-        let mut entries = entries?;
-        entries.sort();
-        entries.iter().try_for_each(|entry| hash(entry, hasher))
-    } else {
+    if !path.is_dir() {
         fs::read(path)?.hash(hasher);
-        Ok(())
+        return Ok(());
     }
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if !NOT_SOURCE.iter().any(|name| entry.file_name() == *name) {
+            entries.push(entry.path());
+        }
+    }
+    entries.sort();
+    entries.iter().try_for_each(|entry| hash(entry, hasher))
 }

@@ -82,7 +82,8 @@ fn wasm_target() -> Result<()> {
     if which("rustup").is_none() {
         bail!(
             "Rust's standard library for {TARGET} is missing in {}: install Rust with rustup \
-             (https://rustup.rs), or this target with the tool that installed Rust",
+             (https://rustup.rs), or add the target with the package manager that installed Rust \
+             (on Debian: apt-get install libstd-rust-dev-wasm32)",
             sysroot.display()
         );
     }
