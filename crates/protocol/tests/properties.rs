@@ -33,7 +33,8 @@ fn a_hybrid_clock_only_grows_and_comes_after_all_it_believed() {
             now = wall(&mut rng, now);
             if rng.below(3) == 0 {
                 let counter = rng.pick(&[0, 1, 0xfffe, 0xffff]);
-                let ahead = rng.below(2 * limits::CLOCK_AHEAD);
+                let anywhere = rng.below(2 * limits::CLOCK_AHEAD);
+                let ahead = rng.pick(&[limits::CLOCK_AHEAD, limits::CLOCK_AHEAD + 1, anywhere]);
                 let other = Timestamp(Timestamp::at(Millis(now + ahead)).0 | counter);
                 clock.observe(other, Millis(now));
                 if ahead <= limits::CLOCK_AHEAD {
@@ -111,6 +112,15 @@ fn only_16_bytes_are_an_id() {
         let bytes = vec![3; length];
         let id = DeviceId::try_from(&bytes[..]);
         assert_eq!(id.is_ok(), length == 16, "{length} bytes");
+    }
+}
+
+#[test]
+fn other_spellings_of_a_uuid_are_no_ids() {
+    let uuid = uuid::Uuid::from_bytes(Rng::new(7).bytes());
+    let spellings = [uuid.simple().to_string(), uuid.braced().to_string(), uuid.urn().to_string()];
+    for spelling in spellings {
+        assert_eq!(spelling.parse::<DeviceId>(), Err(InvalidId), "{spelling}");
     }
 }
 
