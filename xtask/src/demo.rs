@@ -22,9 +22,10 @@ const SITE: &str = "www/dist";
 pub(crate) fn demo(port: u16) -> Result<()> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     // Minutes before the server would find out; and another server's answer must not pass for ours.
-    drop(TcpListener::bind(address).with_context(|| {
-        format!("cannot listen on {address}; try another: cargo xtask demo --port N")
-    })?);
+    drop(
+        TcpListener::bind(address)
+            .with_context(|| format!("cannot listen on {address}; try another: cargo xtask demo --port N"))?,
+    );
 
     pack()?;
     npm::install("www", "the demo is built from them")?;
@@ -35,24 +36,13 @@ pub(crate) fn demo(port: u16) -> Result<()> {
         build_site()?;
         stamp.set()?;
     }
-    announced("building the server", || {
-        run(cargo().args(["build", "--release", "-p", "tutti-server"]))
-    })?;
+    announced("building the server", || run(cargo().args(["build", "--release", "-p", "tutti-server"])))?;
 
     let mut serve = command(target_dir().join("release/tutti-server"));
-    serve.args([
-        "--listen",
-        &address.to_string(),
-        "--dev",
-        "--www",
-        SITE,
-        "--data",
-    ]);
+    serve.args(["--listen", &address.to_string(), "--dev", "--www", SITE, "--data"]);
     let mut server = Child::spawn(serve.arg(target_dir().join("demo")))?;
     while !is_healthy(address) {
-        server
-            .ensure_running()
-            .context("the server did not start")?;
+        server.ensure_running().context("the server did not start")?;
         thread::sleep(Duration::from_millis(50));
     }
     println!("\nopen http://localhost:{port} (Ctrl-C stops)\n");
@@ -71,10 +61,7 @@ fn is_healthy(address: SocketAddr) -> bool {
     let ask = || -> io::Result<String> {
         let mut stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(Duration::from_secs(1)))?;
-        write!(
-            stream,
-            "GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-        )?;
+        write!(stream, "GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
         let mut answer = [0; 12];
         stream.read_exact(&mut answer)?;
         Ok(String::from_utf8_lossy(&answer).into_owned())

@@ -16,15 +16,8 @@ pub(crate) fn ensure_node() -> Result<()> {
          `sudo apt-get install nodejs npm`, `brew install node` or `nvm install {NODE}`"
     );
     let version = read(command("node").arg("--version")).context(advice.clone())?;
-    let major = version
-        .trim_start_matches('v')
-        .split('.')
-        .next()
-        .and_then(|n| n.parse().ok());
-    ensure!(
-        major.is_some_and(|major: u32| major >= NODE),
-        "{advice} (found {version})"
-    );
+    let major = version.trim_start_matches('v').split('.').next().and_then(|n| n.parse().ok());
+    ensure!(major.is_some_and(|major: u32| major >= NODE), "{advice} (found {version})");
     Ok(())
 }
 
@@ -34,19 +27,15 @@ pub(crate) fn install(folder: &str, why: &str) -> Result<()> {
     if is_installed(&root().join(folder)) {
         return Ok(());
     }
-    announced(
-        &format!("installing the npm packages of {folder}: {why}"),
-        || run(command("npm").args(["ci", "--no-audit", "--no-fund", "--prefix", folder])),
-    )
+    announced(&format!("installing the npm packages of {folder}: {why}"), || {
+        run(command("npm").args(["ci", "--no-audit", "--no-fund", "--prefix", folder]))
+    })
 }
 
 /// npm leaves a copy of the lock file behind when it has finished.
 fn is_installed(folder: &Path) -> bool {
     let modified = |file: &str| fs::metadata(folder.join(file)).and_then(|file| file.modified());
-    match (
-        modified("node_modules/.package-lock.json"),
-        modified("package-lock.json"),
-    ) {
+    match (modified("node_modules/.package-lock.json"), modified("package-lock.json")) {
         (Ok(installed), Ok(locked)) => installed >= locked,
         _ => false,
     }

@@ -43,24 +43,14 @@ pub(crate) fn pack() -> Result<()> {
     }
     announced("compiling the package to WebAssembly", || {
         let mut build = command("wasm-pack");
-        build.args([
-            "build",
-            "--target",
-            "web",
-            "--profile",
-            "wasm",
-            "--out-dir",
-            OUT,
-        ]);
+        build.args(["build", "--target", "web", "--profile", "wasm", "--out-dir", OUT]);
         // It would download wasm-bindgen and wasm-opt; both are here, with the right versions.
         run(build.args(["--mode", "no-install", "--no-opt", "--no-pack"]))
     })?;
     announced("making it smaller with wasm-opt", || {
         let module = format!("{OUT}/tutti_sync_bg.wasm");
         let mut optimise = command("xtask/tools/node_modules/.bin/wasm-opt");
-        run(optimise
-            .args(["-Oz", &module, "-o", &module])
-            .args(FEATURES))
+        run(optimise.args(["-Oz", &module, "-o", &module]).args(FEATURES))
     })?;
     // npm would leave out the whole folder because of it.
     remove_if_there(&format!("{OUT}/.gitignore"))?;

@@ -30,11 +30,7 @@ static GROUPS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 pub(crate) fn take_children_along() -> Result<()> {
     ctrlc::set_handler(|| {
         let again = INTERRUPTED.swap(true, Ordering::SeqCst);
-        let signal = if again {
-            Signal::SIGKILL
-        } else {
-            Signal::SIGTERM
-        };
+        let signal = if again { Signal::SIGKILL } else { Signal::SIGTERM };
         for &group in groups().iter() {
             // It may have ended in this very moment.
             let _ = killpg(group, signal);
@@ -50,9 +46,7 @@ pub(crate) fn interrupted() -> bool {
 
 /// The workspace's folder.
 pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("xtask lies in the workspace")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
 }
 
 /// Where cargo builds.
@@ -89,9 +83,7 @@ pub(crate) fn cargo() -> Command {
 
 /// The program of this name that a command would run.
 pub(crate) fn which(name: &str) -> Option<PathBuf> {
-    search_path()
-        .map(|folder| folder.join(name))
-        .find(|file| file.is_file())
+    search_path().map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
 /// Where `cargo install` puts programs comes first: it need not be on PATH.
@@ -104,11 +96,7 @@ fn search_path() -> impl Iterator<Item = PathBuf> {
     ];
     let path = env::var_os("PATH").unwrap_or_default();
     let path: Vec<PathBuf> = env::split_paths(&path).collect();
-    roots
-        .into_iter()
-        .flatten()
-        .map(|root| root.join("bin"))
-        .chain(path)
+    roots.into_iter().flatten().map(|root| root.join("bin")).chain(path)
 }
 
 /// Runs a command to its successful end.
@@ -120,18 +108,13 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 /// Runs a command quietly and returns what it printed.
 pub(crate) fn read(command: &mut Command) -> Result<String> {
     let mut lines = Vec::new();
-    let status = each_line(command.stderr(Stdio::null()), |line| {
-        lines.push(line.to_owned())
-    })?;
+    let status = each_line(command.stderr(Stdio::null()), |line| lines.push(line.to_owned()))?;
     succeeded(command, status)?;
     Ok(lines.join("\n"))
 }
 
 /// Runs a command and calls `on_line` for each line that it prints.
-pub(crate) fn each_line(
-    command: &mut Command,
-    mut on_line: impl FnMut(&str),
-) -> Result<ExitStatus> {
+pub(crate) fn each_line(command: &mut Command, mut on_line: impl FnMut(&str)) -> Result<ExitStatus> {
     let mut child = Child::spawn(command.stdout(Stdio::piped()))?;
     let mut output = BufReader::new(child.inner.stdout.take().expect("stdout is piped"));
     let mut line = Vec::new();
@@ -159,9 +142,7 @@ impl Child {
         // Held until the child is on the list: an interrupt finds it there, or it never starts.
         let mut groups = groups();
         ensure!(!interrupted(), "interrupted");
-        let inner = command
-            .spawn()
-            .with_context(|| format!("cannot start `{}`", Shown(command)))?;
+        let inner = command.spawn().with_context(|| format!("cannot start `{}`", Shown(command)))?;
         let group = Pid::from_raw(inner.id().try_into().context("a process id is an i32")?);
         groups.push(group);
         Ok(Self { inner, group })

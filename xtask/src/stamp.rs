@@ -26,11 +26,7 @@ impl Stamp {
     /// Paths are relative to the workspace; a folder stands for all of its files.
     pub(crate) fn new(name: &str, inputs: &[&'static str], output: &'static str) -> Self {
         let file = run::target_dir().join("xtask").join(name);
-        Self {
-            file,
-            inputs: inputs.to_vec(),
-            output,
-        }
+        Self { file, inputs: inputs.to_vec(), output }
     }
 
     /// Whether nothing changed since [`Stamp::set`].

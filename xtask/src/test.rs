@@ -52,81 +52,26 @@ const END_TO_END: &[Part] = &[Part::EndToEnd];
 const BROWSER: &[Part] = &[Part::Wasm, Part::EndToEnd];
 
 const STEPS: &[Step] = &[
-    Step {
-        name: "setup",
-        parts: BROWSER,
-        run: || check(setup::everything()),
-    },
-    Step {
-        name: "format",
-        parts: NATIVE,
-        run: || check(format()),
-    },
-    Step {
-        name: "lints",
-        parts: NATIVE,
-        run: || check(native_lints()),
-    },
-    Step {
-        name: "lints, WebAssembly",
-        parts: WASM,
-        run: || check(wasm_lints()),
-    },
-    Step {
-        name: "purity",
-        parts: NATIVE,
-        run: || check(purity()),
-    },
-    Step {
-        name: "native tests",
-        parts: NATIVE,
-        run: native_tests,
-    },
-    Step {
-        name: "package",
-        parts: BROWSER,
-        run: || check(pack()),
-    },
-    Step {
-        name: "size",
-        parts: WASM,
-        run: || check(size()),
-    },
-    Step {
-        name: "browser tests, Chromium",
-        parts: WASM,
-        run: chromium_tests,
-    },
-    Step {
-        name: "browser tests, Firefox",
-        parts: WASM,
-        run: firefox_tests,
-    },
-    Step {
-        name: "demo's pages",
-        parts: END_TO_END,
-        run: || check(build_site()),
-    },
-    Step {
-        name: "server",
-        parts: END_TO_END,
-        run: || check(build_server()),
-    },
-    Step {
-        name: "end-to-end tests",
-        parts: END_TO_END,
-        run: end_to_end_tests,
-    },
+    Step { name: "setup", parts: BROWSER, run: || check(setup::everything()) },
+    Step { name: "format", parts: NATIVE, run: || check(format()) },
+    Step { name: "lints", parts: NATIVE, run: || check(native_lints()) },
+    Step { name: "lints, WebAssembly", parts: WASM, run: || check(wasm_lints()) },
+    Step { name: "purity", parts: NATIVE, run: || check(purity()) },
+    Step { name: "native tests", parts: NATIVE, run: native_tests },
+    Step { name: "package", parts: BROWSER, run: || check(pack()) },
+    Step { name: "size", parts: WASM, run: || check(size()) },
+    Step { name: "browser tests, Chromium", parts: WASM, run: chromium_tests },
+    Step { name: "browser tests, Firefox", parts: WASM, run: firefox_tests },
+    Step { name: "demo's pages", parts: END_TO_END, run: || check(build_site()) },
+    Step { name: "server", parts: END_TO_END, run: || check(build_server()) },
+    Step { name: "end-to-end tests", parts: END_TO_END, run: end_to_end_tests },
 ];
 
 /// Runs the tests, or a part of them, up to the first step that fails.
 pub(crate) fn test(only: Option<Part>) -> Result<ExitCode> {
     let start = Instant::now();
     let mut rows: Vec<(&str, Tally, Duration)> = Vec::new();
-    for step in STEPS
-        .iter()
-        .filter(|step| only.is_none_or(|part| step.parts.contains(&part)))
-    {
+    for step in STEPS.iter().filter(|step| only.is_none_or(|part| step.parts.contains(&part))) {
         println!("\n── {} ──", step.name);
         let start = Instant::now();
         let tally = (step.run)().unwrap_or_else(|error| {
@@ -141,29 +86,15 @@ pub(crate) fn test(only: Option<Part>) -> Result<ExitCode> {
     }
 
     let mut sum = Tally::default();
-    println!(
-        "\n{:<26}{:>8}{:>8}{:>9}{:>14}",
-        "", "passed", "failed", "skipped", "time"
-    );
+    println!("\n{:<26}{:>8}{:>8}{:>9}{:>14}", "", "passed", "failed", "skipped", "time");
     for (name, tally, time) in rows {
-        let Tally {
-            passed,
-            failed,
-            skipped,
-        } = tally;
-        println!(
-            "{name:<26}{passed:>8}{failed:>8}{skipped:>9}{:>14}",
-            elapsed(time)
-        );
+        let Tally { passed, failed, skipped } = tally;
+        println!("{name:<26}{passed:>8}{failed:>8}{skipped:>9}{:>14}", elapsed(time));
         sum += tally;
     }
     println!("all in {}", elapsed(start.elapsed()));
     println!("\n{} passed, {} failed", sum.passed, sum.failed);
-    Ok(if sum.failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if sum.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The tests, and proof that building and testing leave the checkout as it was: lock files are
@@ -184,16 +115,8 @@ struct Tally {
 }
 
 impl Tally {
-    const SUCCESS: Self = Self {
-        passed: 1,
-        failed: 0,
-        skipped: 0,
-    };
-    const FAILURE: Self = Self {
-        passed: 0,
-        failed: 1,
-        skipped: 0,
-    };
+    const SUCCESS: Self = Self { passed: 1, failed: 0, skipped: 0 };
+    const FAILURE: Self = Self { passed: 0, failed: 1, skipped: 0 };
 }
 
 impl AddAssign for Tally {
@@ -217,21 +140,12 @@ const NATIVE_CODE: [&str; 3] = ["--workspace", "--exclude", "tutti-sync"];
 
 fn native_lints() -> Result<()> {
     let mut clippy = cargo();
-    run(clippy
-        .arg("clippy")
-        .args(NATIVE_CODE)
-        .args(["--all-targets", "--", "-D", "warnings"]))
+    run(clippy.arg("clippy").args(NATIVE_CODE).args(["--all-targets", "--", "-D", "warnings"]))
 }
 
 fn wasm_lints() -> Result<()> {
     let mut clippy = cargo();
-    clippy.args([
-        "clippy",
-        "-p",
-        "tutti-sync",
-        "--target",
-        "wasm32-unknown-unknown",
-    ]);
+    clippy.args(["clippy", "-p", "tutti-sync", "--target", "wasm32-unknown-unknown"]);
     run(clippy.args(["--all-targets", "--", "-D", "warnings"]))
 }
 
@@ -241,22 +155,12 @@ fn native_tests() -> Result<Tally> {
 
 fn chromium_tests() -> Result<Tally> {
     let driver = setup::chromium()?.driver;
-    tally(
-        wasm_tests()
-            .args(["--chrome", "--chromedriver"])
-            .arg(driver)
-            .args(TESTS_ALONE),
-    )
+    tally(wasm_tests().args(["--chrome", "--chromedriver"]).arg(driver).args(TESTS_ALONE))
 }
 
 fn firefox_tests() -> Result<Tally> {
     let driver = setup::firefox()?;
-    tally(
-        wasm_tests()
-            .args(["--firefox", "--geckodriver"])
-            .arg(driver)
-            .args(TESTS_ALONE),
-    )
+    tally(wasm_tests().args(["--firefox", "--geckodriver"]).arg(driver).args(TESTS_ALONE))
 }
 
 /// Without the examples in comments, which would each start a browser.
@@ -266,17 +170,13 @@ fn wasm_tests() -> Command {
     let mut test = command("wasm-pack");
     test.args(["test", "--headless", "--mode", "no-install"]);
     // A loaded machine takes longer than the 20 seconds and 5 seconds of the runner's defaults.
-    test.env("WASM_BINDGEN_TEST_TIMEOUT", "300")
-        .env("WASM_BINDGEN_TEST_DRIVER_TIMEOUT", "60");
+    test.env("WASM_BINDGEN_TEST_TIMEOUT", "300").env("WASM_BINDGEN_TEST_DRIVER_TIMEOUT", "60");
     test
 }
 
 fn build_server() -> Result<()> {
     // With all of the workspace, for the same features of shared crates as in the native tests.
-    run(cargo()
-        .arg("build")
-        .args(NATIVE_CODE)
-        .args(["--bin", "tutti-server"]))
+    run(cargo().arg("build").args(NATIVE_CODE).args(["--bin", "tutti-server"]))
 }
 
 fn end_to_end_tests() -> Result<Tally> {
@@ -291,8 +191,7 @@ fn end_to_end_tests() -> Result<Tally> {
     }
     files.sort();
     let mut node = command("node");
-    node.current_dir(folder)
-        .env("TUTTI_SERVER", target_dir().join("debug/tutti-server"));
+    node.current_dir(folder).env("TUTTI_SERVER", target_dir().join("debug/tutti-server"));
     node.env("TUTTI_CHROMIUM", setup::chromium()?.binary);
     // One at a time: each starts several browsers.
     node.args(["--test", "--test-concurrency=1", "--test-reporter=spec"]);
@@ -316,40 +215,15 @@ fn tally(command: &mut Command) -> Result<Tally> {
 
 /// The numbers of a line in which cargo, wasm-bindgen or Node sums up its tests.
 fn counted(line: &str) -> Tally {
-    let words: Vec<&str> = line
-        .split([' ', ';'])
-        .filter(|word| !word.is_empty())
-        .collect();
+    let words: Vec<&str> = line.split([' ', ';']).filter(|word| !word.is_empty()).collect();
     let number = |word: &str| word.parse().unwrap_or(0);
     match words[..] {
-        [
-            "test",
-            "result:",
-            _,
-            passed,
-            "passed",
-            failed,
-            "failed",
-            ignored,
-            "ignored",
-            ..,
-        ] => Tally {
-            passed: number(passed),
-            failed: number(failed),
-            skipped: number(ignored),
-        },
-        ["ℹ", "pass", count] => Tally {
-            passed: number(count),
-            ..Tally::default()
-        },
-        ["ℹ", "fail" | "cancelled", count] => Tally {
-            failed: number(count),
-            ..Tally::default()
-        },
-        ["ℹ", "skipped" | "todo", count] => Tally {
-            skipped: number(count),
-            ..Tally::default()
-        },
+        ["test", "result:", _, passed, "passed", failed, "failed", ignored, "ignored", ..] => {
+            Tally { passed: number(passed), failed: number(failed), skipped: number(ignored) }
+        }
+        ["ℹ", "pass", count] => Tally { passed: number(count), ..Tally::default() },
+        ["ℹ", "fail" | "cancelled", count] => Tally { failed: number(count), ..Tally::default() },
+        ["ℹ", "skipped" | "todo", count] => Tally { skipped: number(count), ..Tally::default() },
         _ => Tally::default(),
     }
 }

@@ -16,12 +16,7 @@ pub(crate) struct Browser {
 
 /// Chromium or Chrome: the one that CHROME names, or the first on PATH.
 pub(crate) fn chromium() -> Result<Browser> {
-    let names = [
-        "chromium",
-        "chromium-browser",
-        "google-chrome",
-        "google-chrome-stable",
-    ];
+    let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
     let find = || {
         let binary = named("CHROME").or_else(|| names.iter().find_map(|name| which(name)))?;
         let driver = named("CHROMEDRIVER").or_else(|| which("chromedriver"))?;
@@ -30,11 +25,7 @@ pub(crate) fn chromium() -> Result<Browser> {
     if let Some(browser) = find() {
         return Ok(browser);
     }
-    apt(
-        &["chromium", "chromium-driver"],
-        "the tests run in Chromium",
-    )
-    .context(
+    apt(&["chromium", "chromium-driver"], "the tests run in Chromium").context(
         "Chromium or Chrome and its chromedriver are needed on PATH, or named by CHROME and \
          CHROMEDRIVER",
     )?;
@@ -44,8 +35,7 @@ pub(crate) fn chromium() -> Result<Browser> {
 /// The driver for Firefox; it finds the Firefox on PATH by itself.
 pub(crate) fn firefox() -> Result<PathBuf> {
     if which("firefox").is_none() {
-        apt(&["firefox-esr"], "the tests run in Firefox too")
-            .context("Firefox is needed on PATH")?;
+        apt(&["firefox-esr"], "the tests run in Firefox too").context("Firefox is needed on PATH")?;
     }
     match named("GECKODRIVER") {
         Some(driver) => Ok(driver),
@@ -71,22 +61,12 @@ fn apt(packages: &[&str], why: &str) -> Result<()> {
         bail!("run: sudo apt-get update && sudo apt-get install {names}");
     };
     let apt_get = |arguments: &[&str]| {
-        let words = [
-            prefix,
-            &["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"],
-            arguments,
-        ];
+        let words = [prefix, &["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"], arguments];
         let words = words.concat();
         run(command(words[0]).args(&words[1..]))
     };
     announced(&format!("installing {names}: {why}"), || {
         apt_get(&["update", "-q"])?;
-        apt_get(
-            &[
-                &["install", "-q", "-y", "--no-install-recommends"],
-                packages,
-            ]
-            .concat(),
-        )
+        apt_get(&[&["install", "-q", "-y", "--no-install-recommends"], packages].concat())
     })
 }

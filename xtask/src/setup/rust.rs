@@ -61,22 +61,13 @@ const fn wasm_bindgen(version: &str) -> Tool<'_> {
 pub(crate) fn wasm_toolchain(more: &[Tool]) -> Result<()> {
     wasm_target()?;
     let version = locked_version("wasm-bindgen")?;
-    install_missing(
-        [&WASM_PACK, &wasm_bindgen(&version)]
-            .into_iter()
-            .chain(more),
-    )?;
+    install_missing([&WASM_PACK, &wasm_bindgen(&version)].into_iter().chain(more))?;
     npm::install("xtask/tools", "wasm-opt makes the WebAssembly smaller")
 }
 
 fn wasm_target() -> Result<()> {
     let sysroot = PathBuf::from(read(command("rustc").args(["--print", "sysroot"]))?);
-    if sysroot
-        .join("lib/rustlib")
-        .join(TARGET)
-        .join("lib")
-        .is_dir()
-    {
+    if sysroot.join("lib/rustlib").join(TARGET).join("lib").is_dir() {
         return Ok(());
     }
     if which("rustup").is_none() {
@@ -87,22 +78,17 @@ fn wasm_target() -> Result<()> {
             sysroot.display()
         );
     }
-    announced(
-        &format!("adding the {TARGET} target: the package is compiled for it"),
-        || run(command("rustup").args(["target", "add", TARGET])),
-    )
+    announced(&format!("adding the {TARGET} target: the package is compiled for it"), || {
+        run(command("rustup").args(["target", "add", TARGET]))
+    })
 }
 
 /// A package's version in the workspace's lock file.
 fn locked_version(package: &str) -> Result<String> {
     let lock = fs::read_to_string(root().join("Cargo.lock")).context("there is no Cargo.lock")?;
     let head = format!("name = \"{package}\"\nversion = \"");
-    let version = lock
-        .split_once(&head)
-        .and_then(|(_, rest)| rest.split('"').next());
-    version
-        .map(str::to_owned)
-        .with_context(|| format!("Cargo.lock does not name {package}"))
+    let version = lock.split_once(&head).and_then(|(_, rest)| rest.split('"').next());
+    version.map(str::to_owned).with_context(|| format!("Cargo.lock does not name {package}"))
 }
 
 /// Installs them from one build folder, since they share many dependencies.
@@ -114,8 +100,9 @@ fn install_missing<'a>(tools: impl IntoIterator<Item = &'a Tool<'a>>) -> Result<
         }
     }
     match fs::remove_dir_all(&build) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error)
-            .with_context(|| format!("cannot remove {}, which nobody needs", build.display())),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}, which nobody needs", build.display()))
+        }
         _ => Ok(()),
     }
 }
@@ -134,39 +121,23 @@ impl Tool<'_> {
     /// Where it is, after installing it if need be.
     pub(crate) fn find_or_install(&self) -> Result<PathBuf> {
         install_missing([self])?;
-        self.find()
-            .with_context(|| format!("{} was installed but is not found", self.program))
+        self.find().with_context(|| format!("{} was installed but is not found", self.program))
     }
 
     fn install(&self, build: &Path) -> Result<()> {
-        let Self {
-            package,
-            version,
-            why,
-            ..
-        } = self;
-        announced(
-            &format!("installing {package} {version}: {why} (a minute or two)"),
-            || {
-                let mut install = cargo();
-                install.args([
-                    "install",
-                    package,
-                    "--version",
-                    version,
-                    "--force",
-                    "--target-dir",
-                ]);
-                install.arg(build);
-                if self.locked {
-                    install.arg("--locked");
-                }
-                // They run for seconds but compile for minutes: halve the minutes.
-                install.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1");
-                install.env("CARGO_PROFILE_RELEASE_LTO", "off");
-                install.env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
-                run(&mut install)
-            },
-        )
+        let Self { package, version, why, .. } = self;
+        announced(&format!("installing {package} {version}: {why} (a minute or two)"), || {
+            let mut install = cargo();
+            install.args(["install", package, "--version", version, "--force", "--target-dir"]);
+            install.arg(build);
+            if self.locked {
+                install.arg("--locked");
+            }
+            // They run for seconds but compile for minutes: halve the minutes.
+            install.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1");
+            install.env("CARGO_PROFILE_RELEASE_LTO", "off");
+            install.env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
+            run(&mut install)
+        })
     }
 }
