@@ -71,7 +71,8 @@ const STEPS: &[Step] = &[
 pub(crate) fn test(only: Option<Part>) -> Result<ExitCode> {
     let start = Instant::now();
     let mut rows: Vec<(&str, Tally, Duration)> = Vec::new();
-    for step in STEPS.iter().filter(|step| only.is_none_or(|part| step.parts.contains(&part))) {
+    let mut steps = STEPS.iter().filter(|step| only.is_none_or(|part| step.parts.contains(&part)));
+    for step in steps.by_ref() {
         println!("\n── {} ──", step.name);
         let start = Instant::now();
         let tally = (step.run)().unwrap_or_else(|error| {
@@ -91,6 +92,9 @@ pub(crate) fn test(only: Option<Part>) -> Result<ExitCode> {
         let Tally { passed, failed, skipped } = tally;
         println!("{name:<26}{passed:>8}{failed:>8}{skipped:>9}{:>14}", elapsed(time));
         sum += tally;
+    }
+    for step in steps {
+        println!("{:<26}{:>39}", step.name, "not run");
     }
     println!("all in {}", elapsed(start.elapsed()));
     println!("\n{} passed, {} failed", sum.passed, sum.failed);
