@@ -98,6 +98,7 @@ export interface Status {
   tabs: number;               // tabs of this profile, this one included
   durable: boolean;           // false when the browser offers no lasting storage (then kept in memory)
   epoch: number;              // leadership number; grows with every change of leader
+  workingOffline: boolean;    // by choice, see setOffline
 }
 
 export interface Events {

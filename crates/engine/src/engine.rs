@@ -213,6 +213,7 @@ impl Engine {
             catching_up,
             tabs: self.tabs.len() + 1,
             epoch: self.epoch,
+            working_offline: self.offline,
         }
     }
 

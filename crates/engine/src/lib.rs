@@ -222,4 +222,6 @@ pub struct Status {
     pub tabs: usize,
     /// Leadership number.
     pub epoch: Epoch,
+    /// Whether the user works offline by choice.
+    pub working_offline: bool,
 }
