@@ -12,8 +12,7 @@ const NODE: u32 = 20;
 /// Fails with advice when there is no usable Node.
 pub(crate) fn ensure_node() -> Result<()> {
     let advice = format!(
-        "Node {NODE} or newer and npm are needed: get them from https://nodejs.org, or with \
-         `sudo apt-get install nodejs npm`, `brew install node` or `nvm install {NODE}`"
+        "Node {NODE} or newer with npm is needed: get it from https://nodejs.org, or run: nvm install {NODE}"
     );
     let version = read(command("node").arg("--version")).context(advice.clone())?;
     let major = version.trim_start_matches('v').split('.').next().and_then(|n| n.parse().ok());

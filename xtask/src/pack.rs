@@ -49,7 +49,7 @@ pub(crate) fn pack() -> Result<()> {
     })?;
     announced("making it smaller with wasm-opt", || {
         let module = format!("{OUT}/tutti_sync_bg.wasm");
-        let mut optimise = command("xtask/tools/node_modules/.bin/wasm-opt");
+        let mut optimise = command(root().join("xtask/tools/node_modules/.bin/wasm-opt"));
         run(optimise.args(["-Oz", &module, "-o", &module]).args(FEATURES))
     })?;
     // npm would leave out the whole folder because of it.

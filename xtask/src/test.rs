@@ -12,7 +12,6 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
     demo::build_site,
-    npm,
     pack::{pack, size},
     purity::purity,
     run::{cargo, command, each_line, elapsed, interrupted, read, root, run, target_dir},
@@ -184,7 +183,6 @@ fn build_server() -> Result<()> {
 }
 
 fn end_to_end_tests() -> Result<Tally> {
-    npm::install("tests/e2e", "they drive Chromium in the end-to-end tests")?;
     let folder = root().join("tests/e2e");
     let mut files = Vec::new();
     for entry in fs::read_dir(&folder).context("tests/e2e")? {
