@@ -1,0 +1,206 @@
+//! `SyncClient`: JavaScript in, JavaScript out, no logic.
+//!
+//! Methods are plain functions that return promises: an `async fn(&self)` would keep the object
+//! borrowed and make `free()` throw.
+
+use std::{future::Future, rc::Rc};
+
+use js_sys::{Function, Promise};
+use tutti_engine::{Failure, Input, Reply};
+use tutti_protocol::{Conversation, OperationId, Position};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::future_to_promise;
+
+use crate::{
+    driver::{Driver, Kind},
+    error::{invalid, to_js},
+    types::{self, MAX_NUMBER, Options},
+};
+
+/// Messages on a page of history when the caller does not say.
+const PAGE: u64 = 50;
+/// Most messages on a page of history.
+const PAGE_MAX: u64 = 1_000;
+
+/// An account's chat, kept in step with the other tabs and devices.
+#[wasm_bindgen(js_name = SyncClient)]
+pub struct WasmSyncClient {
+    driver: Rc<Driver>,
+}
+
+#[wasm_bindgen(js_class = SyncClient)]
+impl WasmSyncClient {
+    /// Opens the account's store, joins the other tabs and starts to sync.
+    #[must_use]
+    pub fn open(options: &JsValue) -> Promise {
+        let options = Options::read(options);
+        promise(async move {
+            let driver = Driver::open(options?).await?;
+            Ok(Self { driver }.into())
+        })
+    }
+
+    /// The account.
+    #[wasm_bindgen(getter)]
+    #[must_use]
+    pub fn account(&self) -> String {
+        self.driver.identity().account.clone()
+    }
+
+    /// The device: the same for all tabs of a profile.
+    #[wasm_bindgen(getter, js_name = deviceId)]
+    #[must_use]
+    pub fn device_id(&self) -> String {
+        self.driver.identity().device.to_string()
+    }
+
+    /// The tab.
+    #[wasm_bindgen(getter, js_name = tabId)]
+    #[must_use]
+    pub fn tab_id(&self) -> String {
+        self.driver.identity().tab.to_string()
+    }
+
+    /// Sends a message; it is durable when the promise resolves.
+    #[must_use]
+    pub fn send(&self, conversation: &JsValue, content: &JsValue, options: &JsValue) -> Promise {
+        let input = read_send(conversation, content, options);
+        let driver = self.driver.clone();
+        promise(async move {
+            let (conversation, content, kind, id) = input?;
+            let sent = |request| Input::Send { request, conversation, kind, content: content.into(), id };
+            match driver.request(sent).await? {
+                Reply::Message(message) => Ok(types::message(Some(&message))),
+                Reply::Done => Ok(JsValue::UNDEFINED),
+            }
+        })
+    }
+
+    /// One message, or null.
+    #[must_use]
+    pub fn message(&self, id: &JsValue) -> Promise {
+        let id = read_id(id, "messageId");
+        let driver = self.driver.clone();
+        promise(async move { Ok(types::message(driver.message(id?).await?.as_ref())) })
+    }
+
+    /// A page of a conversation.
+    #[must_use]
+    pub fn history(&self, conversation: &JsValue, page: &JsValue) -> Promise {
+        let conversation = read_conversation(conversation);
+        let before = types::optional_number(page, "before", 1..=MAX_NUMBER);
+        let limit = types::optional_number(page, "limit", 1..=PAGE_MAX);
+        let driver = self.driver.clone();
+        promise(async move {
+            let (before, limit) = (before?.map(Position), limit?.unwrap_or(PAGE) as usize);
+            Ok(types::page(&driver.page(&conversation?, before, limit).await?))
+        })
+    }
+
+    /// The conversations, latest activity first.
+    #[must_use]
+    pub fn conversations(&self, options: &JsValue) -> Promise {
+        let limit = types::optional_number(options, "limit", 1..=MAX_NUMBER);
+        let driver = self.driver.clone();
+        promise(async move {
+            let limit = limit?.map_or(usize::MAX, |limit| limit.try_into().unwrap_or(usize::MAX));
+            Ok(types::conversations(&driver.read(|replica| replica.conversations(limit))?))
+        })
+    }
+
+    /// One conversation, or null.
+    #[must_use]
+    pub fn conversation(&self, id: &JsValue) -> Promise {
+        let id = read_conversation(id);
+        let driver = self.driver.clone();
+        promise(async move {
+            let id = id?;
+            Ok(types::conversation(driver.read(|replica| replica.conversation(&id))?.as_ref()))
+        })
+    }
+
+    /// Marks a conversation as read, up to a position or to its end.
+    #[wasm_bindgen(js_name = markRead)]
+    #[must_use]
+    pub fn mark_read(&self, conversation: &JsValue, position: &JsValue) -> Promise {
+        let conversation = read_conversation(conversation);
+        let position =
+            (!position.is_undefined()).then(|| types::number(position, "position", 0..=MAX_NUMBER));
+        let driver = self.driver.clone();
+        promise(async move {
+            let (conversation, position) = (conversation?, position.transpose()?.map(Position));
+            driver.request(|request| Input::MarkRead { request, conversation, position }).await?;
+            Ok(JsValue::UNDEFINED)
+        })
+    }
+
+    /// The state of sync in one look.
+    #[must_use]
+    pub fn status(&self) -> JsValue {
+        self.driver.status()
+    }
+
+    /// Resolves when the outbox is empty and the cursor has reached the server's head.
+    #[wasm_bindgen(js_name = syncNow)]
+    #[must_use]
+    pub fn sync_now(&self) -> Promise {
+        let driver = self.driver.clone();
+        promise(async move {
+            driver.request(Input::SyncNow).await?;
+            Ok(JsValue::UNDEFINED)
+        })
+    }
+
+    /// Works offline by choice, in all tabs of this profile, or no longer does.
+    ///
+    /// # Errors
+    /// Throws `invalid` when not given a boolean.
+    #[wasm_bindgen(js_name = setOffline)]
+    pub fn set_offline(&self, offline: &JsValue) -> Result<(), JsValue> {
+        let offline = offline.as_bool().ok_or_else(|| to_js(&invalid("offline: expected a boolean")))?;
+        self.driver.feed(Input::SetOffline(offline));
+        Ok(())
+    }
+
+    /// Leaves the tab group and releases everything. Idempotent.
+    #[must_use]
+    pub fn close(&self) -> Promise {
+        self.driver.close();
+        Promise::resolve(&JsValue::UNDEFINED)
+    }
+
+    /// Calls the listener for every such event; returns the function that ends it.
+    ///
+    /// # Errors
+    /// Throws `invalid` for an event that does not exist or a listener that is no function.
+    pub fn on(&self, event: &JsValue, listener: &JsValue) -> Result<Function, JsValue> {
+        let kind = event.as_string().as_deref().and_then(Kind::parse);
+        let kind = kind.ok_or_else(|| to_js(&invalid("event: no such event")))?;
+        let listener: &Function =
+            listener.dyn_ref().ok_or_else(|| to_js(&invalid("listener: expected a function")))?;
+        Ok(self.driver.on(kind, listener.clone()))
+    }
+}
+
+type Send = (String, String, String, Option<OperationId>);
+
+fn read_send(conversation: &JsValue, content: &JsValue, options: &JsValue) -> Result<Send, Failure> {
+    let kind = types::optional_text(options, "type")?.unwrap_or_else(|| "text".to_owned());
+    let id = types::optional_text(options, "id")?;
+    let id = id.map(|id| id.parse().map_err(|_| invalid("id: expected a UUID"))).transpose()?;
+    Ok((read_conversation(conversation)?, types::content(content)?, kind, id))
+}
+
+fn read_conversation(id: &JsValue) -> Result<String, Failure> {
+    let id = types::text(id, "conversation")?;
+    Conversation::parse(&id).map_err(|error| invalid(format!("conversation: {error}")))?;
+    Ok(id)
+}
+
+fn read_id(id: &JsValue, name: &str) -> Result<OperationId, Failure> {
+    types::text(id, name)?.parse().map_err(|_| invalid(format!("{name}: expected a UUID")))
+}
+
+fn promise(work: impl Future<Output = Result<JsValue, Failure>> + 'static) -> Promise {
+    future_to_promise(async move { work.await.map_err(|failure| to_js(&failure)) })
+}

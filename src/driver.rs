@@ -1,0 +1,588 @@
+//! Sole owner of the engine: feeds it inputs, carries out its effects and tells listeners its events.
+//!
+//! Nothing of the engine is borrowed while an effect runs or a listener is called, so both may come
+//! back with further inputs; those wait their turn in the inbox.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    rc::{Rc, Weak},
+};
+
+use bytes::Bytes;
+use futures_channel::oneshot;
+use gloo_timers::future::TimeoutFuture;
+use js_sys::{Function, Promise};
+use tutti_engine::{
+    BatchId, Connection, ConnectionId, Effect, Engine, Event, Extent, Failure, Identity, Input, LoadId,
+    Located, Message, MessageEvent, Page, Replica, Reply, RequestId, Status,
+    batch::{Batch, Key, StoreError, Table},
+    decode_block, decode_locators, identity, identity_batch,
+};
+use tutti_protocol::{Code, DeviceId, OperationId, Position, TabId, local};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+
+use crate::{
+    error::{self, describe},
+    store::{self, AnyStore, Store},
+    tabs::{Channel, Lock},
+    timer::{Timer, now},
+    transport::{Socket, SocketEvent},
+    types::{self, Options, TokenSource},
+};
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_name = addEventListener)]
+    fn add_global_listener(kind: &str, listener: &Function);
+    #[wasm_bindgen(js_name = removeEventListener)]
+    fn remove_global_listener(kind: &str, listener: &Function);
+    #[wasm_bindgen(js_namespace = navigator, js_name = onLine, thread_local_v2)]
+    static ON_LINE: JsValue;
+    #[wasm_bindgen(js_namespace = crypto, js_name = getRandomValues)]
+    fn fill_random(bytes: &mut [u8]);
+    #[wasm_bindgen(js_namespace = console, js_name = error)]
+    fn console_error(thrown: &JsValue);
+}
+
+/// The tables that a replica is made of; blocks and locators are read when they are needed.
+const RESIDENT: [Table; 4] = [Table::Meta, Table::Journal, Table::Heads, Table::Outbox];
+/// How long a tab that could not lead leaves the lock to others, in milliseconds.
+const RESIGNED: u32 = 1_000;
+
+/// One tab's client.
+pub(crate) struct Driver {
+    options: Options,
+    profile: String,
+    identity: Identity,
+    store: AnyStore,
+    engine: RefCell<Engine>,
+    inbox: Rc<Inbox>,
+    channel: RefCell<Option<Channel>>,
+    lock: RefCell<Option<Lock>>,
+    socket: RefCell<Option<(ConnectionId, Socket)>>,
+    timer: Timer,
+    page_listeners: RefCell<Vec<(&'static str, Closure<dyn FnMut(JsValue)>)>>,
+    requests: RefCell<BTreeMap<RequestId, oneshot::Sender<Result<Reply, Failure>>>>,
+    last_request: Cell<u64>,
+    listeners: RefCell<Vec<(u64, Kind, Function)>>,
+    last_listener: Cell<u64>,
+    news: RefCell<News>,
+    this: Weak<Driver>,
+}
+
+/// Inputs that wait for the engine. It is there before the engine, so that no frame of another tab is
+/// missed while the store is read.
+#[derive(Default)]
+struct Inbox {
+    inputs: RefCell<VecDeque<Input>>,
+    driver: RefCell<Weak<Driver>>,
+    draining: Cell<bool>,
+}
+
+/// What the listeners have not been told yet.
+#[derive(Default)]
+struct News {
+    scheduled: bool,
+    messages: Vec<MessageEvent>,
+    conversations: BTreeSet<String>,
+    status: Option<Status>,
+    caught_up: Vec<u64>,
+    failures: Vec<Failure>,
+}
+
+/// What can be listened to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Messages,
+    Conversations,
+    Status,
+    CatchUp,
+    Error,
+}
+
+impl Kind {
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "messages" => Self::Messages,
+            "conversations" => Self::Conversations,
+            "status" => Self::Status,
+            "catch-up" => Self::CatchUp,
+            "error" => Self::Error,
+            _ => return None,
+        })
+    }
+}
+
+impl Driver {
+    /// Opens the account's store, joins the other tabs and starts to sync.
+    pub(crate) async fn open(options: Options) -> Result<Rc<Self>, Failure> {
+        let profile = store::profile_name(&options.account).await.map_err(|error| Failure::from(&error))?;
+        let inbox = Rc::new(Inbox::default());
+        let channel = Channel::join(&profile, {
+            let inbox = inbox.clone();
+            move |frame| inbox.feed(Input::ChannelFrame(frame))
+        })?;
+        let store = store::open(&options.account).await.map_err(|error| Failure::from(&error))?;
+        let (device, replica) =
+            load_replica(&store, &options.account).await.map_err(|error| Failure::from(&error))?;
+        let identity = Identity {
+            account: options.account.clone(),
+            device,
+            device_name: options.device_name.clone(),
+            platform: options.platform,
+            tab: TabId::mint(now().wall, random()),
+        };
+        let engine = Engine::new(identity.clone(), replica, random(), is_online());
+        let driver = Rc::new_cyclic(|this| Self {
+            options,
+            profile,
+            identity,
+            store,
+            engine: RefCell::new(engine),
+            inbox: inbox.clone(),
+            channel: RefCell::new(Some(channel)),
+            lock: RefCell::default(),
+            socket: RefCell::default(),
+            timer: Timer::default(),
+            page_listeners: RefCell::default(),
+            requests: RefCell::default(),
+            last_request: Cell::default(),
+            listeners: RefCell::default(),
+            last_listener: Cell::default(),
+            news: RefCell::default(),
+            this: this.clone(),
+        });
+        driver.request_lock()?;
+        driver.listen_to_page();
+        inbox.driver.replace(driver.this.clone());
+        driver.feed(Input::NetworkChanged(is_online()));
+        Ok(driver)
+    }
+
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    pub(crate) fn status(&self) -> JsValue {
+        types::status(&self.engine.borrow().status(), self.store.durable())
+    }
+
+    /// Looks at this tab's copy of the account.
+    pub(crate) fn read<T>(&self, look: impl FnOnce(&Replica) -> T) -> Result<T, Failure> {
+        self.check_open()?;
+        Ok(look(self.engine.borrow().replica()))
+    }
+
+    /// Hands the engine a call of the application and waits for its answer.
+    pub(crate) async fn request(&self, input: impl FnOnce(RequestId) -> Input) -> Result<Reply, Failure> {
+        self.check_open()?;
+        let id = RequestId(self.last_request.get() + 1);
+        self.last_request.set(id.0);
+        let (answer, answered) = oneshot::channel();
+        self.requests.borrow_mut().insert(id, answer);
+        self.feed(input(id));
+        answered.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// One message, wherever on this device it is.
+    pub(crate) async fn message(&self, id: OperationId) -> Result<Option<Message>, Failure> {
+        let records = match self.read(|replica| replica.locate(id))? {
+            Located::Found(message) => return Ok(Some(message)),
+            Located::Unknown => return Ok(None),
+            Located::Stored(records) => records,
+        };
+        let keys: Vec<Key> = records.into_iter().map(Key::Number).collect();
+        for record in self.read_store(Table::Locators, &keys).await?.into_iter().flatten() {
+            let locators = decode_locators(record).map_err(|error| Failure::from(&error))?;
+            let found = self.read(|replica| {
+                let (conversation, position) = replica.position_in(&locators, id)?;
+                Some((conversation.to_owned(), position))
+            })?;
+            if let Some((conversation, position)) = found {
+                let page = self.page(&conversation, Some(position.next()), 1).await?;
+                return Ok(page.messages.into_iter().find(|message| message.id == id));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A stretch of a conversation.
+    pub(crate) async fn page(
+        &self,
+        conversation: &str,
+        before: Option<Position>,
+        limit: usize,
+    ) -> Result<Page, Failure> {
+        let mut blocks: BTreeMap<u64, local::Block> = BTreeMap::new();
+        loop {
+            let wanted = self.read(|replica| replica.page_blocks(conversation, before, limit))?;
+            // A fold may have moved messages to new blocks while the old ones were read.
+            let missing: Vec<Key> =
+                wanted.into_iter().filter(|number| !blocks.contains_key(number)).map(Key::Number).collect();
+            if missing.is_empty() {
+                return self.read(|replica| replica.page(conversation, before, limit, &blocks));
+            }
+            let records = self.read_store(Table::Blocks, &missing).await?;
+            for (key, record) in missing.into_iter().zip(records) {
+                // A block that is gone leaves a hole, which the page shows.
+                let block = record.map(decode_block).transpose().map_err(|error| Failure::from(&error))?;
+                if let Key::Number(number) = key {
+                    blocks.insert(number, block.unwrap_or_default());
+                }
+            }
+        }
+    }
+
+    /// Calls `listener` for every event of a kind until the function that it returns is called.
+    pub(crate) fn on(&self, kind: Kind, listener: Function) -> Function {
+        let id = self.last_listener.get() + 1;
+        self.last_listener.set(id);
+        self.listeners.borrow_mut().push((id, kind, listener));
+        let this = self.this.clone();
+        let off = Closure::<dyn FnMut()>::new(move || {
+            if let Some(driver) = this.upgrade() {
+                driver.listeners.borrow_mut().retain(|(of, _, _)| *of != id);
+            }
+        });
+        // Freed with the JavaScript function.
+        off.into_js_value().unchecked_into()
+    }
+
+    pub(crate) fn feed(&self, input: Input) {
+        self.inbox.feed(input);
+    }
+
+    /// Leaves the tab group. What is being written is written to its end.
+    pub(crate) fn close(&self) {
+        if self.check_open().is_err() {
+            return;
+        }
+        self.feed(Input::Close);
+        self.lock.take();
+        self.socket.take();
+        self.channel.take();
+        self.timer.set(None, || {});
+        for (kind, listener) in self.page_listeners.take() {
+            remove_global_listener(kind, listener.as_ref().unchecked_ref());
+        }
+        if self.requests.borrow().is_empty() {
+            self.store.close();
+        }
+    }
+
+    fn check_open(&self) -> Result<(), Failure> {
+        let is_closed = self.engine.borrow().status().connection == Connection::Closed;
+        if is_closed { Err(closed()) } else { Ok(()) }
+    }
+
+    async fn read_store(&self, table: Table, keys: &[Key]) -> Result<Vec<Option<Bytes>>, Failure> {
+        self.store.read(table, keys).await.map_err(|error| Failure::from(&error))
+    }
+
+    // ---- what the page and the browser tell ----
+
+    fn listen_to_page(&self) {
+        let mut listeners = self.page_listeners.borrow_mut();
+        let mut listen = |kind, input: fn(&Driver, &JsValue)| {
+            let this = self.this.clone();
+            let listener = Closure::<dyn FnMut(JsValue)>::new(move |event| {
+                if let Some(driver) = this.upgrade() {
+                    input(&driver, &event);
+                }
+            });
+            add_global_listener(kind, listener.as_ref().unchecked_ref());
+            listeners.push((kind, listener));
+        };
+        listen("online", |driver, _| driver.feed(Input::NetworkChanged(true)));
+        listen("offline", |driver, _| driver.feed(Input::NetworkChanged(false)));
+        // The others learn at once that this tab is gone; the lock goes with the page.
+        listen("pagehide", |driver, event| {
+            let persisted = js_sys::Reflect::get(event, &"persisted".into());
+            if !persisted.is_ok_and(|persisted| persisted.is_truthy()) {
+                driver.close();
+            }
+        });
+    }
+
+    fn request_lock(&self) -> Result<(), Failure> {
+        let (granted, lost) = (self.this.clone(), self.this.clone());
+        let lock = Lock::request(
+            &self.profile,
+            move || {
+                if let Some(driver) = granted.upgrade() {
+                    spawn_local(async move { driver.lead().await });
+                }
+            },
+            move || {
+                if let Some(driver) = lost.upgrade() {
+                    driver.feed(Input::LeadershipLost);
+                    driver.queue_for_lock();
+                }
+            },
+        )?;
+        self.lock.replace(Some(lock));
+        Ok(())
+    }
+
+    /// The lock is granted: fence whoever led before.
+    async fn lead(&self) {
+        match self.store.raise_epoch().await {
+            Ok((epoch, revision)) => self.feed(Input::LeadershipGained(epoch, revision)),
+            Err(error) => {
+                self.news.borrow_mut().failures.push(Failure::from(&error));
+                self.schedule_news();
+                self.resign();
+            }
+        }
+    }
+
+    fn resign(&self) {
+        self.lock.take();
+        let this = self.this.clone();
+        spawn_local(async move {
+            TimeoutFuture::new(RESIGNED).await;
+            if let Some(driver) = this.upgrade() {
+                driver.queue_for_lock();
+            }
+        });
+    }
+
+    fn queue_for_lock(&self) {
+        if self.check_open().is_ok()
+            && let Err(failure) = self.request_lock()
+        {
+            self.news.borrow_mut().failures.push(failure);
+            self.schedule_news();
+        }
+    }
+
+    // ---- what the engine wants done ----
+
+    fn handle(&self, input: Input) {
+        let (effects, events) = {
+            let mut engine = self.engine.borrow_mut();
+            engine.handle(input, now());
+            let effects: Vec<Effect> = std::iter::from_fn(|| engine.poll_effect()).collect();
+            let events: Vec<Event> = std::iter::from_fn(|| engine.poll_event()).collect();
+            (effects, events)
+        };
+        effects.into_iter().for_each(|effect| self.carry_out(effect));
+        events.into_iter().for_each(|event| self.note(event));
+    }
+
+    fn carry_out(&self, effect: Effect) {
+        match effect {
+            Effect::Persist(id, batch) => self.persist(id, batch),
+            Effect::Load(id, extent) => self.load(id, extent),
+            Effect::Connect(id) => self.connect(id),
+            Effect::Disconnect(id) => {
+                // A socket of another connection stays.
+                drop(self.socket.borrow_mut().take_if(|(of, _)| *of == id));
+            }
+            Effect::Send(id, bytes) => {
+                if let Some((_, socket)) = self.socket.borrow().as_ref().filter(|(of, _)| *of == id) {
+                    socket.send(&bytes);
+                }
+            }
+            Effect::Broadcast(bytes) => {
+                if let Some(channel) = &*self.channel.borrow() {
+                    channel.send(&bytes);
+                }
+            }
+            Effect::Resolve(id, result) => {
+                let answer = self.requests.borrow_mut().remove(&id);
+                if let Some(answer) = answer {
+                    // Whoever asked may not wait any more.
+                    let _ = answer.send(result);
+                }
+            }
+            Effect::Resign => self.resign(),
+        }
+    }
+
+    fn persist(&self, id: BatchId, batch: Batch) {
+        self.spawn(async move |driver| {
+            let input = match driver.store.commit(batch).await {
+                Ok(()) => Input::Persisted(id),
+                Err(error) => Input::PersistFailed(id, error),
+            };
+            driver.feed(input);
+        });
+    }
+
+    fn load(&self, id: LoadId, extent: Extent) {
+        self.spawn(async move |driver| {
+            let tables: &[Table] = match extent {
+                Extent::Everything => &RESIDENT,
+                Extent::Outbox => &[Table::Outbox],
+            };
+            let result = driver.store.load(tables).await;
+            driver.feed(Input::Loaded(id, result));
+        });
+    }
+
+    fn connect(&self, id: ConnectionId) {
+        self.spawn(async move |driver| {
+            let opened = match driver.token().await {
+                Ok(token) => driver.open_socket(id, token),
+                Err(failure) => Err(failure),
+            };
+            if let Err(failure) = opened {
+                driver.feed(Input::Disconnected(id, failure));
+            }
+        });
+    }
+
+    async fn token(&self) -> Result<String, Failure> {
+        let function = match &self.options.token {
+            TokenSource::Fixed(token) => return Ok(token.clone()),
+            TokenSource::Function(function) => function,
+        };
+        let auth = |thrown: JsValue| Failure::new(Code::Auth, format!("token: {}", describe(&thrown)));
+        let token = function.call0(&JsValue::UNDEFINED).map_err(auth)?;
+        let token = JsFuture::from(Promise::resolve(&token)).await.map_err(auth)?;
+        let token = token
+            .as_string()
+            .ok_or_else(|| Failure::new(Code::Auth, "token: the function gave no string"))?;
+        types::check_token(token)
+    }
+
+    fn open_socket(&self, id: ConnectionId, token: String) -> Result<(), Failure> {
+        let this = self.this.clone();
+        let token = Rc::new(Cell::new(Some(token)));
+        let socket = Socket::open(&self.options.url, move |event| {
+            let Some(driver) = this.upgrade() else { return };
+            driver.feed(match event {
+                SocketEvent::Opened => Input::Connected(id, token.take().unwrap_or_default()),
+                SocketEvent::Frame(bytes) => Input::FrameReceived(id, bytes),
+                SocketEvent::Closed(failure) => Input::Disconnected(id, failure),
+            });
+        })?;
+        self.socket.replace(Some((id, socket)));
+        Ok(())
+    }
+
+    fn spawn(&self, task: impl AsyncFnOnce(Rc<Driver>) + 'static) {
+        if let Some(driver) = self.this.upgrade() {
+            spawn_local(task(driver));
+        }
+    }
+
+    fn set_timer(&self) {
+        let deadline = self.engine.borrow().deadline();
+        let this = self.this.clone();
+        self.timer.set(deadline, move || {
+            if let Some(driver) = this.upgrade() {
+                driver.timer.fired();
+                driver.feed(Input::Tick);
+            }
+        });
+    }
+
+    // ---- what the listeners are told ----
+
+    fn note(&self, event: Event) {
+        let mut news = self.news.borrow_mut();
+        match event {
+            Event::Messages(messages) => news.messages.extend(messages),
+            Event::Conversations(ids) => news.conversations.extend(ids),
+            Event::Status(status) => news.status = Some(status),
+            Event::CaughtUp { events } => news.caught_up.push(events),
+            Event::Failed(failure) => news.failures.push(failure),
+        }
+        drop(news);
+        self.schedule_news();
+    }
+
+    fn schedule_news(&self) {
+        if !std::mem::replace(&mut self.news.borrow_mut().scheduled, true) {
+            self.spawn(async |driver| driver.tell_news());
+        }
+    }
+
+    fn tell_news(&self) {
+        let news = self.news.take();
+        if !news.messages.is_empty() {
+            self.tell(Kind::Messages, || types::messages_event(&news.messages));
+        }
+        if !news.conversations.is_empty() {
+            self.tell(Kind::Conversations, || {
+                let engine = self.engine.borrow();
+                let replica = engine.replica();
+                let changed: Vec<_> =
+                    news.conversations.iter().filter_map(|id| replica.conversation(id)).collect();
+                types::conversations(&changed)
+            });
+        }
+        if let Some(status) = &news.status {
+            self.tell(Kind::Status, || types::status(status, self.store.durable()));
+        }
+        for events in news.caught_up {
+            self.tell(Kind::CatchUp, || types::catch_up(events));
+        }
+        for failure in &news.failures {
+            self.tell(Kind::Error, || error::to_js(failure));
+        }
+    }
+
+    /// Calls the listeners of a kind, one by one, with a value of their own.
+    fn tell(&self, kind: Kind, value: impl Fn() -> JsValue) {
+        let listeners: Vec<Function> = self
+            .listeners
+            .borrow()
+            .iter()
+            .filter(|(_, of, _)| *of == kind)
+            .map(|(_, _, listener)| listener.clone())
+            .collect();
+        for listener in listeners {
+            if let Err(thrown) = listener.call1(&JsValue::UNDEFINED, &value()) {
+                console_error(&thrown);
+            }
+        }
+    }
+}
+
+impl Inbox {
+    fn feed(&self, input: Input) {
+        self.inputs.borrow_mut().push_back(input);
+        let Some(driver) = self.driver.borrow().upgrade() else { return };
+        if self.draining.replace(true) {
+            return;
+        }
+        loop {
+            let Some(input) = self.inputs.borrow_mut().pop_front() else { break };
+            driver.handle(input);
+        }
+        self.draining.set(false);
+        driver.set_timer();
+    }
+}
+
+/// Reads the account's copy, and makes a new store this device's.
+async fn load_replica(store: &AnyStore, account: &str) -> Result<(DeviceId, Replica), StoreError> {
+    let mut snapshot = store.load(&RESIDENT).await?;
+    if identity(&snapshot)?.is_none() {
+        // Of two tabs that do this at once, one is first and the other takes what it wrote.
+        store.commit(identity_batch(DeviceId::mint(now().wall, random()))).await?;
+        snapshot = store.load(&RESIDENT).await?;
+    }
+    let replica = Replica::load(account, &snapshot)?;
+    Ok((replica.device(), replica))
+}
+
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    fill_random(&mut bytes);
+    bytes
+}
+
+fn is_online() -> bool {
+    // Only a clear "no" counts; some environments have no answer.
+    ON_LINE.with(|answer| answer.as_bool()) != Some(false)
+}
+
+fn closed() -> Failure {
+    Failure::new(Code::Closed, "this client is closed")
+}

@@ -1,0 +1,53 @@
+//! Clocks, and the one timer that wakes the engine at its deadline.
+
+use std::cell::{Cell, RefCell};
+
+use gloo_timers::callback::Timeout;
+use js_sys::Date;
+use tutti_engine::Now;
+use tutti_protocol::Millis;
+use wasm_bindgen::prelude::*;
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_namespace = performance, js_name = now)]
+    fn performance_now() -> f64;
+}
+
+/// This moment. The monotonic clock begins with the page.
+pub(crate) fn now() -> Now {
+    // Clocks before 1970 saturate at 0.
+    Now { monotonic: Millis(performance_now() as u64), wall: Millis(Date::now() as u64) }
+}
+
+/// A timer that is set to one moment at a time.
+#[derive(Default)]
+pub(crate) struct Timer {
+    set: RefCell<Option<Timeout>>,
+    until: Cell<Option<Millis>>,
+}
+
+impl Timer {
+    /// Calls `wake` at this moment instead of whatever was set before.
+    pub(crate) fn set(&self, until: Option<Millis>, wake: impl FnOnce() + 'static) {
+        if self.until.get() == until && self.set.borrow().is_some() {
+            return;
+        }
+        self.until.set(until);
+        let timeout = until.map(|until| {
+            // One more, since both clocks are cut to whole milliseconds. Browsers take at most 2^31 - 1.
+            let wait = until.0.saturating_sub(now().monotonic.0).saturating_add(1);
+            Timeout::new(u32::try_from(wait).unwrap_or(u32::MAX).min(i32::MAX as u32), wake)
+        });
+        self.set.replace(timeout);
+    }
+
+    /// Forgets the moment that has come, so that the same one can be set again.
+    pub(crate) fn fired(&self) {
+        self.until.set(None);
+        // A timeout that has fired is dropped without being cancelled.
+        if let Some(timeout) = self.set.take() {
+            timeout.forget();
+        }
+    }
+}

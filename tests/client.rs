@@ -1,0 +1,275 @@
+//! The client in a real browser, without a server: what must hold offline, and between tabs.
+//!
+//! Two clients on one page are two tabs to each other: each has its own lock request and its own end
+//! of the channel.
+
+#![cfg(target_arch = "wasm32")]
+
+use std::{cell::RefCell, collections::BTreeSet, rc::Rc};
+
+use futures_util::future::{join, join_all};
+use js_sys::{Array, Function, JSON, Promise, Reflect};
+use tutti_sync::WasmSyncClient;
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
+
+wasm_bindgen_test_configure!(run_in_browser);
+
+#[wasm_bindgen(inline_js = r#"
+    export function fresh_account() { return "account-" + crypto.randomUUID(); }
+    export function cyclic() { const it = {}; it.self = it; return it; }
+    export function throwing_getter() { return { get text() { throw new Error("mine"); } }; }
+    export function polluted(value) { return Object.create({ limit: value }); }
+"#)]
+extern "C" {
+    fn fresh_account() -> String;
+    fn cyclic() -> JsValue;
+    fn throwing_getter() -> JsValue;
+    fn polluted(value: i32) -> JsValue;
+}
+
+fn js(json: &str) -> JsValue {
+    JSON::parse(json).expect("test JSON")
+}
+
+fn get(value: &JsValue, path: &str) -> JsValue {
+    path.split('.').fold(value.clone(), |value, field| {
+        Reflect::get(&value, &field.into()).unwrap_or_else(|_| panic!("no {field} in {value:?}"))
+    })
+}
+
+fn text(value: &JsValue, path: &str) -> String {
+    get(value, path).as_string().unwrap_or_else(|| panic!("{path} is no text in {value:?}"))
+}
+
+fn number(value: &JsValue, path: &str) -> f64 {
+    get(value, path).as_f64().unwrap_or_else(|| panic!("{path} is no number in {value:?}"))
+}
+
+fn len(value: &JsValue) -> u32 {
+    value.unchecked_ref::<Array>().length()
+}
+
+async fn open(account: &str) -> JsValue {
+    // Nothing listens on this port.
+    let options = format!(r#"{{"url":"ws://localhost:9/sync","account":"{account}","token":"token"}}"#);
+    JsFuture::from(WasmSyncClient::open(&js(&options))).await.expect("a client")
+}
+
+async fn call(client: &JsValue, method: &str, arguments: &[JsValue]) -> Result<JsValue, JsValue> {
+    let method: Function = get(client, method).unchecked_into();
+    let promise = method.apply(client, &arguments.iter().collect::<Array>())?;
+    JsFuture::from(Promise::resolve(&promise)).await
+}
+
+async fn ask(client: &JsValue, method: &str, arguments: &[JsValue]) -> JsValue {
+    call(client, method, arguments).await.unwrap_or_else(|error| panic!("{method}: {error:?}"))
+}
+
+async fn code_of(client: &JsValue, method: &str, arguments: &[JsValue]) -> String {
+    let error = call(client, method, arguments).await.expect_err(method);
+    assert!(get(&error, "retryable").as_bool().is_some(), "{error:?}");
+    text(&error, "code")
+}
+
+/// Resolves when an event of a client satisfies the condition.
+async fn until(client: &JsValue, event: &str, condition: impl Fn(&JsValue) -> bool + 'static) -> JsValue {
+    let off: RefCell<Option<Function>> = RefCell::default();
+    let condition = Rc::new(condition);
+    let seen = Promise::new(&mut |resolve, _| {
+        let condition = condition.clone();
+        let listener = Closure::<dyn FnMut(JsValue)>::new(move |event: JsValue| {
+            if condition(&event) {
+                resolve.call1(&JsValue::UNDEFINED, &event).expect("resolve");
+            }
+        });
+        let on: Function = get(client, "on").unchecked_into();
+        let unsubscribe = on.call2(client, &event.into(), &listener.into_js_value()).expect("on");
+        off.replace(Some(unsubscribe.unchecked_into()));
+    });
+    let seen = JsFuture::from(seen).await.expect("an event");
+    off.take().expect("unsubscribe").call0(&JsValue::UNDEFINED).expect("unsubscribe");
+    seen
+}
+
+async fn leads(client: &JsValue) {
+    if text(&ask(client, "status", &[]).await, "role") != "leader" {
+        until(client, "status", |status| text(status, "role") == "leader").await;
+    }
+}
+
+#[wasm_bindgen_test]
+async fn a_message_sent_offline_is_pending_and_survives_reopening() {
+    let account = fresh_account();
+    let client = open(&account).await;
+    let content = js(r#"{"text":"hello","n":[1,2.5,null,"ü"]}"#);
+    let sent = ask(&client, "send", &["direct:bob".into(), content]).await;
+    assert_eq!(text(&sent, "state"), "pending");
+    assert_eq!(text(&sent, "content.text"), "hello");
+    assert_eq!(text(&sent, "type"), "text");
+    assert_eq!(text(&sent, "sender"), account);
+    assert!(get(&sent, "position").is_null());
+    let device = text(&client, "deviceId");
+    ask(&client, "close", &[]).await;
+
+    let client = open(&account).await;
+    assert_eq!(text(&client, "deviceId"), device);
+    let page = ask(&client, "history", &["direct:bob".into()]).await;
+    assert_eq!(len(&get(&page, "messages")), 1);
+    assert_eq!(text(&page, "messages.0.id"), text(&sent, "id"));
+    assert_eq!(get(&page, "hasMore").as_bool(), Some(false));
+    assert_eq!(number(&ask(&client, "status", &[]).await, "pending"), 1.0);
+    let conversations = ask(&client, "conversations", &[]).await;
+    assert_eq!(text(&conversations, "0.id"), "direct:bob");
+    assert_eq!(text(&conversations, "0.lastMessage.id"), text(&sent, "id"));
+    let found = ask(&client, "message", &[get(&sent, "id")]).await;
+    assert_eq!(text(&found, "content.text"), "hello");
+    ask(&client, "close", &[]).await;
+}
+
+#[wasm_bindgen_test]
+async fn two_tabs_are_one_device_and_see_what_the_other_sends() {
+    let account = fresh_account();
+    let (one, two) = (open(&account).await, open(&account).await);
+    assert_eq!(text(&one, "deviceId"), text(&two, "deviceId"));
+    assert_ne!(text(&one, "tabId"), text(&two, "tabId"));
+    leads(&one).await;
+    let arguments = ["group:team".into(), "from two".into()];
+    let (sent, seen) = join(ask(&two, "send", &arguments), until(&one, "messages", |_| true)).await;
+    assert_eq!(text(&seen, "0.message.id"), text(&sent, "id"));
+    assert_eq!(text(&seen, "0.change"), "added");
+    assert_eq!(text(&seen, "0.origin"), "tab");
+    assert_eq!(number(&ask(&one, "status", &[]).await, "tabs"), 2.0);
+    ask(&one, "close", &[]).await;
+    leads(&two).await;
+    let status = ask(&two, "status", &[]).await;
+    assert_eq!((number(&status, "tabs"), number(&status, "epoch")), (1.0, 2.0));
+    ask(&two, "close", &[]).await;
+}
+
+#[wasm_bindgen_test]
+async fn tabs_that_open_at_once_agree_on_the_device() {
+    let account = fresh_account();
+    let opened = join_all((0..5).map(|_| open(&account))).await;
+    let devices: BTreeSet<String> = opened.iter().map(|client| text(client, "deviceId")).collect();
+    assert_eq!(devices.len(), 1);
+    for client in opened {
+        ask(&client, "close", &[]).await;
+    }
+}
+
+#[wasm_bindgen_test]
+async fn accounts_in_one_browser_never_meet() {
+    let (anna, ben) = (open(&fresh_account()).await, open(&fresh_account()).await);
+    ask(&anna, "send", &["direct:carl".into(), "secret".into()]).await;
+    assert_eq!(len(&ask(&ben, "conversations", &[]).await), 0);
+    assert_ne!(text(&anna, "deviceId"), text(&ben, "deviceId"));
+    for client in [anna, ben] {
+        ask(&client, "close", &[]).await;
+    }
+}
+
+#[wasm_bindgen_test]
+async fn nonsense_is_refused_by_name_and_breaks_nothing() {
+    let client = open(&fresh_account()).await;
+    let direct = JsValue::from("direct:bob");
+    for (method, arguments) in [
+        ("send", vec!["nonsense".into(), "hi".into()]),
+        ("send", vec![JsValue::from(7), "hi".into()]),
+        ("send", vec![direct.clone(), cyclic()]),
+        ("send", vec![direct.clone(), throwing_getter()]),
+        ("send", vec![direct.clone(), JsValue::UNDEFINED]),
+        ("send", vec![direct.clone(), "hi".into(), js(r#"{"type":""}"#)]),
+        ("send", vec![direct.clone(), "hi".into(), js(r#"{"id":"7"}"#)]),
+        ("history", vec!["direct:".into()]),
+        ("history", vec![direct.clone(), js(r#"{"limit":0}"#)]),
+        ("history", vec![direct.clone(), js(r#"{"limit":1.5}"#)]),
+        ("history", vec![direct.clone(), js(r#"{"before":"x"}"#)]),
+        ("conversation", vec![JsValue::NULL]),
+        ("message", vec!["x".into()]),
+        ("markRead", vec![direct.clone(), JsValue::from(-1)]),
+        ("setOffline", vec!["yes".into()]),
+        ("on", vec!["nothing".into(), JsValue::NULL]),
+    ] {
+        assert_eq!(code_of(&client, method, &arguments).await, "invalid", "{method} {arguments:?}");
+    }
+    let large = JsValue::from("x".repeat(33 * 1024));
+    assert_eq!(code_of(&client, "send", &[direct.clone(), large]).await, "too-large");
+    assert_eq!(code_of(&client, "markRead", std::slice::from_ref(&direct)).await, "not-found");
+    // What a prototype offers was not given.
+    ask(&client, "history", &[direct.clone(), polluted(0)]).await;
+    ask(&client, "send", &[direct, "still works".into()]).await;
+    ask(&client, "close", &[]).await;
+}
+
+#[wasm_bindgen_test]
+async fn bad_options_are_refused_by_name() {
+    for (json, names) in [
+        ("7", "options"),
+        (r#"{"account":"a","token":"t"}"#, "url"),
+        (r#"{"url":"nonsense","account":"a","token":"t"}"#, "url"),
+        (r#"{"url":"https://host/sync","account":"a","token":"t"}"#, "url"),
+        (r#"{"url":"ws://host.example/sync","account":"a","token":"t"}"#, "url"),
+        (r#"{"url":"ws://localhost.example/sync","account":"a","token":"t"}"#, "url"),
+        (r#"{"url":"wss://user:secret@host/sync","account":"a","token":"t"}"#, "url"),
+        (r#"{"url":"wss://host/sync","account":"","token":"t"}"#, "account"),
+        (r#"{"url":"wss://host/sync","account":"a"}"#, "token"),
+        (r#"{"url":"wss://host/sync","account":"a","token":"t","device":{"platform":"fridge"}}"#, "platform"),
+    ] {
+        let error = JsFuture::from(WasmSyncClient::open(&js(json))).await.expect_err(json);
+        assert_eq!(text(&error, "code"), "invalid");
+        assert!(text(&error, "message").contains(names), "{json}: {error:?}");
+    }
+}
+
+#[wasm_bindgen_test]
+async fn the_same_id_sends_one_message() {
+    let client = open(&fresh_account()).await;
+    let send = async |content: &str| {
+        let with_id = js(r#"{"id":"018bcfe5-6801-7000-8000-000000000000"}"#);
+        call(&client, "send", &["direct:bob".into(), content.into(), with_id]).await
+    };
+    let first = send("once").await.expect("sent");
+    let second = send("once").await.expect("sent again");
+    assert_eq!(text(&first, "id"), text(&second, "id"));
+    assert_eq!(text(&send("other").await.expect_err("another message"), "code"), "conflict");
+    let page = ask(&client, "history", &["direct:bob".into()]).await;
+    assert_eq!(len(&get(&page, "messages")), 1);
+    ask(&client, "close", &[]).await;
+}
+
+#[wasm_bindgen_test]
+async fn a_closed_client_says_so() {
+    let client = open(&fresh_account()).await;
+    ask(&client, "close", &[]).await;
+    ask(&client, "close", &[]).await;
+    assert_eq!(code_of(&client, "send", &["direct:bob".into(), "hi".into()]).await, "closed");
+    assert_eq!(code_of(&client, "history", &["direct:bob".into()]).await, "closed");
+    assert_eq!(code_of(&client, "syncNow", &[]).await, "closed");
+    assert_eq!(text(&ask(&client, "status", &[]).await, "connection"), "closed");
+    get(&client, "free").unchecked_into::<Function>().call0(&client).expect("free");
+}
+
+#[wasm_bindgen_test]
+async fn a_listener_that_throws_does_not_stop_the_others() {
+    let client = open(&fresh_account()).await;
+    let on: Function = get(&client, "on").unchecked_into();
+    let throws = Function::new_no_args("throw new Error('a listener of the test throws')");
+    on.call2(&client, &"messages".into(), &throws).expect("on");
+    let arguments = ["direct:bob".into(), "hi".into()];
+    let (sent, seen) = join(ask(&client, "send", &arguments), until(&client, "messages", |_| true)).await;
+    assert_eq!(text(&seen, "0.message.id"), text(&sent, "id"));
+    ask(&client, "close", &[]).await;
+}
+
+#[wasm_bindgen_test]
+async fn sync_without_a_server_says_offline() {
+    let client = open(&fresh_account()).await;
+    leads(&client).await;
+    assert_eq!(code_of(&client, "syncNow", &[]).await, "offline");
+    ask(&client, "setOffline", &[true.into()]).await;
+    assert_eq!(code_of(&client, "syncNow", &[]).await, "offline");
+    assert_eq!(get(&ask(&client, "status", &[]).await, "durable").as_bool(), Some(true));
+    ask(&client, "close", &[]).await;
+}
