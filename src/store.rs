@@ -1,0 +1,112 @@
+//! Where a profile keeps its records: sealed in IndexedDB, or in memory where a browser has none.
+//!
+//! ```ignore
+//! let store = store::open("ada").await?;
+//! let (epoch, revision) = store.raise_epoch().await?;
+//! store.commit(batch).await?; // all of it or nothing, and nothing once another tab leads
+//! let snapshot = store.load(&Table::ALL).await?;
+//! ```
+
+mod idb;
+mod memory;
+mod seal;
+
+use bytes::Bytes;
+use tutti_engine::batch::{Batch, Key, Snapshot, StoreError, Table};
+use tutti_protocol::{Epoch, Revision};
+
+pub use idb::IdbStore;
+pub use memory::MemoryStore;
+pub use seal::profile_name;
+
+/// Where a profile keeps its records. Calls may overlap; each is one transaction.
+#[expect(async_fn_in_trait, reason = "all of it runs on the one thread that a tab has")]
+pub trait Store {
+    /// All records of some tables, by table in the order given, then by key.
+    async fn load(&self, tables: &[Table]) -> Result<Snapshot, StoreError>;
+    /// Some records of a table, in the order of their keys as given.
+    async fn read(&self, table: Table, keys: &[Key]) -> Result<Vec<Option<Bytes>>, StoreError>;
+    /// Writes a batch, all of it or nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] when the store's epoch is no longer the batch's fence.
+    async fn commit(&self, batch: Batch) -> Result<(), StoreError>;
+    /// Begins the next leadership, which fences the one before. Answers the new epoch, and the
+    /// revision that it begins with.
+    async fn raise_epoch(&self) -> Result<(Epoch, Revision), StoreError>;
+    /// Whether records outlive the tab.
+    fn durable(&self) -> bool;
+    /// Lets go of everything. What is under way completes; what comes later fails.
+    fn close(&self);
+}
+
+/// Opens an account's store, in memory where the browser offers nothing better.
+///
+/// # Errors
+/// [`StoreError::Version`] when a newer version of this code has the database, [`StoreError::Quota`]
+/// when there is no space to open it, [`StoreError::Damaged`] when its key is none. These are not
+/// helped by a store in memory, which would hide what the database holds.
+pub async fn open(account: &str) -> Result<AnyStore, StoreError> {
+    match IdbStore::open(account).await {
+        Ok(store) => Ok(AnyStore::Idb(store)),
+        Err(StoreError::Failed(_)) => Ok(AnyStore::Memory(MemoryStore::default())),
+        Err(error) => Err(error),
+    }
+}
+
+/// What [`open`] found.
+#[derive(Debug)]
+pub enum AnyStore {
+    /// In IndexedDB.
+    Idb(IdbStore),
+    /// In memory: gone with the tab, and not shared with other tabs.
+    Memory(MemoryStore),
+}
+
+impl Store for AnyStore {
+    async fn load(&self, tables: &[Table]) -> Result<Snapshot, StoreError> {
+        match self {
+            Self::Idb(store) => store.load(tables).await,
+            Self::Memory(store) => store.load(tables).await,
+        }
+    }
+
+    async fn read(&self, table: Table, keys: &[Key]) -> Result<Vec<Option<Bytes>>, StoreError> {
+        match self {
+            Self::Idb(store) => store.read(table, keys).await,
+            Self::Memory(store) => store.read(table, keys).await,
+        }
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+        match self {
+            Self::Idb(store) => store.commit(batch).await,
+            Self::Memory(store) => store.commit(batch).await,
+        }
+    }
+
+    async fn raise_epoch(&self) -> Result<(Epoch, Revision), StoreError> {
+        match self {
+            Self::Idb(store) => store.raise_epoch().await,
+            Self::Memory(store) => store.raise_epoch().await,
+        }
+    }
+
+    fn durable(&self) -> bool {
+        match self {
+            Self::Idb(store) => store.durable(),
+            Self::Memory(store) => store.durable(),
+        }
+    }
+
+    fn close(&self) {
+        match self {
+            Self::Idb(store) => store.close(),
+            Self::Memory(store) => store.close(),
+        }
+    }
+}
+
+fn closed() -> StoreError {
+    StoreError::Failed("the store was closed".into())
+}
