@@ -1,0 +1,361 @@
+//! Acceptance: what an operation does to the logs. All of it happens in one transaction, so an
+//! operation takes effect entirely or not at all, and once however often it is sent.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use prost::Message as _;
+use sha2::{Digest as _, Sha256};
+use tutti_protocol::{
+    Code, Conversation, InvalidConversation, Millis, OperationId, Position, Seq, codec,
+    wire::{self, operation::Body},
+};
+
+use crate::{
+    storage::{AccountKey, Entry, NewMessage, Place, Receipt, Result, StorageError, Transaction},
+    writer::{Woken, Work},
+};
+
+/// How long to wait before an operation is sent again that the storage refused, in milliseconds.
+const RETRY_AFTER: u32 = 1_000;
+
+/// Operations of one account, in order.
+#[derive(Clone, Debug)]
+pub(crate) struct Submission {
+    /// Who submits.
+    pub account: String,
+    /// From which device; none for the HTTP API.
+    pub device: Option<Bytes>,
+    /// What was done.
+    pub operations: Vec<wire::Operation>,
+    /// Whether the submitter's own log gets what is sent.
+    pub include_sender: bool,
+    /// When it came.
+    pub now: Millis,
+}
+
+/// What became of an operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It has taken effect, now or when it came first.
+    Accepted {
+        /// Its event in the submitter's log; 0: none.
+        seq: Seq,
+        /// When.
+        at: Millis,
+    },
+    /// It has changed nothing.
+    Refused(Refusal),
+}
+
+/// Why an operation changed nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// In one word.
+    pub code: Code,
+    /// For people.
+    pub message: String,
+    /// Milliseconds until it may be sent again; 0: it is final.
+    pub retry_after: u32,
+}
+
+impl Refusal {
+    fn finally(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), retry_after: 0 }
+    }
+
+    /// Too many operations in too short a time.
+    #[must_use]
+    pub fn rate_limited(wait: Duration) -> Self {
+        let millis = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
+        Self {
+            code: Code::RateLimited,
+            message: "too many operations".to_owned(),
+            retry_after: millis.saturating_add(1),
+        }
+    }
+
+    /// The storage refused; it may come round. What it said stays on this side.
+    #[must_use]
+    pub fn storage() -> Self {
+        Self {
+            code: Code::Internal,
+            message: "the server cannot store this now".to_owned(),
+            retry_after: RETRY_AFTER,
+        }
+    }
+
+    fn not_found() -> Self {
+        Self::finally(Code::NotFound, "no such conversation")
+    }
+}
+
+impl From<Refusal> for wire::Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            code: refusal.code.as_str().to_owned(),
+            message: refusal.message,
+            retry_after: refusal.retry_after,
+        }
+    }
+}
+
+impl Verdict {
+    /// The verdict on an operation, as it goes over the wire.
+    #[must_use]
+    pub(crate) fn into_outcome(self, id: Bytes) -> wire::Outcome {
+        let result = match self {
+            Self::Accepted { seq, .. } => wire::outcome::Result::Accepted(wire::Accepted { seq: seq.0 }),
+            Self::Refused(refusal) => wire::outcome::Result::Refused(refusal.into()),
+        };
+        wire::Outcome { id, result: Some(result) }
+    }
+}
+
+#[async_trait]
+impl Work for Submission {
+    /// One verdict an operation, in order.
+    type Answer = Vec<Verdict>;
+
+    async fn run(&self, tx: &mut dyn Transaction, woken: &mut Woken) -> Result<Vec<Verdict>> {
+        let mut submitter = Submitter { key: tx.account(&self.account).await?, submission: self, tx, woken };
+        let mut verdicts = Vec::with_capacity(self.operations.len());
+        for operation in &self.operations {
+            verdicts.push(match submitter.accept(operation).await {
+                Ok((seq, at)) => Verdict::Accepted { seq, at },
+                Err(Stop::Refused(refusal)) => Verdict::Refused(refusal),
+                Err(Stop::Storage(error)) => return Err(error),
+            });
+        }
+        Ok(verdicts)
+    }
+}
+
+/// A group that gets these members, whether it was there or not.
+#[derive(Clone, Debug)]
+pub(crate) struct PutGroup {
+    /// Its name.
+    pub id: String,
+    /// Everyone in it.
+    pub members: BTreeSet<String>,
+}
+
+#[async_trait]
+impl Work for PutGroup {
+    type Answer = ();
+
+    async fn run(&self, tx: &mut dyn Transaction, woken: &mut Woken) -> Result<()> {
+        let before = tx.group(&self.id).await?.unwrap_or_default();
+        if before == self.members {
+            return Ok(());
+        }
+        tx.put_group(&self.id, &self.members).await?;
+        tell_members(tx, woken, &self.id, &self.members, &self.members).await?;
+        // Those who left may know who was there with them and stayed, but not who came.
+        let left = before.difference(&self.members).cloned().collect();
+        let stayed = before.intersection(&self.members).cloned().collect();
+        tell_members(tx, woken, &self.id, &left, &stayed).await
+    }
+}
+
+/// A group that is no more.
+#[derive(Clone, Debug)]
+pub(crate) struct DeleteGroup {
+    /// Its name.
+    pub id: String,
+}
+
+#[async_trait]
+impl Work for DeleteGroup {
+    /// Whether there was one.
+    type Answer = bool;
+
+    async fn run(&self, tx: &mut dyn Transaction, woken: &mut Woken) -> Result<bool> {
+        let Some(members) = tx.group(&self.id).await? else {
+            return Ok(false);
+        };
+        tx.drop_group(&self.id).await?;
+        tell_members(tx, woken, &self.id, &members, &BTreeSet::new()).await?;
+        Ok(true)
+    }
+}
+
+/// Writes into the logs of these accounts who is in a group.
+async fn tell_members(
+    tx: &mut dyn Transaction,
+    woken: &mut Woken,
+    group: &str,
+    accounts: &BTreeSet<String>,
+    members: &BTreeSet<String>,
+) -> Result<()> {
+    if accounts.is_empty() {
+        return Ok(());
+    }
+    let roster = tx.store_roster(members).await?;
+    let conversation = Conversation::Group(group).to_string();
+    for account in accounts {
+        let (key, seq) = tx.next_seq(account).await?;
+        let view = tx.open_view(key, &conversation).await?;
+        tx.append(key, seq, None, Entry::Members(view, roster)).await?;
+        woken.insert(account.clone());
+    }
+    Ok(())
+}
+
+/// Why an operation goes no further.
+enum Stop {
+    /// It is refused; the others are not concerned.
+    Refused(Refusal),
+    /// Nothing goes any further.
+    Storage(StorageError),
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<StorageError> for Stop {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(error)
+    }
+}
+
+impl From<InvalidConversation> for Stop {
+    fn from(error: InvalidConversation) -> Self {
+        Self::Refused(Refusal::finally(Code::Invalid, error.to_string()))
+    }
+}
+
+/// An account whose operations are being accepted.
+struct Submitter<'a> {
+    key: AccountKey,
+    submission: &'a Submission,
+    tx: &'a mut dyn Transaction,
+    woken: &'a mut Woken,
+}
+
+impl Submitter<'_> {
+    /// Accepts an operation, or finds that it was accepted before.
+    async fn accept(&mut self, operation: &wire::Operation) -> Result<(Seq, Millis), Stop> {
+        codec::check_operation(operation)
+            .map_err(|error| Refusal::finally(Code::Invalid, error.to_string()))?;
+        let id = OperationId::try_from(&operation.id)
+            .map_err(|error| Refusal::finally(Code::Invalid, error.to_string()))?;
+        let digest = digest(operation, self.submission.include_sender);
+        if let Some(receipt) = self.tx.receipt(self.key, id).await? {
+            if receipt.digest != digest {
+                return Err(conflict().into());
+            }
+            return Ok((receipt.seq, receipt.accepted_at));
+        }
+        let seq = match &operation.body {
+            Some(Body::Send(send)) => self.send(id, send).await?,
+            Some(Body::MarkRead(read)) => self.mark_read(id, read).await?,
+            None => return Err(Refusal::finally(Code::Invalid, "an empty operation").into()),
+        };
+        let receipt = Receipt { digest, seq, accepted_at: self.submission.now };
+        self.tx.keep_receipt(self.key, id, &receipt).await?;
+        Ok((seq, receipt.accepted_at))
+    }
+
+    /// Writes a message into the log of everyone who is to get it.
+    async fn send(&mut self, id: OperationId, send: &wire::Send) -> Result<Seq, Stop> {
+        let sender = &self.submission.account;
+        let audience = self.audience(&send.conversation).await?;
+        let message = NewMessage {
+            id,
+            sender,
+            device: self.submission.device.as_deref(),
+            kind: &send.r#type,
+            content: &send.content,
+            sent_at: self.submission.now,
+        };
+        // Message ids are unique among all accounts: clients find messages by id alone.
+        let message = (self.tx.store_message(&message).await?).ok_or_else(conflict)?;
+        let mut own_seq = Seq(0);
+        for (account, conversation) in audience {
+            let own = account == *sender;
+            if own && !self.submission.include_sender {
+                continue;
+            }
+            let (key, seq) = self.tx.next_seq(&account).await?;
+            let place = self.tx.next_place(key, &conversation, !own).await?;
+            self.tx.append(key, seq, Some(id), Entry::Message(message, place)).await?;
+            if own {
+                own_seq = seq;
+            }
+            self.woken.insert(account);
+        }
+        Ok(own_seq)
+    }
+
+    /// Who gets what is sent to a conversation, and what they call it.
+    async fn audience(&mut self, conversation: &str) -> Result<Vec<(String, String)>, Stop> {
+        let sender = &self.submission.account;
+        match Conversation::parse(conversation)? {
+            Conversation::Direct(other) => {
+                let mut audience = vec![(sender.clone(), conversation.to_owned())];
+                if other != sender {
+                    let theirs = Conversation::Direct(sender).to_string();
+                    audience.push((other.to_owned(), theirs));
+                }
+                Ok(audience)
+            }
+            Conversation::Group(group) => {
+                let members = self.tx.group(group).await?.unwrap_or_default();
+                if !members.contains(sender) {
+                    return Err(Refusal::not_found().into());
+                }
+                let name = |member| (member, conversation.to_owned());
+                Ok(members.into_iter().map(name).collect())
+            }
+        }
+    }
+
+    /// Moves the read position forward, never beyond the last message and never back.
+    async fn mark_read(&mut self, id: OperationId, mark: &wire::MarkRead) -> Result<Seq, Stop> {
+        let Some(view) = self.tx.view(self.key, &mark.conversation).await? else {
+            return self.unseen(&mark.conversation).await;
+        };
+        let position = Position(mark.position).min(view.last);
+        if position <= view.read {
+            return Ok(Seq(0));
+        }
+        self.tx.set_read(view.key, position).await?;
+        let place =
+            Place { view: view.key, position, inbound: self.tx.inbound_at(view.key, position).await? };
+        let (key, seq) = self.tx.next_seq(&self.submission.account).await?;
+        self.tx.append(key, seq, Some(id), Entry::Read(place)).await?;
+        self.woken.insert(self.submission.account.clone());
+        Ok(seq)
+    }
+
+    /// Nothing to read in a conversation that has not begun. A group one is not in does not exist.
+    async fn unseen(&mut self, conversation: &str) -> Result<Seq, Stop> {
+        if let Conversation::Group(group) = Conversation::parse(conversation)? {
+            let members = self.tx.group(group).await?.unwrap_or_default();
+            if !members.contains(&self.submission.account) {
+                return Err(Refusal::not_found().into());
+            }
+        }
+        Ok(Seq(0))
+    }
+}
+
+fn conflict() -> Refusal {
+    Refusal::finally(Code::Conflict, "this id was used for something else")
+}
+
+/// What an operation says, apart from its id and its clock. The schema's encoding is the same every
+/// time, since nothing in it is a map.
+fn digest(operation: &wire::Operation, include_sender: bool) -> [u8; 32] {
+    let said = wire::Operation { id: Bytes::new(), clock: 0, body: operation.body.clone() };
+    Sha256::new()
+        .chain_update([u8::from(include_sender)])
+        .chain_update(said.encode_to_vec())
+        .finalize()
+        .into()
+}

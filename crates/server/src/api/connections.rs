@@ -1,0 +1,30 @@
+//! `GET /api/connections`
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use serde_json::{Value, json};
+
+use super::{auth::BackendOrDeveloper, fields::UserId};
+use crate::app::App;
+
+pub(super) async fn list(
+    _: BackendOrDeveloper,
+    State(app): State<Arc<App>>,
+    UserId(account): UserId,
+) -> Json<Value> {
+    let connections: Vec<_> = app
+        .hub
+        .connections(&account)
+        .into_iter()
+        .map(|connection| {
+            json!({
+                "device_id": connection.device,
+                "name": connection.name,
+                "platform": connection.platform,
+                "since": connection.since.0,
+            })
+        })
+        .collect();
+    Json(json!({"connections": connections}))
+}

@@ -1,0 +1,124 @@
+//! What the API answers when it refuses.
+
+use std::fmt;
+
+use axum::{
+    Json,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+use tutti_protocol::Code;
+
+use crate::{accept::Refusal, settings::BadSetting, storage::StorageError};
+
+/// A refusal: `{"error": {"code", "message", "field"?}}`.
+#[derive(Clone, Debug)]
+pub(crate) struct ApiError {
+    status: StatusCode,
+    code: Code,
+    message: String,
+    field: Option<String>,
+    /// Milliseconds.
+    retry_after: u32,
+}
+
+impl ApiError {
+    fn new(status: StatusCode, code: Code, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into(), field: None, retry_after: 0 }
+    }
+
+    /// No credentials, or none that are good for this.
+    pub(crate) fn unauthorized() -> Self {
+        let message = "a valid bearer token is needed";
+        Self::new(StatusCode::UNAUTHORIZED, Code::Auth, message)
+    }
+
+    /// From a page that may not connect.
+    pub(crate) fn foreign_origin() -> Self {
+        let message = "pages of this origin may not connect";
+        Self::new(StatusCode::FORBIDDEN, Code::Forbidden, message)
+    }
+
+    /// Not there, or not the caller's: the two look the same.
+    pub(crate) fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, Code::NotFound, "not found")
+    }
+
+    pub(crate) fn method_not_allowed() -> Self {
+        let message = "not with this method";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, Code::Invalid, message)
+    }
+
+    /// A field that holds what it may not.
+    pub(crate) fn field(field: &str, message: impl Into<String>) -> Self {
+        let mut error = Self::new(StatusCode::UNPROCESSABLE_ENTITY, Code::Invalid, message);
+        error.field = Some(field.to_owned());
+        error
+    }
+
+    pub(crate) fn too_large() -> Self {
+        let message = "the body is over 1 MiB";
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, Code::TooLarge, message)
+    }
+
+    /// Something is wrong on this side. What it is stays in the log.
+    pub(crate) fn internal(error: impl fmt::Display) -> Self {
+        tracing::error!(%error, "a request failed");
+        let message = "the server failed";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, message)
+    }
+
+    /// The request asked for no WebSocket that this server speaks.
+    pub(crate) fn bad_upgrade(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, Code::Protocol, message)
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        let status = match refusal.code {
+            Code::NotFound => StatusCode::NOT_FOUND,
+            Code::Conflict => StatusCode::CONFLICT,
+            Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Code::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let mut error = Self::new(status, refusal.code, refusal.message);
+        error.retry_after = refusal.retry_after;
+        error
+    }
+}
+
+impl From<StorageError> for ApiError {
+    fn from(error: StorageError) -> Self {
+        tracing::error!(%error, "a request failed");
+        Refusal::storage().into()
+    }
+}
+
+impl From<BadSetting> for ApiError {
+    fn from(error: BadSetting) -> Self {
+        Self::field(&error.field, error.message)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut error = json!({"code": self.code.as_str(), "message": self.message});
+        if let Some(field) = self.field {
+            error["field"] = field.into();
+        }
+        let mut response = (self.status, Json(json!({"error": error}))).into_response();
+        if self.retry_after > 0 {
+            let seconds = self.retry_after.div_ceil(1_000);
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            let scheme = header::HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        response
+    }
+}

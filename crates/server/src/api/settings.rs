@@ -1,0 +1,45 @@
+//! `GET` and `PUT /api/settings`
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::{Json, extract::State};
+
+use super::{auth::Backend, error::ApiError, fields::Fields};
+use crate::{
+    app::App,
+    settings::Settings,
+    storage::{Result as StorageResult, Transaction},
+    writer::{Woken, Work},
+};
+
+pub(super) async fn get(_: Backend, State(app): State<Arc<App>>) -> Json<Settings> {
+    Json(app.settings.get().as_ref().clone())
+}
+
+/// Changes what is named and leaves the rest.
+pub(super) async fn put(
+    _: Backend,
+    State(app): State<Arc<App>>,
+    fields: Fields,
+) -> Result<Json<Settings>, ApiError> {
+    let changes = fields.into_object()?;
+    // One change after the other, so that none is lost in another.
+    let _changing = app.settings.changing().await;
+    let settings = app.settings.get().with(&changes)?;
+    let text = serde_json::to_string(&settings).map_err(ApiError::internal)?;
+    app.writer.write(PutSettings(text)).await?;
+    app.settings.set(settings.clone());
+    Ok(Json(settings))
+}
+
+struct PutSettings(String);
+
+#[async_trait]
+impl Work for PutSettings {
+    type Answer = ();
+
+    async fn run(&self, tx: &mut dyn Transaction, _: &mut Woken) -> StorageResult<()> {
+        tx.put_settings(&self.0).await
+    }
+}

@@ -1,0 +1,89 @@
+//! What all requests and connections share.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    hub::Hub, origin::Origins, rate::AccountRates, settings::Settings, site::Site, storage::Storage,
+    tokens::Tokens, writer::Writer,
+};
+
+/// What all requests and connections share.
+pub(crate) struct App {
+    /// Lasting memory, to read.
+    pub storage: Arc<dyn Storage>,
+    /// The way to change it.
+    pub writer: Writer,
+    /// Who is connected.
+    pub hub: Arc<Hub>,
+    /// How much each account may do.
+    pub rates: AccountRates,
+    /// Reads and makes user tokens.
+    pub tokens: Tokens,
+    /// Authenticates the application's back end.
+    pub server_key: ServerKey,
+    /// Which pages may connect.
+    pub origins: Origins,
+    /// What the operator has set.
+    pub settings: CurrentSettings,
+    /// The page that is served.
+    pub site: Option<Site>,
+    /// Whether tokens are given to anyone on this machine.
+    pub dev: bool,
+    /// The server is about to end.
+    pub shutdown: CancellationToken,
+    /// Connections, which the server waits for before it ends.
+    pub connections: TaskTracker,
+}
+
+/// The key of the application's back end. Only its hash is held, and compared in constant time.
+pub(crate) struct ServerKey([u8; 32]);
+
+impl ServerKey {
+    /// This key.
+    #[must_use]
+    pub(crate) fn new(key: &str) -> Self {
+        Self(Sha256::digest(key).into())
+    }
+
+    /// Whether this is the key.
+    #[must_use]
+    pub(crate) fn is(&self, key: &str) -> bool {
+        self.0.ct_eq(&Sha256::digest(key)[..]).into()
+    }
+}
+
+/// The settings as they are now.
+pub(crate) struct CurrentSettings {
+    settings: RwLock<Arc<Settings>>,
+    changing: tokio::sync::Mutex<()>,
+}
+
+impl CurrentSettings {
+    /// These.
+    #[must_use]
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self { settings: RwLock::new(Arc::new(settings)), changing: tokio::sync::Mutex::default() }
+    }
+
+    /// The settings as they are now.
+    #[must_use]
+    pub(crate) fn get(&self) -> Arc<Settings> {
+        let settings = self.settings.read();
+        settings.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on these.
+    pub(crate) fn set(&self, settings: Settings) {
+        let mut current = self.settings.write().unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(settings);
+    }
+
+    /// Waits for the right to change them.
+    pub(crate) async fn changing(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.changing.lock().await
+    }
+}

@@ -1,0 +1,178 @@
+//! How the server is started.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
+    net::SocketAddr,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use clap::Parser;
+use tutti_protocol::limits;
+
+/// Keeps every device of a web chat in step.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "tutti-server", version, about)]
+pub struct Config {
+    /// Where to listen
+    #[arg(long, env = "TUTTI_LISTEN", default_value = "127.0.0.1:8787")]
+    pub listen: SocketAddr,
+
+    /// Directory that holds the database; made if need be
+    #[arg(long, env = "TUTTI_DATA", default_value = "data")]
+    pub data: PathBuf,
+
+    /// Key that authenticates the application's back end
+    #[arg(long, env = "TUTTI_SERVER_KEY", hide_env_values = true)]
+    pub server_key: Option<String>,
+
+    /// Secret that user tokens are signed with
+    #[arg(long, env = "TUTTI_TOKEN_SECRET", hide_env_values = true)]
+    pub token_secret: Option<String>,
+
+    /// Origin that web pages may connect from; repeatable [default: the server's own and localhost]
+    #[arg(long = "allow-origin", env = "TUTTI_ALLOW_ORIGIN", value_delimiter = ',', value_name = "ORIGIN")]
+    pub allow_origins: Vec<String>,
+
+    /// Directory of a web page to serve
+    #[arg(long, env = "TUTTI_WWW", value_name = "DIR")]
+    pub www: Option<PathBuf>,
+
+    /// For development, on loopback only: makes up missing keys, keeps them in the data directory,
+    /// and gives user tokens to anyone who asks from this machine
+    #[arg(long, env = "TUTTI_DEV")]
+    pub dev: bool,
+
+    /// Operations that an account may submit at once
+    #[arg(long, env = "TUTTI_RATE_BURST", default_value_t = limits::OPERATIONS_BURST,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub rate_burst: u32,
+
+    /// And then each second
+    #[arg(long, env = "TUTTI_RATE_PER_SECOND", default_value_t = limits::OPERATIONS_PER_SECOND,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub rate_per_second: u32,
+}
+
+/// The two secrets of a server.
+#[derive(Clone)]
+pub struct Keys {
+    /// Authenticates the application's back end.
+    pub server: String,
+    /// Signs user tokens.
+    pub token: String,
+}
+
+/// Why the server cannot start like this.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// `--dev` on an address that others can reach.
+    #[error("--dev gives user tokens to anyone, so it only listens on loopback, not on {0}")]
+    DevInPublic(SocketAddr),
+    /// A key is missing.
+    #[error(
+        "{flag} is missing. Make a key with `openssl rand -hex 32` and give it as {flag} or {env}; \
+         to try the server on this machine, --dev makes up what is missing"
+    )]
+    NoKey {
+        /// The flag that gives it.
+        flag: &'static str,
+        /// The variable that gives it.
+        env: &'static str,
+    },
+    /// A key that could be guessed.
+    #[error("{0} is shorter than {MIN_KEY} characters; make a key with `openssl rand -hex 32`")]
+    ShortKey(&'static str),
+    /// A key file cannot be read or written.
+    #[error("cannot keep a key in {0}: {1}")]
+    KeyFile(PathBuf, #[source] io::Error),
+    /// The system has no randomness.
+    #[error("cannot make up a key: {0}")]
+    Entropy(#[from] getrandom::Error),
+}
+
+/// Shortest key, in characters.
+const MIN_KEY: usize = 16;
+
+impl Config {
+    /// The keys that were given, or in development those made up for this data directory.
+    ///
+    /// # Errors
+    /// [`ConfigError`] says what is missing and how to make it.
+    pub fn keys(&self) -> Result<Keys, ConfigError> {
+        if self.dev && !self.listen.ip().is_loopback() {
+            return Err(ConfigError::DevInPublic(self.listen));
+        }
+        let key = |given: &Option<String>, flag, env, file| {
+            let key = match given {
+                Some(key) => key.clone(),
+                None if self.dev => kept_key(&self.data.join(file))?,
+                None => return Err(ConfigError::NoKey { flag, env }),
+            };
+            if key.len() < MIN_KEY {
+                return Err(ConfigError::ShortKey(flag));
+            }
+            Ok(key)
+        };
+        Ok(Keys {
+            server: key(&self.server_key, "--server-key", "TUTTI_SERVER_KEY", "server.key")?,
+            token: key(&self.token_secret, "--token-secret", "TUTTI_TOKEN_SECRET", "token.secret")?,
+        })
+    }
+}
+
+/// The key in a file that only its owner can read; made up if there is none.
+fn kept_key(file: &Path) -> Result<String, ConfigError> {
+    let failed = |error| ConfigError::KeyFile(file.to_owned(), error);
+    match fs::read_to_string(file) {
+        Ok(key) => return Ok(key.trim().to_owned()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
+    }
+    let mut entropy = [0; 32];
+    getrandom::fill(&mut entropy)?;
+    let key: String = entropy.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map_err(failed)?;
+    writeln!(made, "{key}").map_err(failed)?;
+    Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn config(args: &[&str]) -> Config {
+        Config::parse_from(["tutti-server"].iter().chain(args))
+    }
+
+    #[test]
+    fn without_keys_the_refusal_says_how_to_make_them() {
+        let error = config(&["--listen", "0.0.0.0:8787"]).keys().err().unwrap();
+        assert!(error.to_string().contains("openssl rand -hex 32"), "{error}");
+        let short = config(&["--server-key", "guess", "--token-secret", "guess"]);
+        assert!(matches!(short.keys(), Err(ConfigError::ShortKey(_))));
+    }
+
+    #[test]
+    fn development_stays_on_loopback() {
+        let public = config(&["--listen", "0.0.0.0:8787", "--dev"]);
+        assert!(matches!(public.keys(), Err(ConfigError::DevInPublic(_))));
+    }
+
+    #[test]
+    fn made_up_keys_are_kept_for_their_owner_alone() {
+        let data = tempfile::tempdir().unwrap();
+        let config = config(&["--dev", "--data", data.path().to_str().unwrap()]);
+        let first = config.keys().unwrap();
+        let second = config.keys().unwrap();
+        assert_eq!(first.server, second.server);
+        assert_ne!(first.server, first.token);
+        for file in ["server.key", "token.secret"] {
+            let mode = fs::metadata(data.path().join(file)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+    }
+}

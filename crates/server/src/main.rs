@@ -1,0 +1,65 @@
+//! `tutti-server`: see `--help`.
+
+use std::{
+    io::{self, IsTerminal as _},
+    process::ExitCode,
+};
+
+use clap::Parser as _;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+use tutti_server::{Config, Server};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let config = Config::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    match run(&config).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tutti-server: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
+    let mut signals = Signals::new()?;
+    let server = Server::start(config).await?;
+    println!("listening on http://{}", server.local_addr()?);
+    if config.dev {
+        tracing::warn!("development: anyone on this machine can have a user token");
+    }
+    server
+        .run(async move {
+            signals.next().await;
+            tracing::info!("stopping; once more to stop at once");
+            tokio::spawn(async move {
+                signals.next().await;
+                std::process::exit(130);
+            });
+        })
+        .await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// What asks the server to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! From a configuration to a server that runs, and to its end in good order.
+
+use std::{
+    fs::{DirBuilder, File},
+    io,
+    net::SocketAddr,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    api,
+    app::{App, CurrentSettings, ServerKey},
+    config::{Config, ConfigError},
+    hub::Hub,
+    origin::Origins,
+    rate::{AccountRates, Rate},
+    settings::Settings,
+    site::Site,
+    storage::{Storage, StorageError, sqlite::SqliteStorage},
+    tokens::Tokens,
+    writer::Writer,
+};
+
+/// A server that listens.
+pub struct Server {
+    app: Arc<App>,
+    listener: TcpListener,
+    _lock: File,
+}
+
+/// Why the server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// It is told something that makes no sense.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The data directory cannot be used.
+    #[error("cannot use {0}: {1}")]
+    Data(PathBuf, #[source] io::Error),
+    /// Two servers on one database would not know of each other's connections.
+    #[error("another server uses {0}")]
+    InUse(PathBuf),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The settings in the database cannot be read.
+    #[error("stored settings: {0}")]
+    Settings(#[from] serde_json::Error),
+    /// The address is not to be had.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, #[source] io::Error),
+}
+
+impl Server {
+    /// Opens the database and listens.
+    ///
+    /// # Errors
+    /// [`StartError`] says what is in the way.
+    pub async fn start(config: &Config) -> Result<Self, StartError> {
+        let lock = lock(&config.data)?;
+        let keys = config.keys()?;
+        let storage: Arc<dyn Storage> = Arc::new(SqliteStorage::open(&config.data.join("tutti.db")).await?);
+        let settings: Settings = match storage.settings().await? {
+            Some(text) => serde_json::from_str(&text)?,
+            None => Settings::default(),
+        };
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .map_err(|error| StartError::Listen(config.listen, error))?;
+        let hub = Arc::new(Hub::default());
+        let app = App {
+            writer: Writer::start(storage.clone(), hub.clone()),
+            storage,
+            hub,
+            rates: AccountRates::new(Rate {
+                burst: config.rate_burst,
+                per_second: f64::from(config.rate_per_second),
+            }),
+            tokens: Tokens::new(&keys.token),
+            server_key: ServerKey::new(&keys.server),
+            origins: Origins::new(&config.allow_origins),
+            settings: CurrentSettings::new(settings),
+            site: config.www.clone().map(Site::new),
+            dev: config.dev,
+            shutdown: CancellationToken::new(),
+            connections: TaskTracker::new(),
+        };
+        Ok(Self { app: Arc::new(app), listener, _lock: lock })
+    }
+
+    /// Where it listens: the port that was found when port 0 was asked for.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `stop`, then says goodbye to every connection, finishes what was begun and
+    /// closes the database.
+    ///
+    /// # Errors
+    /// When the listener fails.
+    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
+        let app = self.app;
+        let shutdown = app.shutdown.clone();
+        let service = api::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
+        let served = axum::serve(self.listener, service)
+            .with_graceful_shutdown(async move {
+                stop.await;
+                shutdown.cancel();
+            })
+            .await;
+        app.connections.close();
+        app.connections.wait().await;
+        app.storage.close().await;
+        served
+    }
+}
+
+/// Makes the data directory if need be, and keeps other servers out of it for as long as the file
+/// is held.
+fn lock(data: &Path) -> Result<File, StartError> {
+    let failed = |error| StartError::Data(data.to_owned(), error);
+    DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(failed)?;
+    let file = File::create(data.join("lock")).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(StartError::InUse(data.to_owned())),
+        Err(std::fs::TryLockError::Error(error)) => Err(failed(error)),
+    }
+}

@@ -1,0 +1,172 @@
+//! What the operator may set while the server runs.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What the operator may set while the server runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Settings {
+    /// Whether an account's devices are kept in step.
+    pub sync_enabled: bool,
+    /// Days that a new device catches up on.
+    pub compensation_days: u32,
+    /// Days that the server keeps history.
+    pub history_days: u32,
+    /// How long a message may be recalled; 0: for as long as it is kept.
+    pub recall_window_seconds: u64,
+    /// Who may be online at once.
+    pub limits: Limits,
+}
+
+/// Connections that an account may have at once, by platform.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Limits {
+    /// Phones and tablets.
+    pub mobile: u32,
+    /// Desktop apps.
+    pub desktop: u32,
+    /// Apps inside other apps.
+    pub miniprogram: u32,
+    /// Browsers.
+    pub web: u32,
+}
+
+/// Most web connections that an account can be allowed.
+const WEB_MAX: u64 = 10;
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            sync_enabled: true,
+            compensation_days: 1,
+            history_days: 365,
+            recall_window_seconds: 0,
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { mobile: 1, desktop: 1, miniprogram: 1, web: 10 }
+    }
+}
+
+/// A setting that cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct BadSetting {
+    /// Which: a path, as in `limits.web`.
+    pub field: String,
+    /// What is wrong with it.
+    pub message: &'static str,
+}
+
+impl Settings {
+    /// These settings with some of them changed: those that `changes`, a JSON object, names.
+    ///
+    /// # Errors
+    /// [`BadSetting`] names the first that makes no sense, or that this server does not support yet.
+    pub(crate) fn with(&self, changes: &Value) -> Result<Self, BadSetting> {
+        let mut settings = self.clone();
+        for (field, value) in object(changes, "")? {
+            match field.as_str() {
+                "limits" => settings.limits.change(value)?,
+                "sync_enabled" | "compensation_days" | "history_days" | "recall_window_seconds" => {
+                    only_default(value, &default_of(field), field)?;
+                }
+                _ => return Err(unknown(field)),
+            }
+        }
+        Ok(settings)
+    }
+}
+
+impl Limits {
+    fn change(&mut self, changes: &Value) -> Result<(), BadSetting> {
+        for (name, value) in object(changes, "limits")? {
+            let field = format!("limits.{name}");
+            match name.as_str() {
+                "web" => {
+                    self.web = value
+                        .as_u64()
+                        .filter(|limit| (1..=WEB_MAX).contains(limit))
+                        .and_then(|limit| u32::try_from(limit).ok())
+                        .ok_or(BadSetting { field, message: "expected a number from 1 to 10" })?;
+                }
+                "mobile" | "desktop" | "miniprogram" => {
+                    only_default(value, &default_of("limits")[name], &field)?;
+                }
+                _ => return Err(unknown(&field)),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn object<'a>(value: &'a Value, field: &str) -> Result<&'a serde_json::Map<String, Value>, BadSetting> {
+    value.as_object().ok_or_else(|| BadSetting { field: field.to_owned(), message: "expected an object" })
+}
+
+fn default_of(field: &str) -> Value {
+    serde_json::to_value(Settings::default()).map(|mut defaults| defaults[field].take()).unwrap_or_default()
+}
+
+/// Accepts what changes nothing, rather than to pretend to do what is not built.
+fn only_default(value: &Value, default: &Value, field: &str) -> Result<(), BadSetting> {
+    if value == default {
+        return Ok(());
+    }
+    Err(BadSetting {
+        field: field.to_owned(),
+        message: "this server does not support any value but the default yet",
+    })
+}
+
+fn unknown(field: &str) -> BadSetting {
+    BadSetting { field: field.to_owned(), message: "no such setting" }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_what_is_named_changes() {
+        let settings = Settings::default().with(&json!({"limits": {"web": 3}})).unwrap();
+        assert_eq!(settings.limits.web, 3);
+        assert_eq!(settings.with(&json!({})).unwrap(), settings);
+        assert_eq!(settings.with(&json!({"sync_enabled": true})).unwrap(), settings);
+    }
+
+    #[test]
+    fn what_is_not_built_or_makes_no_sense_is_named() {
+        for (changes, field) in [
+            (json!({"sync_enabled": false}), "sync_enabled"),
+            (json!({"compensation_days": 7}), "compensation_days"),
+            (json!({"history_days": "365"}), "history_days"),
+            (json!({"recall_window_seconds": 120}), "recall_window_seconds"),
+            (json!({"limits": {"mobile": 2}}), "limits.mobile"),
+            (json!({"limits": {"web": 11}}), "limits.web"),
+            (json!({"limits": {"web": 0}}), "limits.web"),
+            (json!({"limits": {"web": 1.5}}), "limits.web"),
+            (json!({"limits": 10}), "limits"),
+            (json!({"limits": {"watch": 1}}), "limits.watch"),
+            (json!({"speed": 11}), "speed"),
+        ] {
+            let error = Settings::default().with(&changes).unwrap_err();
+            assert_eq!(error.field, field, "{changes}");
+        }
+    }
+
+    #[test]
+    fn settings_written_by_an_earlier_version_are_read() {
+        let settings: Settings = serde_json::from_str(r#"{"limits":{"web":2}}"#).unwrap();
+        assert_eq!(settings.limits.web, 2);
+        assert_eq!(settings.history_days, 365);
+    }
+}

@@ -1,0 +1,241 @@
+//! What the server keeps, behind a trait: acceptance is written once and runs over any storage.
+//!
+//! Everything that changes the storage happens in a [`Transaction`]; reads see what was committed.
+
+pub(crate) mod sqlite;
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tutti_protocol::{LogId, Millis, OperationId, Position, Seq, wire};
+
+use crate::platform::Platform;
+
+/// The storage refused: out of space, locked, damaged, gone. Trying again may help.
+#[derive(Debug, thiserror::Error)]
+#[error("storage: {0}")]
+pub struct StorageError(#[source] Box<dyn std::error::Error + Send + Sync>);
+
+impl StorageError {
+    /// Wraps what the storage said.
+    pub fn new(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self(cause.into())
+    }
+}
+
+/// What the storage answers.
+pub(crate) type Result<T, E = StorageError> = std::result::Result<T, E>;
+
+/// A server's lasting memory.
+#[async_trait]
+pub(crate) trait Storage: Send + Sync + 'static {
+    /// Names the log, from the making of the storage on. A cursor means something only in one log.
+    fn log_id(&self) -> LogId;
+
+    /// Opens a transaction. It is undone unless it is committed.
+    async fn begin(&self) -> Result<Box<dyn Transaction>>;
+
+    /// The last seq in an account's log.
+    async fn head(&self, account: &str) -> Result<Seq>;
+
+    /// What comes after `after` in an account's log, up to the limits of a page.
+    async fn page(&self, account: &str, after: Seq) -> Result<Page>;
+
+    /// An account's devices, first registered first.
+    async fn devices(&self, account: &str) -> Result<Vec<Device>>;
+
+    /// Who is in a group, if there is one of that name.
+    async fn group(&self, id: &str) -> Result<Option<BTreeSet<String>>>;
+
+    /// The settings as they were last written.
+    async fn settings(&self) -> Result<Option<String>>;
+
+    /// Whether the storage answers at all.
+    async fn check(&self) -> Result<()>;
+
+    /// Lets go of the storage once what runs has ended.
+    async fn close(&self);
+}
+
+/// A step that happens entirely or not at all.
+#[async_trait]
+pub(crate) trait Transaction: Send {
+    /// The account of that name, made if need be.
+    async fn account(&mut self, name: &str) -> Result<AccountKey>;
+
+    /// What became of an operation when it was accepted.
+    async fn receipt(&mut self, account: AccountKey, id: OperationId) -> Result<Option<Receipt>>;
+
+    /// Remembers that an operation was accepted.
+    async fn keep_receipt(&mut self, account: AccountKey, id: OperationId, receipt: &Receipt) -> Result<()>;
+
+    /// Stores a message's content; `None` if another message has that id.
+    async fn store_message(&mut self, message: &NewMessage<'_>) -> Result<Option<MessageKey>>;
+
+    /// Stores a list of members, for log entries to refer to.
+    async fn store_roster(&mut self, members: &BTreeSet<String>) -> Result<RosterKey>;
+
+    /// An account's view of a conversation, if it ever had one.
+    async fn view(&mut self, account: AccountKey, conversation: &str) -> Result<Option<View>>;
+
+    /// The same, made if need be.
+    async fn open_view(&mut self, account: AccountKey, conversation: &str) -> Result<ViewKey>;
+
+    /// The next place in an account's view of a conversation, which is made if need be. `inbound`
+    /// says whether what will stand there came from another account.
+    async fn next_place(&mut self, account: AccountKey, conversation: &str, inbound: bool) -> Result<Place>;
+
+    /// How many messages up to a position came from others.
+    async fn inbound_at(&mut self, view: ViewKey, position: Position) -> Result<u64>;
+
+    /// Moves the read position of a view.
+    async fn set_read(&mut self, view: ViewKey, position: Position) -> Result<()>;
+
+    /// The next seq of an account's log; the account is made if need be.
+    async fn next_seq(&mut self, account: &str) -> Result<(AccountKey, Seq)>;
+
+    /// Writes a log entry at a seq that [`Transaction::next_seq`] gave.
+    async fn append(
+        &mut self,
+        account: AccountKey,
+        seq: Seq,
+        operation: Option<OperationId>,
+        entry: Entry,
+    ) -> Result<()>;
+
+    /// Who is in a group, if there is one of that name.
+    async fn group(&mut self, id: &str) -> Result<Option<BTreeSet<String>>>;
+
+    /// Makes a group, or gives it other members.
+    async fn put_group(&mut self, id: &str, members: &BTreeSet<String>) -> Result<()>;
+
+    /// Removes a group.
+    async fn drop_group(&mut self, id: &str) -> Result<()>;
+
+    /// Registers a device unless it is registered.
+    async fn register_device(&mut self, account: &str, id: &str, now: Millis) -> Result<()>;
+
+    /// Notes that a device was here; registers it if need be.
+    async fn see_device(&mut self, account: &str, sighting: &Sighting, now: Millis) -> Result<()>;
+
+    /// Writes the settings.
+    async fn put_settings(&mut self, settings: &str) -> Result<()>;
+
+    /// Makes it lasting.
+    async fn commit(self: Box<Self>) -> Result<()>;
+}
+
+/// An account, as the storage numbers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AccountKey(pub i64);
+
+/// A view, as the storage numbers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ViewKey(pub i64);
+
+/// A stored message, as the storage numbers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MessageKey(pub i64);
+
+/// A stored list of members, as the storage numbers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RosterKey(pub i64);
+
+/// What is kept of an accepted operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Receipt {
+    /// SHA-256 of what the operation said.
+    pub digest: [u8; 32],
+    /// Its event in the submitter's log; 0: none.
+    pub seq: Seq,
+    /// When it was accepted.
+    pub accepted_at: Millis,
+}
+
+/// A message that is about to be stored.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewMessage<'a> {
+    /// Its id, which is its operation's.
+    pub id: OperationId,
+    /// The account it comes from.
+    pub sender: &'a str,
+    /// The device it comes from; none for the HTTP API.
+    pub device: Option<&'a [u8]>,
+    /// What kind of content it has.
+    pub kind: &'a str,
+    /// JSON text.
+    pub content: &'a Bytes,
+    /// When it was accepted.
+    pub sent_at: Millis,
+}
+
+/// One account's view of a conversation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct View {
+    /// Names it.
+    pub key: ViewKey,
+    /// The last position.
+    pub last: Position,
+    /// The position read up to.
+    pub read: Position,
+}
+
+/// Where a message stands in one account's view.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    /// The view.
+    pub view: ViewKey,
+    /// The position.
+    pub position: Position,
+    /// How many messages up to and with this one came from others.
+    pub inbound: u64,
+}
+
+/// What a log entry says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Entry {
+    /// A message arrived.
+    Message(MessageKey, Place),
+    /// The account has read up to a place.
+    Read(Place),
+    /// A group's members changed.
+    Members(ViewKey, RosterKey),
+}
+
+/// A page of an account's log.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Page {
+    /// Contiguous, in order.
+    pub events: Vec<wire::Event>,
+    /// The last seq of the page, or where it was to begin.
+    pub next: Seq,
+    /// The last seq of the log.
+    pub head: Seq,
+}
+
+/// What is known of a device.
+#[derive(Clone, Debug)]
+pub(crate) struct Device {
+    /// UUID text for a browser, any name for one that was registered over HTTP.
+    pub id: String,
+    /// What it calls itself; its id until it has connected.
+    pub name: String,
+    /// What it is; unknown until it has connected.
+    pub platform: Option<Platform>,
+    /// When it was registered.
+    pub registered_at: Millis,
+    /// When it was last connected.
+    pub last_seen: Option<Millis>,
+}
+
+/// A device, as it introduced itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Sighting {
+    /// Its id.
+    pub id: String,
+    /// What it calls itself.
+    pub name: String,
+    /// What it is.
+    pub platform: Platform,
+}

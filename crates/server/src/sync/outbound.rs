@@ -1,0 +1,103 @@
+//! What waits to be written to a connection: so much and no more, each write in its time.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::extract::ws::{Message, WebSocket};
+use bytes::Bytes;
+use futures_util::{SinkExt as _, stream::SplitSink};
+use tokio::{
+    sync::{Notify, mpsc},
+    task::JoinHandle,
+    time::timeout,
+};
+use tutti_protocol::{codec, limits, wire};
+
+const WRITE_DEADLINE: Duration = Duration::from_millis(limits::WRITE_DEADLINE);
+
+/// The way out of a connection.
+pub(super) struct Outbound {
+    frames: mpsc::UnboundedSender<Bytes>,
+    queue: Arc<Queue>,
+    writing: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Queue {
+    bytes: AtomicUsize,
+    drained: Notify,
+}
+
+/// The peer does not take what is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stuck;
+
+impl Outbound {
+    /// Starts to write.
+    pub(super) fn start(sink: SplitSink<WebSocket, Message>) -> Self {
+        let (frames, waiting) = mpsc::unbounded_channel();
+        let queue = Arc::new(Queue::default());
+        let writing = tokio::spawn(write(sink, waiting, queue.clone()));
+        Self { frames, queue, writing }
+    }
+
+    /// Queues a frame.
+    ///
+    /// # Errors
+    /// [`Stuck`] when too much is waiting already.
+    pub(super) fn send(&self, frame: wire::server_frame::Frame) -> Result<(), Stuck> {
+        let bytes = codec::encode(&wire::ServerFrame { frame: Some(frame) });
+        let waiting = self.queue.bytes.fetch_add(bytes.len(), Ordering::AcqRel);
+        if waiting + bytes.len() > limits::WRITE_QUEUE {
+            return Err(Stuck);
+        }
+        self.frames.send(bytes).map_err(|_| Stuck)
+    }
+
+    /// Whether any page fits.
+    pub(super) fn has_room(&self) -> bool {
+        self.queue.bytes.load(Ordering::Acquire) + limits::SERVER_FRAME <= limits::WRITE_QUEUE
+    }
+
+    /// Waits until something has been written; at once if it has since the last time.
+    pub(super) async fn drained(&self) {
+        self.queue.drained.notified().await;
+    }
+
+    /// Waits until nothing can be written any more.
+    pub(super) async fn broken(&self) {
+        self.frames.closed().await;
+    }
+
+    /// Writes what is waiting, and closes.
+    pub(super) async fn finish(self) {
+        drop(self.frames);
+        let abort = self.writing.abort_handle();
+        if timeout(WRITE_DEADLINE, self.writing).await.is_err() {
+            abort.abort();
+        }
+    }
+}
+
+async fn write(
+    mut sink: SplitSink<WebSocket, Message>,
+    mut waiting: mpsc::UnboundedReceiver<Bytes>,
+    queue: Arc<Queue>,
+) {
+    while let Some(frame) = waiting.recv().await {
+        let size = frame.len();
+        let written = timeout(WRITE_DEADLINE, sink.send(Message::Binary(frame))).await;
+        if !matches!(written, Ok(Ok(()))) {
+            return;
+        }
+        queue.bytes.fetch_sub(size, Ordering::AcqRel);
+        queue.drained.notify_one();
+    }
+    // The peer may be gone: there is nothing left to say to it then.
+    let _ = timeout(WRITE_DEADLINE, sink.send(Message::Close(None))).await;
+}
