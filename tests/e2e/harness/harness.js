@@ -1,0 +1,53 @@
+// The page under test: it uses the package as any page would, and remembers what it is told.
+import init, { SyncClient, SyncError } from "./pkg/index.js";
+import { scan, plant } from "./scan.js";
+
+const longTasks = [];
+new PerformanceObserver((list) => {
+  for (const { startTime, duration } of list.getEntries()) longTasks.push({ startTime, duration });
+}).observe({ type: "longtask", buffered: true });
+
+const clients = [];
+
+/** Opens a client and records its events from the first on. Returns its number. */
+async function open(options) {
+  await init();
+  const begun = performance.now();
+  const client = await SyncClient.open(options);
+  const log = { messages: [], conversations: [], status: [], "catch-up": [], error: [] };
+  for (const kind of Object.keys(log)) {
+    client.on(kind, (event) => log[kind].push({ at: performance.now(), event }));
+  }
+  clients.push({ client, log, begun });
+  return clients.length - 1;
+}
+
+/** What a call comes to, in a form that leaves the page. */
+async function settle(call) {
+  try {
+    return { value: await call() };
+  } catch (error) {
+    const { name, message, stack, code, retryable } = Object(error);
+    const isSyncError = error instanceof SyncError && error instanceof Error;
+    return { failure: { name, message: message ?? String(error), stack, code, retryable, isSyncError } };
+  }
+}
+
+/** A conversation from its beginning, page by page. */
+async function readAll(client, conversation, limit = 100) {
+  const messages = [];
+  const holes = [];
+  let before;
+  for (;;) {
+    const page = await client.history(conversation, before === undefined ? { limit } : { before, limit });
+    messages.unshift(...page.messages);
+    holes.unshift(...page.holes);
+    if (!page.hasMore) return { messages, holes };
+    const first = page.messages.find(({ position }) => position !== null)?.position ?? before ?? Number.MAX_SAFE_INTEGER;
+    if (first === before) throw new Error(`paging back stands still before position ${before}`);
+    before = first;
+  }
+}
+
+window.tutti = { init, SyncClient, SyncError };
+window.harness = { clients, longTasks, open, settle, readAll, scan, plant };

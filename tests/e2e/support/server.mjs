@@ -1,0 +1,102 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { until } from "./until.mjs";
+
+const KEY = "the key of the end-to-end tests";
+const BUILT = fileURLToPath(new URL("../../../target/debug/tutti-server", import.meta.url));
+
+/** The real server, on a data directory of its own. */
+export class Server {
+  #config;
+  #process;
+  #listen = "127.0.0.1:0";
+  #complaints = "";
+
+  constructor(config) {
+    this.#config = config;
+  }
+
+  static async start(config) {
+    const server = new Server(config);
+    await server.start();
+    return server;
+  }
+
+  /** Where pages come from. */
+  get origin() {
+    return `http://${this.#listen}`;
+  }
+
+  /** Where clients connect. */
+  get url() {
+    return `ws://${this.#listen}/sync`;
+  }
+
+  /** Starts it: at first on a free port, later on the same one and the same data. */
+  async start() {
+    const { data, www, args } = this.#config;
+    const program = process.env.TUTTI_SERVER ?? BUILT;
+    this.#process = spawn(program, ["--listen", this.#listen, "--data", data, "--www", www, "--dev", ...args], {
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, TUTTI_SERVER_KEY: KEY, RUST_LOG: "warn" },
+    });
+    this.#process.stderr.on("data", (text) => (this.#complaints = (this.#complaints + text).slice(-4_000)));
+    const failed = once(this.#process, "exit").then(([code, signal]) => {
+      throw new Error(`the server has ended (${code ?? signal})\n${this.#complaints}`);
+    });
+    const listening = new Promise((told) => {
+      createInterface({ input: this.#process.stdout }).on("line", (line) => {
+        const address = /^listening on http:\/\/(.+)$/.exec(line)?.[1];
+        if (address) told(address);
+      });
+    });
+    failed.catch(() => {}); // once it runs, its end is for the tests to judge
+    this.#listen = await Promise.race([listening, failed]);
+    await until("the server is healthy", () => fetch(`${this.origin}/healthz`).then(({ ok }) => ok, () => false));
+  }
+
+  /** Kills it as a power cut would. */
+  async kill() {
+    await this.#end("SIGKILL");
+  }
+
+  async stop() {
+    await this.#end("SIGTERM");
+  }
+
+  async #end(signal) {
+    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
+    const ended = once(this.#process, "exit");
+    this.#process.kill(signal);
+    await ended;
+  }
+
+  async token(account) {
+    const { token } = await this.call("POST", "/api/tokens", { account });
+    return token;
+  }
+
+  /** The live connections of an account. */
+  async connections(account) {
+    const { connections } = await this.call("GET", `/api/connections?user_id=${encodeURIComponent(account)}`);
+    return connections;
+  }
+
+  /** Sends a message as the application's back end would. */
+  message(from, to, content, more = {}) {
+    return this.call("POST", "/api/messages", { from, to, content, ...more });
+  }
+
+  async call(method, path, body) {
+    const response = await fetch(this.origin + path, {
+      method,
+      headers: { "content-type": "application/json", authorization: `Bearer ${KEY}` },
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
+    return text === "" ? null : JSON.parse(text);
+  }
+}
