@@ -359,3 +359,6 @@ fn digest(operation: &wire::Operation, include_sender: bool) -> [u8; 32] {
         .finalize()
         .into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,9 @@
 //! What all requests and connections share.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -31,6 +34,8 @@ pub(crate) struct App {
     pub settings: CurrentSettings,
     /// The page that is served.
     pub site: Option<Site>,
+    /// Silence after which a client is asked whether it is there.
+    pub(crate) ping_interval: Duration,
     /// Whether tokens are given to anyone on this machine.
     pub dev: bool,
     /// The server is about to end.

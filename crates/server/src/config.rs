@@ -53,6 +53,11 @@ pub struct Config {
     #[arg(long, env = "TUTTI_RATE_PER_SECOND", default_value_t = limits::OPERATIONS_PER_SECOND,
           value_parser = clap::value_parser!(u32).range(1..))]
     pub rate_per_second: u32,
+
+    /// Seconds of silence after which a connection is pinged; less than a proxy in between allows
+    #[arg(long, env = "TUTTI_PING_INTERVAL", default_value_t = limits::PING_INTERVAL / 1_000,
+          value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub ping_interval: u64,
 }
 
 /// The two secrets of a server.

@@ -7,6 +7,7 @@ use std::{
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use tokio::net::TcpListener;
@@ -86,6 +87,7 @@ impl Server {
             origins: Origins::new(&config.allow_origins),
             settings: CurrentSettings::new(settings),
             site: config.www.clone().map(Site::new),
+            ping_interval: Duration::from_secs(config.ping_interval),
             dev: config.dev,
             shutdown: CancellationToken::new(),
             connections: TaskTracker::new(),

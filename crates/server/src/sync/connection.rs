@@ -25,8 +25,8 @@ use crate::{
 };
 
 const AUTH_DEADLINE: Duration = Duration::from_millis(limits::AUTH_DEADLINE);
-/// A client that is alive was heard within this.
-const SILENCE: Duration = Duration::from_millis(limits::PING_INTERVAL + limits::PONG_DEADLINE + 5_000);
+/// How long a silent client that was pinged has to answer.
+const PONG_DEADLINE: Duration = Duration::from_millis(limits::PONG_DEADLINE + 5_000);
 /// How long a peer is listened to after the server has closed. Closing while its bytes are unread
 /// would reset the connection and might lose the last frame to it.
 const LINGER: Duration = Duration::from_secs(1);
@@ -119,7 +119,7 @@ async fn greet<'a>(
             .map_err(|_| Ending::error(Code::Timeout, "no hello in time"))??,
         () = app.shutdown.cancelled() => return Err(Ending::shutdown()),
     };
-    let client_frame::Frame::Hello(hello) = hello else {
+    let Some(client_frame::Frame::Hello(hello)) = hello else {
         return Err(Ending::error(Code::Protocol, "expected a hello"));
     };
     if app.tokens.account(&hello.token).as_ref() != Some(&hello.account) {
@@ -149,7 +149,7 @@ async fn greet<'a>(
         slot,
         outbound,
         frames: Bucket::full(FRAME_RATE, Instant::now().into_std()),
-        heard: Instant::now(),
+        heard: Heard::At(Instant::now()),
         feed: Feed::Asked,
     };
     session.note_sighting().await?;
@@ -158,25 +158,21 @@ async fn greet<'a>(
         log: app.storage.log_id().to_bytes(),
         head: head.0,
         server_time: now().0,
-        ping_interval: limits::PING_INTERVAL as u32,
+        ping_interval: u32::try_from(app.ping_interval.as_millis()).unwrap_or(u32::MAX),
     }))?;
     tracing::info!(device = session.sighting.id, "connected");
     Ok(session)
 }
 
-/// The next frame of a client, however it was cut.
-async fn next_frame(incoming: &mut SplitStream<WebSocket>) -> Result<client_frame::Frame, Ending> {
-    loop {
-        match incoming.next().await {
-            Some(Ok(Message::Binary(bytes))) => return read(bytes),
-            Some(Ok(Message::Text(_))) => {
-                return Err(Ending::error(Code::Protocol, "expected binary messages"));
-            }
-            // Answered by the WebSocket itself.
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-            Some(Ok(Message::Close(_))) | None => return Err(Ending::Gone),
-            Some(Err(error)) => return Err(broken(error)),
-        }
+/// The next sign of a client: a frame, or only that it is there.
+async fn next_frame(incoming: &mut SplitStream<WebSocket>) -> Result<Option<client_frame::Frame>, Ending> {
+    match incoming.next().await {
+        Some(Ok(Message::Binary(bytes))) => read(bytes).map(Some),
+        Some(Ok(Message::Text(_))) => Err(Ending::error(Code::Protocol, "expected binary messages")),
+        // Answered by the WebSocket itself.
+        Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(None),
+        Some(Ok(Message::Close(_))) | None => Err(Ending::Gone),
+        Some(Err(error)) => Err(broken(error)),
     }
 }
 
@@ -204,8 +200,18 @@ struct Session<'a> {
     slot: Slot,
     outbound: &'a Outbound,
     frames: Bucket,
-    heard: Instant,
+    heard: Heard,
     feed: Feed,
+}
+
+/// When there was a sign of the client.
+#[derive(Clone, Copy, Debug)]
+enum Heard {
+    /// Then.
+    At(Instant),
+    /// Not for a while; it was pinged then. Browsers answer pings themselves, even for a page whose
+    /// timers they hold back because it is hidden.
+    Pinged(Instant),
 }
 
 /// How the client gets what is new.
@@ -238,16 +244,37 @@ impl Session<'_> {
     async fn step(&mut self, incoming: &mut SplitStream<WebSocket>) -> Result<(), Ending> {
         tokio::select! {
             frame = next_frame(incoming) => {
-                self.heard = Instant::now();
-                self.handle(frame?).await
+                self.heard = Heard::At(Instant::now());
+                match frame? {
+                    Some(frame) => self.handle(frame).await,
+                    None => Ok(()),
+                }
             }
             after = self.news() => self.push(after).await,
             () = self.slot.replaced() => Err(Ending::Bye(REPLACED_WAIT)),
             () = self.app.shutdown.cancelled() => Err(Ending::shutdown()),
             () = self.outbound.broken() => Err(Ending::Gone),
-            () = sleep_until(self.heard + SILENCE) => {
-                Err(Ending::error(Code::Timeout, "nothing was heard for too long"))
+            () = self.silence() => self.break_silence(),
+        }
+    }
+
+    /// Waits until the client has been silent for too long.
+    async fn silence(&self) {
+        sleep_until(match self.heard {
+            Heard::At(then) => then + self.app.ping_interval,
+            Heard::Pinged(then) => then + PONG_DEADLINE,
+        })
+        .await;
+    }
+
+    /// Asks a silent client whether it is there, and gives up on one that was asked.
+    fn break_silence(&mut self) -> Result<(), Ending> {
+        match self.heard {
+            Heard::At(_) => {
+                self.heard = Heard::Pinged(Instant::now());
+                Ok(self.outbound.ping()?)
             }
+            Heard::Pinged(_) => Err(Ending::error(Code::Timeout, "nothing was heard for too long")),
         }
     }
 

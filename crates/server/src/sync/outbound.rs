@@ -22,7 +22,7 @@ const WRITE_DEADLINE: Duration = Duration::from_millis(limits::WRITE_DEADLINE);
 
 /// The way out of a connection.
 pub(super) struct Outbound {
-    frames: mpsc::UnboundedSender<Bytes>,
+    messages: mpsc::UnboundedSender<Message>,
     queue: Arc<Queue>,
     writing: JoinHandle<()>,
 }
@@ -40,10 +40,10 @@ pub(super) struct Stuck;
 impl Outbound {
     /// Starts to write.
     pub(super) fn start(sink: SplitSink<WebSocket, Message>) -> Self {
-        let (frames, waiting) = mpsc::unbounded_channel();
+        let (messages, waiting) = mpsc::unbounded_channel();
         let queue = Arc::new(Queue::default());
         let writing = tokio::spawn(write(sink, waiting, queue.clone()));
-        Self { frames, queue, writing }
+        Self { messages, queue, writing }
     }
 
     /// Queues a frame.
@@ -51,12 +51,25 @@ impl Outbound {
     /// # Errors
     /// [`Stuck`] when too much is waiting already.
     pub(super) fn send(&self, frame: wire::server_frame::Frame) -> Result<(), Stuck> {
-        let bytes = codec::encode(&wire::ServerFrame { frame: Some(frame) });
-        let waiting = self.queue.bytes.fetch_add(bytes.len(), Ordering::AcqRel);
-        if waiting + bytes.len() > limits::WRITE_QUEUE {
+        let frame = wire::ServerFrame { frame: Some(frame) };
+        self.queue(Message::Binary(codec::encode(&frame)))
+    }
+
+    /// Queues a ping of the WebSocket's own.
+    ///
+    /// # Errors
+    /// [`Stuck`] when too much is waiting already.
+    pub(super) fn ping(&self) -> Result<(), Stuck> {
+        self.queue(Message::Ping(Bytes::new()))
+    }
+
+    fn queue(&self, message: Message) -> Result<(), Stuck> {
+        let size = size(&message);
+        let waiting = self.queue.bytes.fetch_add(size, Ordering::AcqRel);
+        if waiting + size > limits::WRITE_QUEUE {
             return Err(Stuck);
         }
-        self.frames.send(bytes).map_err(|_| Stuck)
+        self.messages.send(message).map_err(|_| Stuck)
     }
 
     /// Whether any page fits.
@@ -71,12 +84,12 @@ impl Outbound {
 
     /// Waits until nothing can be written any more.
     pub(super) async fn broken(&self) {
-        self.frames.closed().await;
+        self.messages.closed().await;
     }
 
     /// Writes what is waiting, and closes.
     pub(super) async fn finish(self) {
-        drop(self.frames);
+        drop(self.messages);
         let abort = self.writing.abort_handle();
         if timeout(WRITE_DEADLINE, self.writing).await.is_err() {
             abort.abort();
@@ -86,12 +99,12 @@ impl Outbound {
 
 async fn write(
     mut sink: SplitSink<WebSocket, Message>,
-    mut waiting: mpsc::UnboundedReceiver<Bytes>,
+    mut waiting: mpsc::UnboundedReceiver<Message>,
     queue: Arc<Queue>,
 ) {
-    while let Some(frame) = waiting.recv().await {
-        let size = frame.len();
-        let written = timeout(WRITE_DEADLINE, sink.send(Message::Binary(frame))).await;
+    while let Some(message) = waiting.recv().await {
+        let size = size(&message);
+        let written = timeout(WRITE_DEADLINE, sink.send(message)).await;
         if !matches!(written, Ok(Ok(()))) {
             return;
         }
@@ -100,4 +113,11 @@ async fn write(
     }
     // The peer may be gone: there is nothing left to say to it then.
     let _ = timeout(WRITE_DEADLINE, sink.send(Message::Close(None))).await;
+}
+
+fn size(message: &Message) -> usize {
+    match message {
+        Message::Binary(bytes) => bytes.len(),
+        _ => 0,
+    }
 }

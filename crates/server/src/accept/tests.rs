@@ -1,0 +1,335 @@
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use tutti_protocol::wire::event;
+
+use super::*;
+use crate::{
+    hub::Hub,
+    storage::{Page, Storage, sqlite::SqliteStorage},
+    writer::Writer,
+};
+
+struct Fixture {
+    storage: Arc<dyn Storage>,
+    writer: Writer,
+    _data: TempDir,
+}
+
+impl Fixture {
+    async fn new() -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let file = data.path().join("tutti.db");
+        let storage: Arc<dyn Storage> = Arc::new(SqliteStorage::open(&file).await.unwrap());
+        let writer = Writer::start(storage.clone(), Arc::new(Hub::default()));
+        Self { storage, writer, _data: data }
+    }
+
+    async fn submit(&self, account: &str, operations: &[wire::Operation]) -> Vec<Verdict> {
+        self.writer.write(submission(account, operations)).await.unwrap()
+    }
+
+    /// Submits one operation that is to be accepted, and answers its seq.
+    async fn accepted(&self, account: &str, operation: &wire::Operation) -> u64 {
+        match &self.submit(account, std::slice::from_ref(operation)).await[..] {
+            [Verdict::Accepted { seq, .. }] => seq.0,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Submits one operation that is to be refused, and answers why.
+    async fn refused(&self, account: &str, operation: &wire::Operation) -> Code {
+        match &self.submit(account, std::slice::from_ref(operation)).await[..] {
+            [Verdict::Refused(refusal)] => {
+                assert_eq!(refusal.retry_after, 0);
+                refusal.code
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn put_group(&self, id: &str, members: &[&str]) {
+        let members = members.iter().map(|&member| member.to_owned()).collect();
+        let id = id.to_owned();
+        self.writer.write(PutGroup { id, members }).await.unwrap();
+    }
+
+    async fn log(&self, account: &str) -> Page {
+        self.storage.page(account, Seq(0)).await.unwrap()
+    }
+
+    async fn messages(&self, account: &str) -> Vec<wire::Message> {
+        let bodies = self.log(account).await.events.into_iter().map(|event| event.body);
+        let messages = bodies.filter_map(|body| match body {
+            Some(event::Body::Message(message)) => Some(message),
+            _ => None,
+        });
+        messages.collect()
+    }
+
+    async fn members(&self, account: &str) -> Vec<Vec<String>> {
+        let bodies = self.log(account).await.events.into_iter().map(|event| event.body);
+        let members = bodies.filter_map(|body| match body {
+            Some(event::Body::Members(members)) => Some(members.members),
+            _ => None,
+        });
+        members.collect()
+    }
+}
+
+fn submission(account: &str, operations: &[wire::Operation]) -> Submission {
+    Submission {
+        account: account.to_owned(),
+        device: Some(Bytes::from_static(&[7; 16])),
+        operations: operations.to_vec(),
+        include_sender: true,
+        now: Millis(1_000),
+    }
+}
+
+fn operation(id: u8, body: Body) -> wire::Operation {
+    wire::Operation { id: Bytes::copy_from_slice(&[id; 16]), clock: 1, body: Some(body) }
+}
+
+fn send(id: u8, conversation: &str, text: &str) -> wire::Operation {
+    let send = wire::Send {
+        conversation: conversation.to_owned(),
+        r#type: "text".to_owned(),
+        content: format!("\"{text}\"").into(),
+    };
+    operation(id, Body::Send(send))
+}
+
+fn mark_read(id: u8, conversation: &str, position: u64) -> wire::Operation {
+    operation(id, Body::MarkRead(wire::MarkRead { conversation: conversation.to_owned(), position }))
+}
+
+#[tokio::test]
+async fn a_message_enters_the_logs_of_both_under_each_ones_name_for_the_other() {
+    let fixture = Fixture::new().await;
+    assert_eq!(fixture.accepted("alice", &send(1, "direct:bob", "hi")).await, 1);
+    let [sent] = &fixture.messages("alice").await[..] else { panic!() };
+    let [got] = &fixture.messages("bob").await[..] else { panic!() };
+    assert_eq!((sent.conversation.as_str(), sent.inbound), ("direct:bob", 0));
+    assert_eq!((got.conversation.as_str(), got.inbound), ("direct:alice", 1));
+    assert_eq!(got.sender, "alice");
+    assert_eq!(got.content, "\"hi\"");
+    assert_eq!((got.device.len(), got.sent_at), (16, 1_000));
+}
+
+#[tokio::test]
+async fn a_message_to_oneself_enters_the_log_once() {
+    let fixture = Fixture::new().await;
+    fixture.accepted("alice", &send(1, "direct:alice", "note")).await;
+    let [note] = &fixture.messages("alice").await[..] else { panic!() };
+    assert_eq!((note.position, note.inbound), (1, 0));
+}
+
+#[tokio::test]
+async fn same_operation_twice_takes_effect_once() {
+    let fixture = Fixture::new().await;
+    let hi = send(1, "direct:bob", "hi");
+    let first = fixture.submit("alice", std::slice::from_ref(&hi)).await;
+    fixture.accepted("alice", &send(2, "direct:bob", "more")).await;
+    let mut again = hi.clone();
+    again.clock = 99;
+    assert_eq!(fixture.submit("alice", &[again.clone()]).await, first);
+    let yo = send(3, "direct:bob", "yo");
+    let twice = fixture.submit("carol", &[yo.clone(), yo]).await;
+    assert_eq!(twice[0], twice[1]);
+    assert_eq!(fixture.messages("bob").await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_read_that_changed_nothing_changes_nothing_when_it_is_sent_again() {
+    let fixture = Fixture::new().await;
+    let eager = mark_read(9, "direct:alice", 5);
+    assert_eq!(fixture.accepted("bob", &eager).await, 0);
+    fixture.accepted("alice", &send(1, "direct:bob", "hi")).await;
+    assert_eq!(fixture.accepted("bob", &eager).await, 0);
+    assert_eq!(fixture.log("bob").await.head, Seq(1));
+}
+
+#[tokio::test]
+async fn other_body_under_the_same_id_is_a_conflict() {
+    let fixture = Fixture::new().await;
+    fixture.accepted("alice", &send(1, "direct:bob", "hi")).await;
+    for other in [send(1, "direct:bob", "ho"), send(1, "direct:carol", "hi"), mark_read(1, "direct:bob", 1)] {
+        assert_eq!(fixture.refused("alice", &other).await, Code::Conflict);
+    }
+    let mut hidden = submission("alice", &[send(1, "direct:bob", "hi")]);
+    hidden.include_sender = false;
+    let verdicts = fixture.writer.write(hidden).await.unwrap();
+    assert!(matches!(&verdicts[..], [Verdict::Refused(refusal)] if refusal.code == Code::Conflict));
+}
+
+#[tokio::test]
+async fn the_id_of_anothers_message_cannot_be_used_for_a_message() {
+    let fixture = Fixture::new().await;
+    fixture.accepted("alice", &send(1, "direct:bob", "hi")).await;
+    let stolen = send(1, "direct:bob", "hi");
+    assert_eq!(fixture.refused("mallory", &stolen).await, Code::Conflict);
+    assert_eq!(fixture.messages("bob").await.len(), 1);
+    assert_eq!(fixture.log("mallory").await.head, Seq(0));
+}
+
+#[tokio::test]
+async fn positions_are_contiguous_per_account() {
+    let fixture = Fixture::new().await;
+    fixture.put_group("team", &["alice", "bob"]).await;
+    fixture.accepted("alice", &send(1, "group:team", "one")).await;
+    fixture.accepted("bob", &send(2, "group:team", "two")).await;
+    fixture.put_group("team", &["alice", "bob", "carol"]).await;
+    fixture.accepted("carol", &send(3, "group:team", "three")).await;
+    let mut hidden = submission("alice", &[send(4, "group:team", "four")]);
+    hidden.include_sender = false;
+    let verdicts = fixture.writer.write(hidden).await.unwrap();
+    assert_eq!(verdicts, [Verdict::Accepted { seq: Seq(0), at: Millis(1_000) }]);
+    fixture.accepted("bob", &send(5, "group:team", "five")).await;
+
+    let places = async |account| {
+        let messages = fixture.messages(account).await;
+        messages.iter().map(|message| (message.position, message.inbound)).collect::<Vec<_>>()
+    };
+    assert_eq!(places("alice").await, [(1, 0), (2, 1), (3, 2), (4, 3)]);
+    assert_eq!(places("bob").await, [(1, 1), (2, 1), (3, 2), (4, 3), (5, 3)]);
+    assert_eq!(places("carol").await, [(1, 0), (2, 1), (3, 2)]);
+    for account in ["alice", "bob", "carol"] {
+        let log = fixture.log(account).await;
+        let seqs: Vec<_> = log.events.iter().map(|event| event.seq).collect();
+        assert_eq!(seqs, (1..=log.head.0).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn only_members_send_to_a_group_and_others_cannot_tell_that_it_is_there() {
+    let fixture = Fixture::new().await;
+    fixture.put_group("team", &["alice", "bob"]).await;
+    for group in ["group:team", "group:nowhere"] {
+        assert_eq!(fixture.refused("mallory", &send(1, group, "hi")).await, Code::NotFound);
+        assert_eq!(fixture.refused("mallory", &mark_read(2, group, 1)).await, Code::NotFound);
+    }
+    assert_eq!(fixture.messages("bob").await, []);
+    fixture.put_group("team", &["alice"]).await;
+    assert_eq!(fixture.refused("bob", &send(3, "group:team", "hi")).await, Code::NotFound);
+}
+
+#[tokio::test]
+async fn a_refused_operation_may_be_sent_again_when_it_has_become_right() {
+    let fixture = Fixture::new().await;
+    let early = send(1, "group:team", "hi");
+    assert_eq!(fixture.refused("alice", &early).await, Code::NotFound);
+    fixture.put_group("team", &["alice"]).await;
+    assert_eq!(fixture.accepted("alice", &early).await, 2);
+}
+
+#[tokio::test]
+async fn one_refused_operation_does_not_refuse_the_others() {
+    let fixture = Fixture::new().await;
+    let verdicts = fixture
+        .submit(
+            "alice",
+            &[
+                send(1, "direct:bob", "one"),
+                send(2, "group:nowhere", "lost"),
+                operation(3, Body::MarkRead(wire::MarkRead::default())),
+                send(4, "direct:bob", "two"),
+            ],
+        )
+        .await;
+    assert!(matches!(
+        &verdicts[..],
+        [
+            Verdict::Accepted { seq: Seq(1), .. },
+            Verdict::Refused(Refusal { code: Code::NotFound, .. }),
+            Verdict::Refused(Refusal { code: Code::Invalid, .. }),
+            Verdict::Accepted { seq: Seq(2), .. },
+        ]
+    ));
+}
+
+#[tokio::test]
+async fn reading_goes_forward_up_to_the_last_message_and_only_in_the_own_log() {
+    let fixture = Fixture::new().await;
+    for id in 1..=3 {
+        fixture.accepted("alice", &send(id, "direct:bob", "hi")).await;
+    }
+    fixture.accepted("bob", &send(4, "direct:alice", "ho")).await;
+    assert_eq!(fixture.accepted("bob", &mark_read(5, "direct:alice", 2)).await, 5);
+    assert_eq!(fixture.accepted("bob", &mark_read(6, "direct:alice", 1)).await, 0);
+    assert_eq!(fixture.accepted("bob", &mark_read(7, "direct:alice", 2)).await, 0);
+    assert_eq!(fixture.accepted("bob", &mark_read(8, "direct:alice", u64::MAX)).await, 6);
+    let reads: Vec<_> = (fixture.log("bob").await.events.into_iter())
+        .filter_map(|event| match event.body {
+            Some(event::Body::Read(read)) => Some((read.conversation, read.position, read.inbound)),
+            _ => None,
+        })
+        .collect();
+    let conversation = || "direct:alice".to_owned();
+    assert_eq!(reads, [(conversation(), 2, 2), (conversation(), 4, 3)]);
+    assert_eq!(fixture.log("alice").await.head, Seq(4));
+}
+
+#[tokio::test]
+async fn members_learn_who_is_in_and_those_who_left_no_more_than_they_knew() {
+    let fixture = Fixture::new().await;
+    fixture.put_group("team", &["alice", "bob"]).await;
+    fixture.put_group("team", &["bob", "alice"]).await;
+    fixture.put_group("team", &["bob", "carol"]).await;
+    let id = "team".to_owned();
+    assert!(fixture.writer.write(DeleteGroup { id: id.clone() }).await.unwrap());
+    assert!(!fixture.writer.write(DeleteGroup { id }).await.unwrap());
+    assert_eq!(fixture.members("alice").await, [vec!["alice", "bob"], vec!["bob"]]);
+    assert_eq!(fixture.members("bob").await, [vec!["alice", "bob"], vec!["bob", "carol"], vec![]]);
+    assert_eq!(fixture.members("carol").await, [vec!["bob", "carol"], vec![]]);
+    assert_eq!(fixture.storage.group("team").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_many_submit_at_once_is_all_there_once() {
+    let fixture = Arc::new(Fixture::new().await);
+    let senders: Vec<_> = (0..20u8)
+        .map(|sender| {
+            let fixture = fixture.clone();
+            tokio::spawn(async move {
+                let account = format!("sender {sender}");
+                for id in 0..5 {
+                    let hi = send(sender * 5 + id, "direct:bob", &account);
+                    fixture.accepted(&account, &hi).await;
+                    fixture.accepted(&account, &hi).await;
+                }
+            })
+        })
+        .collect();
+    for sender in senders {
+        sender.await.unwrap();
+    }
+    let log = fixture.log("bob").await;
+    assert_eq!((log.events.len(), log.head), (100, Seq(100)));
+    assert!(log.events.iter().zip(1..).all(|(event, seq)| event.seq == seq));
+}
+
+#[tokio::test]
+async fn work_that_the_storage_refuses_takes_no_other_work_with_it() {
+    struct Poison;
+
+    #[async_trait]
+    impl Work for Poison {
+        type Answer = ();
+
+        async fn run(&self, tx: &mut dyn Transaction, woken: &mut Woken) -> Result<()> {
+            submission("mallory", &[send(66, "direct:bob", "lost")]).run(tx, woken).await?;
+            Err(StorageError::new("no space"))
+        }
+    }
+
+    let fixture = Fixture::new().await;
+    let (good, poisoned, also_good) = tokio::join!(
+        fixture.writer.write(submission("alice", &[send(1, "direct:bob", "one")])),
+        fixture.writer.write(Poison),
+        fixture.writer.write(submission("carol", &[send(2, "direct:bob", "two")])),
+    );
+    assert!(good.is_ok() && poisoned.is_err() && also_good.is_ok());
+    let senders: Vec<_> = fixture.messages("bob").await.into_iter().map(|message| message.sender).collect();
+    assert_eq!(senders, ["alice", "carol"]);
+}
