@@ -405,14 +405,9 @@ fn to_js(key: Key) -> JsValue {
 
 fn from_js(key: &JsValue) -> Option<Key> {
     match key.as_f64() {
-        Some(number)
-            if number >= 0.0 && number.fract() == 0.0 && number <= js_sys::Number::MAX_SAFE_INTEGER =>
-        {
-            Some(Key::Number(number as u64))
-        }
-        Some(_) => None,
+        Some(number) => (number >= 0.0 && Number::is_safe_integer(key)).then_some(Key::Number(number as u64)),
         None => {
-            let bytes = Uint8Array::new(key.dyn_ref::<js_sys::ArrayBuffer>()?);
+            let bytes = Uint8Array::new(key.dyn_ref::<ArrayBuffer>()?);
             OperationId::try_from(&bytes.to_vec()[..]).ok().map(Key::Operation)
         }
     }
