@@ -70,7 +70,7 @@ impl WasmSyncClient {
             let (conversation, content, kind, id) = input?;
             let sent = |request| Input::Send { request, conversation, kind, content: content.into(), id };
             match driver.request(sent).await? {
-                Reply::Message(message) => Ok(types::message(Some(&message))),
+                Reply::Message(message) => Ok(types::to_js(&message)),
                 Reply::Done => Ok(JsValue::UNDEFINED),
             }
         })
@@ -81,7 +81,7 @@ impl WasmSyncClient {
     pub fn message(&self, id: &JsValue) -> Promise {
         let id = read_id(id, "messageId");
         let driver = self.driver.clone();
-        promise(async move { Ok(types::message(driver.message(id?).await?.as_ref())) })
+        promise(async move { Ok(types::to_js(&driver.message(id?).await?)) })
     }
 
     /// A page of a conversation.
@@ -93,7 +93,7 @@ impl WasmSyncClient {
         let driver = self.driver.clone();
         promise(async move {
             let (before, limit) = (before?.map(Position), limit?.unwrap_or(PAGE) as usize);
-            Ok(types::page(&driver.page(&conversation?, before, limit).await?))
+            Ok(types::to_js(&driver.page(&conversation?, before, limit).await?))
         })
     }
 
@@ -104,7 +104,7 @@ impl WasmSyncClient {
         let driver = self.driver.clone();
         promise(async move {
             let limit = limit?.map_or(usize::MAX, |limit| limit.try_into().unwrap_or(usize::MAX));
-            Ok(types::conversations(&driver.read(|replica| replica.conversations(limit))?))
+            Ok(types::to_js(&driver.read(|replica| replica.conversations(limit))?))
         })
     }
 
@@ -115,7 +115,7 @@ impl WasmSyncClient {
         let driver = self.driver.clone();
         promise(async move {
             let id = id?;
-            Ok(types::conversation(driver.read(|replica| replica.conversation(&id))?.as_ref()))
+            Ok(types::to_js(&driver.read(|replica| replica.conversation(&id))?))
         })
     }
 

@@ -505,7 +505,7 @@ impl Driver {
     fn tell_news(&self) {
         let news = self.news.take();
         if !news.messages.is_empty() {
-            self.tell(Kind::Messages, || types::messages_event(&news.messages));
+            self.tell(Kind::Messages, || types::to_js(&news.messages));
         }
         if !news.conversations.is_empty() {
             self.tell(Kind::Conversations, || {
@@ -513,7 +513,7 @@ impl Driver {
                 let replica = engine.replica();
                 let changed: Vec<_> =
                     news.conversations.iter().filter_map(|id| replica.conversation(id)).collect();
-                types::conversations(&changed)
+                types::to_js(&changed)
             });
         }
         if let Some(status) = &news.status {

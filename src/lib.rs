@@ -6,6 +6,7 @@
 mod client;
 mod driver;
 mod error;
+mod json;
 pub mod store;
 mod tabs;
 mod timer;

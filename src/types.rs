@@ -1,17 +1,14 @@
 //! JavaScript values in, JavaScript values out. Lists leave as one JSON text that the browser parses
 //! in one go, which is several times cheaper than building objects field by field.
 
-use std::collections::BTreeMap;
-
 use js_sys::{Function, JSON, Object, Reflect};
-use serde::Serialize;
-use serde_json::value::RawValue;
 use tutti_engine::{Connection, Conversation, Failure, Message, MessageEvent, Origin, Page, State, Status};
 use tutti_protocol::{Code, Position, conversation::is_name, limits, wire::Platform};
 use wasm_bindgen::prelude::*;
 
 use crate::{
     error::{describe, invalid},
+    json::{Json, ToJson},
     transport::check_url,
 };
 
@@ -32,7 +29,7 @@ pub(crate) enum TokenSource {
 
 impl Options {
     pub(crate) fn read(options: &JsValue) -> Result<Self, Failure> {
-        let options = object(options, "options")?;
+        let options = as_object(options, "options")?;
         let url = field(options, "url")?;
         // A URL object says itself in text.
         let url = url.as_string().or_else(|| url.dyn_ref::<web_sys::Url>().map(web_sys::Url::href));
@@ -49,7 +46,7 @@ impl Options {
         let (device_name, platform) = if device.is_undefined() {
             (String::new(), Platform::Web)
         } else {
-            read_device(object(&device, "device")?)?
+            read_device(as_object(&device, "device")?)?
         };
         Ok(Self {
             url,
@@ -142,11 +139,11 @@ fn optional_field(options: &JsValue, name: &str) -> Result<Option<JsValue>, Fail
     if options.is_undefined() {
         return Ok(None);
     }
-    let value = field(object(options, "options")?, name)?;
+    let value = field(as_object(options, "options")?, name)?;
     Ok((!value.is_undefined()).then_some(value))
 }
 
-fn object<'a>(value: &'a JsValue, name: &str) -> Result<&'a Object, Failure> {
+fn as_object<'a>(value: &'a JsValue, name: &str) -> Result<&'a Object, Failure> {
     value.dyn_ref::<Object>().ok_or_else(|| invalid(format!("{name}: expected an object")))
 }
 
@@ -163,191 +160,142 @@ fn field(object: &Object, name: &str) -> Result<JsValue, Failure> {
 /// The largest whole number that JavaScript counts exactly to.
 pub(crate) const MAX_NUMBER: u64 = (1 << 53) - 1;
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct MessageJson<'a> {
-    id: String,
-    conversation: &'a str,
-    sender: &'a str,
-    device: Option<String>,
-    r#type: &'a str,
-    content: &'a RawValue,
-    position: Option<u64>,
-    sent_at: u64,
-    edited_at: Option<u64>,
-    state: &'static str,
-    error: Option<ErrorJson<'a>>,
+/// A value without anything in it.
+struct Null;
+
+/// An object without fields.
+struct Empty;
+
+impl ToJson for Null {
+    fn write(&self, json: &mut Json) {
+        json.raw("null");
+    }
 }
 
-#[derive(Serialize)]
-struct ErrorJson<'a> {
-    code: &'static str,
-    message: &'a str,
+impl ToJson for Empty {
+    fn write(&self, json: &mut Json) {
+        json.object(&[]);
+    }
 }
 
-#[derive(Serialize)]
-struct MessageEventJson<'a> {
-    change: &'static str,
-    message: MessageJson<'a>,
-    origin: &'static str,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ConversationJson<'a> {
-    id: &'a str,
-    members: &'a [String],
-    last_message: Option<MessageJson<'a>>,
-    last_activity: u64,
-    unread: u64,
-    read_position: u64,
-    read_by: BTreeMap<String, u64>,
-    draft: Option<&'a str>,
-    muted: bool,
-    pinned: bool,
-}
-
-#[derive(Serialize)]
-struct HoleJson {
-    from: u64,
-    to: u64,
-    reason: &'static str,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct PageJson<'a> {
-    messages: Vec<MessageJson<'a>>,
-    holes: Vec<HoleJson>,
-    has_more: bool,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct StatusJson {
-    role: &'static str,
-    connection: &'static str,
-    reason: Option<&'static str>,
-    pending: usize,
-    catching_up: bool,
-    tabs: usize,
-    durable: bool,
-    epoch: u64,
-    working_offline: bool,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct CatchUpJson {
-    events: u64,
-    complete_from: Option<u64>,
-}
-
-impl<'a> From<&'a Message> for MessageJson<'a> {
-    fn from(message: &'a Message) -> Self {
-        let (state, error) = match &message.state {
+impl ToJson for Message {
+    fn write(&self, json: &mut Json) {
+        let (state, error) = match &self.state {
             State::Pending => ("pending", None),
             State::Sent => ("sent", None),
-            State::Failed(failure) => {
-                ("failed", Some(ErrorJson { code: failure.code.as_str(), message: &failure.message }))
-            }
+            State::Failed(failure) => ("failed", Some(failure)),
         };
-        Self {
-            id: message.id.to_string(),
-            conversation: &message.conversation,
-            sender: &message.sender,
-            device: message.device.map(|device| device.to_string()),
-            r#type: &message.kind,
-            // Checked when it came in; one broken message must not take its page with it.
-            content: serde_json::from_slice(&message.content).unwrap_or(RawValue::NULL),
-            position: message.position.map(|position| position.0),
-            sent_at: message.sent_at.0,
-            edited_at: None,
-            state,
-            error,
-        }
+        json.object(&[
+            ("id", &self.id.to_string()),
+            ("conversation", &self.conversation),
+            ("sender", &self.sender),
+            ("device", &self.device.map(|device| device.to_string())),
+            ("type", &self.kind),
+            ("content", &Content(self)),
+            ("position", &self.position.map(|position| position.0)),
+            ("sentAt", &self.sent_at.0),
+            ("editedAt", &Null),
+            ("state", &state),
+            ("error", &error),
+        ]);
     }
 }
 
-impl<'a> From<&'a Conversation> for ConversationJson<'a> {
-    fn from(conversation: &'a Conversation) -> Self {
-        Self {
-            id: &conversation.id,
-            members: &conversation.members,
-            last_message: conversation.last.as_ref().map(MessageJson::from),
-            last_activity: conversation.last_activity.0,
-            unread: conversation.unread,
-            read_position: conversation.read_position.0,
-            read_by: BTreeMap::new(),
-            draft: None,
-            muted: false,
-            pinned: false,
-        }
+/// The content of a message: JSON text that was checked when it came in.
+struct Content<'a>(&'a Message);
+
+impl ToJson for Content<'_> {
+    fn write(&self, json: &mut Json) {
+        json.raw(std::str::from_utf8(&self.0.content).unwrap_or("null"));
     }
 }
 
-pub(crate) fn message(message: Option<&Message>) -> JsValue {
-    parse(&message.map(MessageJson::from))
+impl ToJson for Failure {
+    fn write(&self, json: &mut Json) {
+        json.object(&[("code", &self.code.as_str()), ("message", &self.message)]);
+    }
 }
 
-pub(crate) fn messages_event(events: &[MessageEvent]) -> JsValue {
-    let events: Vec<_> = events
-        .iter()
-        .map(|event| MessageEventJson {
-            change: if event.added { "added" } else { "updated" },
-            message: MessageJson::from(&event.message),
-            origin: match event.origin {
-                Origin::Local => "local",
-                Origin::Tab => "tab",
-                Origin::Remote => "remote",
-            },
-        })
-        .collect();
-    parse(&events)
+impl ToJson for MessageEvent {
+    fn write(&self, json: &mut Json) {
+        let origin = match self.origin {
+            Origin::Local => "local",
+            Origin::Tab => "tab",
+            Origin::Remote => "remote",
+        };
+        let change = if self.added { "added" } else { "updated" };
+        json.object(&[("change", &change), ("message", &self.message), ("origin", &origin)]);
+    }
 }
 
-pub(crate) fn conversation(conversation: Option<&Conversation>) -> JsValue {
-    parse(&conversation.map(ConversationJson::from))
+impl ToJson for Conversation {
+    fn write(&self, json: &mut Json) {
+        json.object(&[
+            ("id", &self.id),
+            ("members", &self.members),
+            ("lastMessage", &self.last),
+            ("lastActivity", &self.last_activity.0),
+            ("unread", &self.unread),
+            ("readPosition", &self.read_position.0),
+            ("readBy", &Empty),
+            ("draft", &Null),
+            ("muted", &false),
+            ("pinned", &false),
+        ]);
+    }
 }
 
-pub(crate) fn conversations(conversations: &[Conversation]) -> JsValue {
-    parse(&conversations.iter().map(ConversationJson::from).collect::<Vec<_>>())
+impl ToJson for Page {
+    fn write(&self, json: &mut Json) {
+        let holes: Vec<Hole> = self.holes.iter().map(|&(from, to)| Hole(from, to)).collect();
+        json.object(&[("messages", &self.messages), ("holes", &holes), ("hasMore", &self.has_more)]);
+    }
 }
 
-pub(crate) fn page(page: &Page) -> JsValue {
-    let hole = |&(from, to): &(Position, Position)| HoleJson { from: from.0, to: to.0, reason: "offline" };
-    parse(&PageJson {
-        messages: page.messages.iter().map(MessageJson::from).collect(),
-        holes: page.holes.iter().map(hole).collect(),
-        has_more: page.has_more,
-    })
+struct Hole(Position, Position);
+
+impl ToJson for Hole {
+    fn write(&self, json: &mut Json) {
+        json.object(&[("from", &self.0.0), ("to", &self.1.0), ("reason", &"offline")]);
+    }
+}
+
+/// Any of the above as a JavaScript value.
+pub(crate) fn to_js(value: &(impl ToJson + ?Sized)) -> JsValue {
+    parse(&Json::text(value))
 }
 
 pub(crate) fn status(status: &Status, durable: bool) -> JsValue {
-    parse(&StatusJson {
-        role: if status.leader { "leader" } else { "follower" },
-        connection: match status.connection {
-            Connection::Online => "online",
-            Connection::Connecting => "connecting",
-            Connection::Offline => "offline",
-            Connection::Closed => "closed",
-        },
-        reason: status.reason.map(Code::as_str),
-        pending: status.pending,
-        catching_up: status.catching_up,
-        tabs: status.tabs,
-        durable,
-        epoch: status.epoch.0,
-        working_offline: status.working_offline,
-    })
+    let connection = match status.connection {
+        Connection::Online => "online",
+        Connection::Connecting => "connecting",
+        Connection::Offline => "offline",
+        Connection::Closed => "closed",
+    };
+    object(&[
+        ("role", &if status.leader { "leader" } else { "follower" }),
+        ("connection", &connection),
+        ("reason", &status.reason.map(Code::as_str)),
+        ("pending", &(status.pending as u64)),
+        ("catchingUp", &status.catching_up),
+        ("tabs", &(status.tabs as u64)),
+        ("durable", &durable),
+        ("epoch", &status.epoch.0),
+        ("workingOffline", &status.working_offline),
+    ])
 }
 
 pub(crate) fn catch_up(events: u64) -> JsValue {
     // The whole log was brought: the copy is complete from its beginning.
-    parse(&CatchUpJson { events, complete_from: None })
+    object(&[("events", &events), ("completeFrom", &Null)])
 }
 
-fn parse(value: &impl Serialize) -> JsValue {
-    let text = serde_json::to_string(value).unwrap_or_default();
-    JSON::parse(&text).unwrap_or(JsValue::NULL)
+fn object(fields: &[(&str, &dyn ToJson)]) -> JsValue {
+    let mut json = Json::default();
+    json.object(fields);
+    parse(&json.into_text())
+}
+
+fn parse(text: &str) -> JsValue {
+    JSON::parse(text).unwrap_or(JsValue::NULL)
 }

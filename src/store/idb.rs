@@ -13,7 +13,8 @@ use bytes::Bytes;
 use indexed_db_futures::{
     KeyRange,
     database::Database,
-    error::{DomException, Error, JSError, OpenDbError},
+    error::{Error, JSError, OpenDbError},
+    future::VoidRequest,
     internals::SystemRepr,
     object_store::ObjectStore,
     prelude::*,
@@ -23,7 +24,7 @@ use js_sys::{ArrayBuffer, Number, Uint8Array};
 use tutti_engine::batch::{Batch, Durability, Key, Snapshot, StoreError, Table, Write};
 use tutti_protocol::{Epoch, OperationId, Revision};
 use wasm_bindgen::prelude::*;
-use web_sys::CryptoKey;
+use web_sys::{CryptoKey, IdbTransaction};
 
 use super::{
     Store, closed,
@@ -241,24 +242,27 @@ impl Connection {
             let meta = transaction.object_store(META)?;
             epoch = Some(meta.get::<f64, _, _>(EPOCH).primitive()?);
         }
+        let mut last = None;
         for (write, value) in batch.writes.iter().zip(values) {
             let store = transaction.object_store(name(write_table(write)))?;
-            match write {
+            last = Some(match write {
                 Write::Put(_, key, _) => put(&store, to_js(*key), value)?,
                 Write::Insert(_, key, _) => {
-                    if store.get_key::<JsValue, _>(to_js(*key)).primitive()?.await?.is_none() {
-                        put(&store, to_js(*key), value)?;
+                    if store.get_key::<JsValue, _>(to_js(*key)).primitive()?.await?.is_some() {
+                        continue;
                     }
+                    put(&store, to_js(*key), value)?
                 }
                 Write::Delete(_, key) => remove(&store, KeyRange::Only(to_js(*key)))?,
                 Write::DeleteBelow(_, number) => remove(&store, numbers_below(*number as f64))?,
                 // Not `clear`: the epoch and the revision are no records.
                 Write::Clear(Table::Meta) => remove(&store, numbers_below(f64::INFINITY))?,
-                Write::Clear(_) => drop(store.clear()?),
-            }
+                Write::Clear(_) => store.clear()?,
+            });
         }
         if let Some(revision) = batch.revision {
-            put(&transaction.object_store(META)?, REVISION.into(), (revision.0 as f64).into())?;
+            let meta = transaction.object_store(META)?;
+            last = Some(put(&meta, REVISION.into(), (revision.0 as f64).into())?);
         }
         // The writes are under way already, which saves a round trip, and are undone if they must be.
         if let (Some(fence), Some(epoch)) = (batch.fence, epoch)
@@ -267,7 +271,7 @@ impl Connection {
             transaction.abort().await?;
             return Err(StoreError::Fenced.into());
         }
-        finish(transaction).await
+        finish_writing(transaction, last).await
     }
 
     async fn raise_epoch(&self) -> Result<(Epoch, Revision), Fault> {
@@ -275,9 +279,9 @@ impl Connection {
         let meta = transaction.object_store(META)?;
         let revision = meta.get::<f64, _, _>(REVISION).primitive()?;
         let epoch = number(meta.get::<f64, _, _>(EPOCH).primitive()?.await?) + 1;
-        put(&meta, EPOCH.into(), (epoch as f64).into())?;
+        let write = put(&meta, EPOCH.into(), (epoch as f64).into())?;
         drop(meta);
-        finish(transaction).await?;
+        finish_writing(transaction, Some(write)).await?;
         Ok((Epoch(epoch), Revision(number(revision.await?))))
     }
 
@@ -323,15 +327,12 @@ async fn stored_key(database: &Database) -> Result<CryptoKey, Fault> {
             let made = generate_key().await?;
             let transaction = writing(database, &[KEYS].into(), TransactionDurability::Strict)?;
             let store = transaction.object_store(KEYS)?;
-            let key = match store.get::<JsValue, _, _>(SEALING_KEY).primitive()?.await? {
-                Some(first) => first,
-                None => {
-                    put(&store, SEALING_KEY.into(), made.clone().into())?;
-                    made.into()
-                }
+            let (key, write) = match store.get::<JsValue, _, _>(SEALING_KEY).primitive()?.await? {
+                Some(first) => (first, None),
+                None => (made.clone().into(), Some(put(&store, SEALING_KEY.into(), made.into())?)),
             };
             drop(store);
-            finish(transaction).await?;
+            finish_writing(transaction, write).await?;
             key
         }
     };
@@ -350,22 +351,32 @@ fn writing<'a>(
         .build()
 }
 
-fn put(store: &ObjectStore<'_>, key: JsValue, value: JsValue) -> Result<(), Error> {
-    store.put(value).with_key(key).without_key_type().primitive().map(drop)
+fn put(store: &ObjectStore<'_>, key: JsValue, value: JsValue) -> Result<VoidRequest, Error> {
+    store.put(value).with_key(key).without_key_type().primitive()
 }
 
-fn remove(store: &ObjectStore<'_>, keys: KeyRange<JsValue>) -> Result<(), Error> {
-    store.delete::<JsValue, _>(keys).primitive().map(drop)
+fn remove(store: &ObjectStore<'_>, keys: KeyRange<JsValue>) -> Result<VoidRequest, Error> {
+    store.delete::<JsValue, _>(keys).primitive()
 }
 
-/// Commits, and says why when it was not to be.
+/// Commits once the last write has happened, and with it all before it: Firefox commits the rest when
+/// a write fails after the transaction was told to commit.
+async fn finish_writing(transaction: Transaction<'_>, last: Option<VoidRequest>) -> Result<(), Fault> {
+    if let Some(last) = last {
+        last.await.map_err(|error| reason(transaction.as_sys(), error))?;
+    }
+    finish(transaction).await
+}
+
 async fn finish(transaction: Transaction<'_>) -> Result<(), Fault> {
-    // The library forgets the reason of an abort, such as a full disk; the transaction knows it.
     let handle = transaction.as_sys().clone();
-    transaction.commit().await.map_err(|error| match handle.error() {
-        Some(reason) => Fault::from(Error::from(reason)),
-        None => Fault::from(error),
-    })
+    transaction.commit().await.map_err(|error| reason(&handle, error))
+}
+
+/// Why a transaction was aborted. What its requests and the library say is only that it was; the
+/// transaction itself knows of the full disk.
+fn reason(transaction: &IdbTransaction, error: Error) -> Fault {
+    transaction.error().map_or(error, Error::from).into()
 }
 
 fn durability(of: Durability) -> TransactionDurability {
@@ -463,12 +474,6 @@ impl From<Error> for Fault {
             "InvalidStateError" | "UnknownError" | "AbortError" => Self::Lost(message),
             _ => Self::Final(StoreError::Failed(message)),
         }
-    }
-}
-
-impl From<DomException> for Fault {
-    fn from(error: DomException) -> Self {
-        Error::from(error).into()
     }
 }
 

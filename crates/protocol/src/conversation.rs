@@ -56,26 +56,14 @@ mod tests {
     #[test]
     fn ids_read_back_as_written() {
         for id in ["direct:bob", "group:team", "direct:a:b", "group:Ünïcode 7"] {
-            assert_eq!(
-                Conversation::parse(id).map(|c| c.to_string()),
-                Ok(id.to_owned())
-            );
+            assert_eq!(Conversation::parse(id).map(|c| c.to_string()), Ok(id.to_owned()));
         }
     }
 
     #[test]
     fn nonsense_is_refused() {
         let long = format!("direct:{}", "x".repeat(129));
-        for id in [
-            "",
-            "bob",
-            "direct:",
-            "group",
-            "Direct:bob",
-            "direct:a\nb",
-            "direct:\0",
-            &long,
-        ] {
+        for id in ["", "bob", "direct:", "group", "Direct:bob", "direct:a\nb", "direct:\0", &long] {
             assert_eq!(Conversation::parse(id), Err(InvalidConversation), "{id:?}");
         }
     }

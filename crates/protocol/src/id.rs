@@ -120,12 +120,9 @@ mod tests {
     fn text_has_one_spelling() {
         let id = DeviceId::mint(Millis(5), [9; 10]);
         assert_eq!(id.to_string().parse(), Ok(id));
-        for wrong in [
-            "",
-            "nonsense",
-            "018bcfe568017000800000000000000a",
-            "{018bcfe5-6801-7000-8000-00000000000}",
-        ] {
+        for wrong in
+            ["", "nonsense", "018bcfe568017000800000000000000a", "{018bcfe5-6801-7000-8000-00000000000}"]
+        {
             assert_eq!(wrong.parse::<DeviceId>(), Err(InvalidId), "{wrong}");
         }
     }

@@ -618,7 +618,7 @@ fn a_client_frame_is_refused_for_each_field() {
     for name in ["", "a\nb", &long_type] {
         cases.push(("send.type", submit(vec![send(|send| send.r#type = name.into())])));
     }
-    for content in ["", "{", "1 2", "nul", r#""\ud83c""#, "1e999", &too_deep, &long_content] {
+    for content in ["", "{", "1 2", "nul", &too_deep, &long_content] {
         let content = Bytes::copy_from_slice(content.as_bytes());
         cases.push(("send.content", submit(vec![send(|send| send.content = content)])));
     }
