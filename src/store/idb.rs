@@ -82,15 +82,17 @@ impl IdbStore {
     }
 
     async fn connect(&self) -> Result<Rc<Connection>, Fault> {
-        if let Some(connection) = self.connection.borrow().clone() {
-            return Ok(connection);
-        }
-        let opened = Rc::new(Connection::open(&self.profile).await?);
+        let present = self.connection.borrow().clone();
+        let connection = match present {
+            Some(connection) => connection,
+            None if self.closed.get() => return Err(closed().into()),
+            None => Rc::new(Connection::open(&self.profile).await?),
+        };
         if self.closed.get() {
             return Err(closed().into());
         }
         // Another call may have opened one meanwhile.
-        Ok(self.connection.borrow_mut().get_or_insert(opened).clone())
+        Ok(self.connection.borrow_mut().get_or_insert(connection).clone())
     }
 }
 
