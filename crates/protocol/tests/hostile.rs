@@ -590,7 +590,7 @@ fn a_client_frame_is_refused_for_each_field() {
     let long_name = "x".repeat(limits::NAME + 1);
     let long_conversation = format!("direct:{long_name}");
     let long_type = "x".repeat(limits::TYPE + 1);
-    let too_deep = "[".repeat(128) + &"]".repeat(128);
+    let too_deep = "[".repeat(129) + &"]".repeat(129);
     let long_content = format!("\"{}\"", "x".repeat(limits::CONTENT - 1));
 
     let mut cases = vec![
@@ -706,7 +706,7 @@ fn an_event_before_the_first_is_refused() {
 fn what_is_just_within_the_limits_is_read() {
     let name = "x".repeat(limits::NAME);
     let content = Bytes::from(format!("\"{}\"", "x".repeat(limits::CONTENT - 2)));
-    let deep = Bytes::from("[".repeat(127) + &"]".repeat(127));
+    let deep = Bytes::from("[".repeat(128) + &"]".repeat(128));
     for frame in [
         hello(|hello| {
             hello.token = "x".repeat(limits::TOKEN);
