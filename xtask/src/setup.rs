@@ -1,6 +1,7 @@
 //! What the other commands need, installed when it is missing.
 
 mod browsers;
+mod debian;
 mod rust;
 
 use anyhow::Result;

@@ -2,11 +2,10 @@
 
 use std::{env, path::PathBuf};
 
-use anyhow::{Context, Result, bail};
-use nix::unistd::Uid;
+use anyhow::{Context, Result};
 
-use super::GECKODRIVER;
-use crate::run::{announced, command, read, run, which};
+use super::{GECKODRIVER, debian::apt};
+use crate::run::which;
 
 /// A browser and its WebDriver.
 pub(crate) struct Browser {
@@ -45,28 +44,4 @@ pub(crate) fn firefox() -> Result<PathBuf> {
 
 fn named(variable: &str) -> Option<PathBuf> {
     env::var_os(variable).map(PathBuf::from)
-}
-
-/// Installs Debian packages, as root or with a sudo that asks nothing.
-fn apt(packages: &[&str], why: &str) -> Result<()> {
-    let names = packages.join(" ");
-    if which("apt-get").is_none() {
-        bail!("install {names} with your system's package manager");
-    }
-    let prefix: &[&str] = if Uid::effective().is_root() {
-        &[]
-    } else if read(command("sudo").args(["-n", "true"])).is_ok() {
-        &["sudo", "-n"]
-    } else {
-        bail!("run: sudo apt-get update && sudo apt-get install {names}");
-    };
-    let apt_get = |arguments: &[&str]| {
-        let words = [prefix, &["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"], arguments];
-        let words = words.concat();
-        run(command(words[0]).args(&words[1..]))
-    };
-    announced(&format!("installing {names}: {why}"), || {
-        apt_get(&["update", "-q"])?;
-        apt_get(&[&["install", "-q", "-y", "--no-install-recommends"], packages].concat())
-    })
 }

@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
+use super::debian::build_standard_library;
 use crate::{
     npm,
     run::{announced, cargo, command, read, root, run, target_dir, which},
@@ -66,21 +67,24 @@ pub(crate) fn wasm_toolchain(more: &[Tool]) -> Result<()> {
 }
 
 fn wasm_target() -> Result<()> {
-    let sysroot = PathBuf::from(read(command("rustc").args(["--print", "sysroot"]))?);
-    if sysroot.join("lib/rustlib").join(TARGET).join("lib").is_dir() {
+    let libraries = read(command("rustc").args(["--print", "target-libdir", "--target", TARGET]))?;
+    let libraries = Path::new(&libraries);
+    if libraries.is_dir() {
         return Ok(());
     }
-    if which("rustup").is_none() {
+    if which("rustup").is_some() {
+        announced(&format!("adding the {TARGET} target: the package is compiled for it"), || {
+            run(command("rustup").args(["target", "add", TARGET]))
+        })
+    } else if libraries.starts_with("/usr/lib/rustlib") {
+        build_standard_library(TARGET, libraries)
+    } else {
         bail!(
             "Rust's standard library for {TARGET} is missing in {}: install Rust with rustup \
-             (https://rustup.rs), or add the target with the package manager that installed Rust \
-             (on Debian: apt-get install libstd-rust-dev-wasm32)",
-            sysroot.display()
-        );
+             (https://rustup.rs), or add the target with the package manager that installed Rust",
+            libraries.display()
+        )
     }
-    announced(&format!("adding the {TARGET} target: the package is compiled for it"), || {
-        run(command("rustup").args(["target", "add", TARGET]))
-    })
 }
 
 /// A package's version in the workspace's lock file.
