@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use axum::extract::ws::{Message, WebSocket};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream::SplitStream};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tutti_protocol::{
     Code, DeviceId, Epoch, Millis, Seq, codec, limits,
     wire::{self, client_frame, server_frame::Frame},
@@ -27,8 +27,8 @@ use crate::{
 const AUTH_DEADLINE: Duration = Duration::from_millis(limits::AUTH_DEADLINE);
 /// How long a silent client that was pinged has to answer.
 const PONG_DEADLINE: Duration = Duration::from_millis(limits::PONG_DEADLINE + 5_000);
-/// How long a peer is listened to after the server has closed. Closing while its bytes are unread
-/// would reset the connection and might lose the last frame to it.
+/// How long the server waits for the peer to close after it has said its last. Letting go while bytes
+/// of the peer are unread would reset the connection, and the last frame might be lost.
 const LINGER: Duration = Duration::from_secs(1);
 /// Longest that clients wait before they come back after a shutdown, so that not all come at once.
 const GOODBYE_SPREAD: u32 = 2_000;
@@ -45,14 +45,15 @@ pub(super) async fn serve(app: Arc<App>, socket: WebSocket) {
         Ok(session) => session.run(&mut incoming).await,
         Err(ending) => ending,
     };
+    let readable = !matches!(ending, Ending::Oversized);
     // Queued behind all else; when even that does not fit, the peer is not reading anyway.
-    let _ = match ending {
-        Ending::Gone => Ok(()),
-        Ending::Error(error) => outbound.send(Frame::Error(error)),
-        Ending::Bye(wait) => outbound.send(Frame::Bye(wire::Bye { wait })),
-    };
+    let _ = ending.last_frame().map(|frame| outbound.send(frame));
     outbound.finish().await;
-    let _ = timeout(LINGER, async { while let Some(Ok(_)) = incoming.next().await {} }).await;
+    if readable {
+        let _ = timeout(LINGER, async { while let Some(Ok(_)) = incoming.next().await {} }).await;
+    } else {
+        sleep(LINGER).await;
+    }
 }
 
 /// How a connection ends.
@@ -62,11 +63,23 @@ enum Ending {
     Gone,
     /// The peer asked for what cannot be served.
     Error(wire::Error),
+    /// The peer sends more than a frame may hold; what it sends is not read any more.
+    Oversized,
     /// In good order, to come back after so many milliseconds.
     Bye(u32),
 }
 
 impl Ending {
+    /// What is said last.
+    fn last_frame(self) -> Option<Frame> {
+        match self {
+            Self::Gone => None,
+            Self::Error(error) => Some(Frame::Error(error)),
+            Self::Oversized => Self::error(Code::TooLarge, "the frame is over 64 KiB").last_frame(),
+            Self::Bye(wait) => Some(Frame::Bye(wire::Bye { wait })),
+        }
+    }
+
     fn error(code: Code, message: impl Into<String>) -> Self {
         Self::Error(wire::Error { code: code.as_str().to_owned(), message: message.into(), retry_after: 0 })
     }
@@ -185,7 +198,7 @@ fn read(bytes: Bytes) -> Result<client_frame::Frame, Ending> {
 /// What the WebSocket itself found wrong.
 fn broken(error: axum::Error) -> Ending {
     match error.into_inner().downcast_ref() {
-        Some(tungstenite::Error::Capacity(error)) => Ending::error(Code::TooLarge, error.to_string()),
+        Some(tungstenite::Error::Capacity(_)) => Ending::Oversized,
         Some(tungstenite::Error::Protocol(error)) => Ending::error(Code::Protocol, error.to_string()),
         _ => Ending::Gone,
     }

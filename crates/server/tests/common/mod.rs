@@ -1,0 +1,272 @@
+//! A server on a port of its own, and clients that speak to it over the network.
+
+#![allow(dead_code, reason = "each test binary uses a part of this")]
+
+use std::{collections::VecDeque, net::SocketAddr, path::Path, time::Duration};
+
+use bytes::Bytes;
+use clap::Parser as _;
+use futures_util::{SinkExt as _, StreamExt as _};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{net::TcpStream, sync::oneshot, task::JoinHandle, time::timeout};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{self, Message, client::IntoClientRequest as _},
+};
+use tutti_protocol::{
+    codec,
+    wire::{self, client_frame, operation::Body, outcome, server_frame::Frame},
+};
+use tutti_server::{Config, Server};
+
+/// Nothing that is waited for here takes this long unless it is broken.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const SERVER_KEY: &str = "a key for the tests alone";
+
+/// A server in this process.
+pub(crate) struct TestServer {
+    pub(crate) addr: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    running: Option<JoinHandle<()>>,
+    _data: TempDir,
+}
+
+impl TestServer {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// With further arguments.
+    pub(crate) async fn start_with(args: &[&str]) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let config = config(data.path(), args);
+        let server = Server::start(&config).await.unwrap();
+        let addr = server.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let running = tokio::spawn(async move {
+            let stop = async {
+                let _ = stopped.await;
+            };
+            server.run(stop).await.unwrap();
+        });
+        Self { addr, stop: Some(stop), running: Some(running), _data: data }
+    }
+
+    /// Stops it in good order, and waits until it has.
+    pub(crate) async fn stop(mut self) {
+        drop(self.stop.take());
+        timeout(PATIENCE, self.running.take().unwrap()).await.expect("it stops").unwrap();
+    }
+
+    pub(crate) async fn client(&self, account: &str, device: u8) -> Client {
+        Client::connect(self.addr, account, device).await
+    }
+
+    /// Calls the API as the application's back end.
+    pub(crate) async fn call(&self, method: Method, path: &str, body: Value) -> (StatusCode, Value) {
+        self.call_as(SERVER_KEY, method, path, body.to_string()).await
+    }
+
+    pub(crate) async fn call_as(
+        &self,
+        token: &str,
+        method: Method,
+        path: &str,
+        body: String,
+    ) -> (StatusCode, Value) {
+        let url = format!("http://{}{path}", self.addr);
+        let request = reqwest::Client::new().request(method, url).body(body);
+        let request = if token.is_empty() { request } else { request.bearer_auth(token) };
+        let response = request.send().await.unwrap();
+        let status = response.status();
+        let text = response.text().await.unwrap();
+        let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() };
+        (status, body)
+    }
+}
+
+pub(crate) fn config(data: &Path, args: &[&str]) -> Config {
+    let data = data.to_str().unwrap();
+    let base =
+        ["tutti-server", "--listen", "127.0.0.1:0", "--data", data, "--dev", "--server-key", SERVER_KEY];
+    Config::parse_from(base.iter().chain(args))
+}
+
+/// A user token.
+pub(crate) async fn token(addr: SocketAddr, account: &str) -> String {
+    let request = reqwest::Client::new().post(format!("http://{addr}/api/tokens"));
+    let body = json!({ "account": account }).to_string();
+    let answer: Value = request.body(body).send().await.unwrap().json().await.unwrap();
+    answer["token"].as_str().unwrap().to_owned()
+}
+
+pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// Opens a WebSocket that may come from a page of some origin.
+pub(crate) async fn open(
+    addr: SocketAddr,
+    protocol: Option<&str>,
+    origin: Option<&str>,
+) -> Result<Socket, tungstenite::Error> {
+    let mut request = format!("ws://{addr}/sync").into_client_request().unwrap();
+    let headers = request.headers_mut();
+    if let Some(protocol) = protocol {
+        headers.insert("Sec-WebSocket-Protocol", protocol.parse().unwrap());
+    }
+    if let Some(origin) = origin {
+        headers.insert("Origin", origin.parse().unwrap());
+    }
+    connect_async(request).await.map(|(socket, _)| socket)
+}
+
+/// A device, as the server sees one.
+pub(crate) struct Client {
+    pub(crate) socket: Socket,
+    pub(crate) welcome: wire::Welcome,
+    deltas: VecDeque<wire::Delta>,
+}
+
+impl Client {
+    pub(crate) async fn connect(addr: SocketAddr, account: &str, device: u8) -> Self {
+        let hello = hello(&token(addr, account).await, account, device);
+        Self::greet(addr, hello).await.expect("a welcome")
+    }
+
+    /// Says hello, and gets a welcome or how the server ended it.
+    pub(crate) async fn greet(addr: SocketAddr, hello: wire::Hello) -> Result<Self, Frame> {
+        let mut socket = open(addr, Some("tutti.v1"), None).await.unwrap();
+        send(&mut socket, client_frame::Frame::Hello(hello)).await;
+        match receive(&mut socket).await.expect("an answer") {
+            Frame::Welcome(welcome) => Ok(Self { socket, welcome, deltas: VecDeque::new() }),
+            other => Err(other),
+        }
+    }
+
+    pub(crate) async fn submit(&mut self, operations: Vec<wire::Operation>) -> Vec<wire::Outcome> {
+        send(&mut self.socket, client_frame::Frame::Submit(wire::Submit { operations })).await;
+        loop {
+            match self.next().await {
+                Frame::Submitted(submitted) => return submitted.outcomes,
+                Frame::Delta(delta) => self.deltas.push_back(delta),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// Asks for the page after a cursor, and gets it or how the server ended it.
+    pub(crate) async fn pull(&mut self, after: u64) -> wire::Delta {
+        send(&mut self.socket, client_frame::Frame::Pull(wire::Pull { after })).await;
+        self.delta().await
+    }
+
+    /// The next page, asked for or pushed.
+    pub(crate) async fn delta(&mut self) -> wire::Delta {
+        if let Some(delta) = self.deltas.pop_front() {
+            return delta;
+        }
+        match self.next().await {
+            Frame::Delta(delta) => delta,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// All events after a cursor.
+    pub(crate) async fn pull_all(&mut self, mut after: u64) -> Vec<wire::Event> {
+        let mut events = Vec::new();
+        loop {
+            let page = self.pull(after).await;
+            assert_eq!(page.after, after);
+            after = page.next;
+            events.extend(page.events);
+            if page.next == page.head {
+                return events;
+            }
+        }
+    }
+
+    pub(crate) async fn next(&mut self) -> Frame {
+        receive(&mut self.socket).await.expect("a frame")
+    }
+}
+
+pub(crate) fn hello(token: &str, account: &str, device: u8) -> wire::Hello {
+    wire::Hello {
+        token: token.to_owned(),
+        account: account.to_owned(),
+        device: Bytes::copy_from_slice(&[device; 16]),
+        device_name: format!("device {device}"),
+        platform: wire::Platform::Web.into(),
+        ..wire::Hello::default()
+    }
+}
+
+pub(crate) async fn send(socket: &mut Socket, frame: client_frame::Frame) {
+    let frame = wire::ClientFrame { frame: Some(frame) };
+    socket.send(Message::Binary(codec::encode(&frame))).await.unwrap();
+}
+
+/// The next frame; `None` once the server has closed.
+pub(crate) async fn receive(socket: &mut Socket) -> Option<Frame> {
+    loop {
+        match timeout(PATIENCE, socket.next()).await.expect("something to happen")? {
+            Ok(Message::Binary(bytes)) => return codec::decode_server(bytes).unwrap().frame,
+            Ok(Message::Close(_)) => return None,
+            Ok(_) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// The code of the error that a connection ends with; nothing may follow it.
+pub(crate) async fn ends_with_error(socket: &mut Socket) -> String {
+    match receive(socket).await {
+        Some(Frame::Error(error)) => {
+            assert_eq!(receive(socket).await, None);
+            error.code
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Waits until something holds, asking again and again.
+pub(crate) async fn eventually(mut holds: impl AsyncFnMut() -> bool) {
+    timeout(PATIENCE, async {
+        while !holds().await {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("it to come true");
+}
+
+/// An id that no other in the test has.
+pub(crate) fn id(sender: u8, number: u32) -> Bytes {
+    let mut id = [sender; 16];
+    id[..4].copy_from_slice(&number.to_be_bytes());
+    Bytes::copy_from_slice(&id)
+}
+
+pub(crate) fn message(id: Bytes, conversation: &str, content: &Value) -> wire::Operation {
+    let send = wire::Send {
+        conversation: conversation.to_owned(),
+        r#type: "text".to_owned(),
+        content: content.to_string().into(),
+    };
+    wire::Operation { id, clock: 1, body: Some(Body::Send(send)) }
+}
+
+pub(crate) fn accepted_seq(outcome: &wire::Outcome) -> Option<u64> {
+    match &outcome.result {
+        Some(outcome::Result::Accepted(accepted)) => Some(accepted.seq),
+        _ => None,
+    }
+}
+
+pub(crate) fn refusal(outcome: &wire::Outcome) -> Option<&wire::Refused> {
+    match &outcome.result {
+        Some(outcome::Result::Refused(refused)) => Some(refused),
+        _ => None,
+    }
+}
