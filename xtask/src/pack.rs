@@ -44,6 +44,7 @@ pub(crate) fn pack() -> Result<()> {
     announced("compiling the package to WebAssembly", || {
         let mut build = command("wasm-pack");
         build.args(["build", "--target", "web", "--profile", "wasm", "--out-dir", OUT]);
+        build.env("CARGO_ENCODED_RUSTFLAGS", without_our_paths());
         // It would download wasm-bindgen and wasm-opt; both are here, with the right versions.
         run(build.args(["--mode", "no-install", "--no-opt", "--no-pack"]))
     })?;
@@ -59,6 +60,16 @@ pub(crate) fn pack() -> Result<()> {
             .with_context(|| format!("cannot copy {file} into pkg"))?;
     }
     stamp.set()
+}
+
+/// Flags for rustc: the package names no folder of the machine that built it.
+fn without_our_paths() -> String {
+    let registry = cargo_home().join("registry/src");
+    let sources = fs::read_dir(&registry).into_iter().flatten().flatten().map(|entry| entry.path());
+    let folders = sources.chain([root().to_owned()]);
+    let flags: Vec<String> =
+        folders.map(|folder| format!("--remap-path-prefix={}/=", folder.display())).collect();
+    flags.join("\x1f")
 }
 
 fn remove_if_there(file: &str) -> io::Result<()> {

@@ -13,12 +13,11 @@ pub(crate) fn apt(packages: &[&str], why: &str) -> Result<()> {
     if which("apt-get").is_none() {
         bail!("install {names} with your system's package manager");
     }
-    let Some(mut update) = as_root("apt-get") else {
-        bail!("run: sudo apt-get update && sudo apt-get install {names}");
-    };
+    let advice = || format!("run: sudo apt-get update && sudo apt-get install {names}");
+    let mut update = as_root("apt-get").with_context(advice)?;
+    let mut install = as_root("env").with_context(advice)?;
     announced(&format!("installing {names}: {why}"), || {
         run(update.args(["update", "-q"]))?;
-        let mut install = as_root("env").context("root's rights are gone")?;
         install.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-q", "-y"]);
         run(install.arg("--no-install-recommends").args(packages))
     })
@@ -28,8 +27,12 @@ pub(crate) fn apt(packages: &[&str], why: &str) -> Result<()> {
 pub(crate) fn build_standard_library(target: &str, destination: &Path) -> Result<()> {
     let version = read(command("rustc").arg("-vV"))?;
     let llvm = version.split_once("LLVM version: ").and_then(|(_, llvm)| llvm.split('.').next());
-    let linker = format!("lld-{}", llvm.context("rustc does not tell its version of LLVM")?);
-    apt(&["rust-web-src", &linker], "Rust's standard library is built from them")?;
+    let llvm = llvm.context("rustc does not tell its version of LLVM")?;
+    apt(&["rust-web-src", &format!("lld-{llvm}")], "they build Rust's standard library and link with it")?;
+
+    // The name under which rustc looks for the linker.
+    let linker = format!("/usr/lib/llvm-{llvm}/bin/lld");
+    run(as_root("ln")?.args(["-sf", &linker, "/usr/local/bin/rust-lld"]))?;
 
     announced(&format!("building Rust's standard library for {target}"), || {
         // Cargo builds it only as a dependency: of nothing, here.
@@ -45,7 +48,7 @@ pub(crate) fn build_standard_library(target: &str, destination: &Path) -> Result
         build.arg("-Zbuild-std=std,panic_abort,proc_macro,test").arg("--manifest-path").arg(&manifest);
         run(build.arg("--target-dir").arg(nothing.join("target")))?;
 
-        let mut install = as_root("install").context("run it as root")?;
+        let mut install = as_root("install")?;
         install.args(["-D", "-m", "644", "-t"]).arg(destination);
         for entry in fs::read_dir(nothing.join("target").join(target).join("release/deps"))? {
             let path = entry?.path();
@@ -60,12 +63,12 @@ pub(crate) fn build_standard_library(target: &str, destination: &Path) -> Result
 }
 
 /// A command with root's rights, if we have them or sudo gives them without asking.
-fn as_root(program: &str) -> Option<Command> {
+fn as_root(program: &str) -> Result<Command> {
     if Uid::effective().is_root() {
-        return Some(command(program));
+        return Ok(command(program));
     }
-    read(command("sudo").args(["-n", "true"])).ok()?;
+    read(command("sudo").args(["-n", "true"])).context("this needs root's rights")?;
     let mut sudo = command("sudo");
     sudo.args(["-n", program]);
-    Some(sudo)
+    Ok(sudo)
 }
