@@ -1,15 +1,17 @@
-import { useState } from "react";
+import { useCell } from "../cell";
 import { useChat } from "../sync";
 
 export function OfflineSwitch() {
   const chat = useChat();
-  const [offline, setOffline] = useState(false);
-  const flip = () => {
-    setOffline(!offline);
-    chat.setOffline(!offline);
-  };
+  const offline = useCell(chat.offline);
   return (
-    <button className="switch" role="switch" aria-checked={offline} data-testid="offline-switch" onClick={flip}>
+    <button
+      className="switch"
+      role="switch"
+      aria-checked={offline}
+      data-testid="offline-switch"
+      onClick={() => chat.setOffline(!offline)}
+    >
       Work offline
     </button>
   );
