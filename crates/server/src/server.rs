@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -112,7 +113,11 @@ impl Server {
         let app = self.app;
         let shutdown = app.shutdown.clone();
         let service = api::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
-        let served = axum::serve(self.listener, service)
+        let listener = self.listener.tap_io(|stream| {
+            // Frames are small and go out at once. Where the system cannot do that they go out later.
+            let _ = stream.set_nodelay(true);
+        });
+        let served = axum::serve(listener, service)
             .with_graceful_shutdown(async move {
                 stop.await;
                 shutdown.cancel();

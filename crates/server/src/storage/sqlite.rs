@@ -392,7 +392,7 @@ impl Transaction for SqliteTransaction {
     async fn see_device(&mut self, account: &str, sighting: &Sighting, now: Millis) -> Result<()> {
         sqlx::query(
             "INSERT INTO devices (account, id, name, platform, registered_at, last_seen)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?5)
+             VALUES (?1, ?2, nullif(?3, ''), ?4, ?5, ?5)
              ON CONFLICT (account, id) DO UPDATE SET
                  name = coalesce(name, excluded.name),
                  platform = excluded.platform,
@@ -509,3 +509,6 @@ impl From<sqlx::Error> for StorageError {
         Self::new(error)
     }
 }
+
+#[cfg(test)]
+mod tests;

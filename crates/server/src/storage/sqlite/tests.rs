@@ -1,0 +1,125 @@
+use tempfile::TempDir;
+
+use super::*;
+
+async fn open() -> (SqliteStorage, TempDir) {
+    let data = tempfile::tempdir().unwrap();
+    let storage = SqliteStorage::open(&data.path().join("tutti.db")).await.unwrap();
+    (storage, data)
+}
+
+/// A transaction that brings an account a message of so many bytes.
+async fn deliver(storage: &SqliteStorage, number: u128, size: usize) -> Result<()> {
+    let mut tx = storage.begin().await?;
+    let message = NewMessage {
+        id: number.to_be_bytes().into(),
+        sender: "alice",
+        device: None,
+        kind: "text",
+        content: &Bytes::from(vec![b'7'; size]),
+        sent_at: Millis(1),
+    };
+    let message = tx.store_message(&message).await?.expect("a new id");
+    let (bob, seq) = tx.next_seq("bob").await?;
+    let place = tx.next_place(bob, "direct:alice", true).await?;
+    tx.append(bob, seq, None, Entry::Message(message, place)).await?;
+    tx.commit().await
+}
+
+#[tokio::test]
+async fn a_database_keeps_its_identity_and_what_was_committed() {
+    let (storage, data) = open().await;
+    deliver(&storage, 1, 10).await.unwrap();
+    let id = storage.log_id();
+    storage.close().await;
+    let storage = SqliteStorage::open(&data.path().join("tutti.db")).await.unwrap();
+    assert_eq!(storage.log_id(), id);
+    assert_eq!(storage.head("bob").await.unwrap(), Seq(1));
+    let (other, _data) = open().await;
+    assert_ne!(other.log_id(), id);
+}
+
+#[tokio::test]
+async fn what_was_not_committed_is_not_there() {
+    let (storage, _data) = open().await;
+    let mut tx = storage.begin().await.unwrap();
+    tx.next_seq("bob").await.unwrap();
+    drop(tx);
+    assert_eq!(storage.head("bob").await.unwrap(), Seq(0));
+    deliver(&storage, 1, 10).await.unwrap();
+    assert_eq!(storage.page("bob", Seq(0)).await.unwrap().events.len(), 1);
+}
+
+#[tokio::test]
+async fn commits_are_forced_to_the_disk() {
+    let (storage, _data) = open().await;
+    let pragma = async |sql| sqlx::query_scalar::<_, i64>(sql).fetch_one(&storage.writer).await.unwrap();
+    assert_eq!(pragma("PRAGMA synchronous").await, 2);
+    let mode: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&storage.writer).await.unwrap();
+    assert_eq!(mode, "wal");
+}
+
+#[tokio::test]
+async fn a_page_is_one_range_of_the_log() {
+    let (storage, _data) = open().await;
+    let plan = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {PAGE}")))
+        .bind("bob")
+        .bind(1)
+        .bind(1_000)
+        .fetch_all(&storage.readers)
+        .await
+        .unwrap();
+    let steps: Vec<String> = plan.iter().map(|step| step.get("detail")).collect();
+    assert!(steps.iter().all(|step| step.starts_with("SEARCH")), "{steps:#?}");
+    assert!(steps.iter().any(|step| step.contains("account=? AND seq>?")), "{steps:#?}");
+}
+
+#[tokio::test]
+async fn pages_close_at_their_limits() {
+    let (storage, _data) = open().await;
+    for number in 0..1_001 {
+        deliver(&storage, number, 1).await.unwrap();
+    }
+    for number in 2_000..2_020 {
+        deliver(&storage, number, limits::CONTENT).await.unwrap();
+    }
+    let page = storage.page("bob", Seq(0)).await.unwrap();
+    assert_eq!((page.events.len(), page.next, page.head), (1_000, Seq(1_000), Seq(1_021)));
+    let page = storage.page("bob", Seq(1_001)).await.unwrap();
+    let bytes: usize = page.events.iter().map(prost::Message::encoded_len).sum();
+    assert!((limits::PAGE_BYTES..limits::PAGE_BYTES + 2 * limits::CONTENT).contains(&bytes), "{bytes}");
+    let page = storage.page("bob", Seq(1_021)).await.unwrap();
+    assert_eq!((page.events.len(), page.next, page.head), (0, Seq(1_021), Seq(1_021)));
+    let page = storage.page("nobody", Seq(0)).await.unwrap();
+    assert_eq!((page.events.len(), page.next, page.head), (0, Seq(0), Seq(0)));
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_and_loses_nothing() {
+    let (storage, _data) = open().await;
+    let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&storage.writer).await.unwrap();
+    let limit = async |pages| {
+        let sql = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
+        sqlx::raw_sql(sql).execute(&storage.writer).await.unwrap();
+    };
+    limit(pages + 20).await;
+    let mut stored = 0;
+    while deliver(&storage, stored, 10_000).await.is_ok() {
+        stored += 1;
+    }
+    assert!(stored > 0);
+    assert!(deliver(&storage, stored, 10_000).await.is_err(), "full means full");
+    limit(pages + 1_000).await;
+    deliver(&storage, stored, 10_000).await.unwrap();
+    let page = storage.page("bob", Seq(0)).await.unwrap();
+    assert_eq!(page.events.len() as u128, stored + 1);
+}
+
+#[tokio::test]
+async fn a_database_of_a_later_version_is_left_alone() {
+    let (storage, data) = open().await;
+    sqlx::raw_sql("PRAGMA user_version = 2").execute(&storage.writer).await.unwrap();
+    storage.close().await;
+    let error = SqliteStorage::open(&data.path().join("tutti.db")).await.err().unwrap();
+    assert!(error.to_string().contains("version 2"), "{error}");
+}
