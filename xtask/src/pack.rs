@@ -5,7 +5,7 @@ use std::{fs, io};
 use anyhow::{Context, Result};
 
 use crate::{
-    run::{announced, command, root, run},
+    run::{announced, cargo_homes, command, root, run},
     setup::wasm_toolchain,
     stamp::Stamp,
 };
@@ -64,8 +64,8 @@ pub(crate) fn pack() -> Result<()> {
 
 /// Flags for rustc: the package names no folder of the machine that built it.
 fn without_our_paths() -> String {
-    let registry = cargo_home().join("registry/src");
-    let sources = fs::read_dir(&registry).into_iter().flatten().flatten().map(|entry| entry.path());
+    let registries = cargo_homes().filter_map(|home| fs::read_dir(home.join("registry/src")).ok());
+    let sources = registries.flatten().flatten().map(|entry| entry.path());
     let folders = sources.chain([root().to_owned()]);
     let flags: Vec<String> =
         folders.map(|folder| format!("--remap-path-prefix={}/=", folder.display())).collect();

@@ -86,17 +86,18 @@ pub(crate) fn which(name: &str) -> Option<PathBuf> {
     search_path().map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
+/// Where cargo keeps what it downloads and installs.
+pub(crate) fn cargo_homes() -> impl Iterator<Item = PathBuf> {
+    let usual = env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo"));
+    env::var_os("CARGO_HOME").map(PathBuf::from).into_iter().chain(usual)
+}
+
 /// Where `cargo install` puts programs comes first: it need not be on PATH.
 fn search_path() -> impl Iterator<Item = PathBuf> {
-    let home = env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo"));
-    let roots = [
-        env::var_os("CARGO_INSTALL_ROOT").map(PathBuf::from),
-        env::var_os("CARGO_HOME").map(PathBuf::from),
-        home,
-    ];
+    let installs = env::var_os("CARGO_INSTALL_ROOT").map(PathBuf::from);
     let path = env::var_os("PATH").unwrap_or_default();
     let path: Vec<PathBuf> = env::split_paths(&path).collect();
-    roots.into_iter().flatten().map(|root| root.join("bin")).chain(path)
+    installs.into_iter().chain(cargo_homes()).map(|root| root.join("bin")).chain(path)
 }
 
 /// Runs a command to its successful end.
