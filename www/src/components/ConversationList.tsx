@@ -9,7 +9,7 @@ import { Avatar } from "./Avatar";
 import { Icon } from "./Icons";
 
 /** Rows rendered at first; the others follow in slices that never hold up the page. */
-const SLICE = 40;
+const SLICE = 20;
 
 export function ConversationList({ selected }: { selected: string | null }) {
   const chat = useChat();
