@@ -42,10 +42,8 @@ pub(crate) fn invalid(message: impl Into<String>) -> Failure {
     Failure::new(Code::Invalid, message)
 }
 
-/// What a thrown value says.
+/// What a thrown value says. Anything can be thrown, and looking at it may throw in turn.
 pub(crate) fn describe(thrown: &JsValue) -> String {
-    match thrown.dyn_ref::<Error>() {
-        Some(error) => String::from(error.message()),
-        None => thrown.as_string().unwrap_or_else(|| format!("{thrown:?}")),
-    }
+    let message = thrown.as_string().or_else(|| Reflect::get(thrown, &"message".into()).ok()?.as_string());
+    message.unwrap_or_else(|| "something without a message was thrown".to_owned())
 }
