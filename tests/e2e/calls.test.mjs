@@ -38,7 +38,7 @@ test("followers and leader have the same status, but for the role", async () => 
   assert.deepEqual({ ...statuses[0], role: "follower" }, statuses[1]);
   assert.deepEqual(
     { ...statuses[0], epoch: 0 },
-    { role: "leader", connection: "online", reason: null, pending: 0, catchingUp: false, tabs: 2, durable: true, epoch: 0, offline: false },
+    { role: "leader", connection: "online", reason: null, pending: 0, catchingUp: false, tabs: 2, durable: true, epoch: 0, workingOffline: false },
   );
   assert.equal(leader.deviceId, follower.deviceId);
   const tabIds = await Promise.all([leader, follower].map((client) => client.run(({ client }) => client.tabId)));
@@ -72,7 +72,7 @@ test("read on one device is read on all, in all tabs", async () => {
   await leave(all);
 });
 
-test("history comes in pages, oldest to newest, with what is pending at its end", async () => {
+test("history comes in pages, oldest to newest, with what is pending on top of the newest", async () => {
   const { leader, follower, other, all } = await three("pager");
   const texts = numbered("sent", 25);
   await follower.sendAll("direct:bob", texts);
@@ -83,13 +83,15 @@ test("history comes in pages, oldest to newest, with what is pending at its end"
   for (const client of [leader, follower]) {
     await client.untilStatus("holding 5", ({ pending }) => pending === 5);
     const newest = await client.history("direct:bob", { limit: 10 });
-    assert.deepEqual(contents(newest.messages), [...texts, ...pending].slice(-10));
-    assert.deepEqual(newest.messages.map(({ position }) => position), [21, 22, 23, 24, 25, null, null, null, null, null]);
+    assert.deepEqual(contents(newest.messages), [...texts.slice(15), ...pending]);
+    assert.deepEqual(newest.messages.map(({ position }) => position), [16, 17, 18, 19, 20, 21, 22, 23, 24, 25, null, null, null, null, null]);
     assert.equal(newest.hasMore, true);
-    const older = await client.history("direct:bob", { before: 21, limit: 10 });
-    assert.deepEqual(contents(older.messages), texts.slice(10, 20));
-    const oldest = await client.history("direct:bob", { before: 11, limit: 10 });
-    assert.deepEqual([contents(oldest.messages), oldest.hasMore], [texts.slice(0, 10), false]);
+    const older = await client.history("direct:bob", { before: 16, limit: 10 });
+    assert.deepEqual([contents(older.messages), older.hasMore], [texts.slice(5, 15), true]);
+    const oldest = await client.history("direct:bob", { before: 6, limit: 10 });
+    assert.deepEqual([contents(oldest.messages), oldest.hasMore], [texts.slice(0, 5), false]);
+    const beyond = await client.history("direct:bob", { before: Number.MAX_SAFE_INTEGER, limit: 10 });
+    assert.deepEqual(contents(beyond.messages), texts.slice(15));
     assert.deepEqual(await client.history("direct:bob", { before: 1 }), { messages: [], holes: [], hasMore: false });
     for (const limit of [1, 3, 7, 30]) {
       assert.deepEqual(contents(await client.messages("direct:bob", limit)), [...texts, ...pending], `by ${limit}`);
@@ -105,14 +107,15 @@ test("working offline by choice holds for all tabs of the profile and for no oth
   const { leader, follower, other, all } = await three("switch");
   await follower.setOffline(true);
   for (const client of [leader, follower]) {
-    const { reason, offline } = await client.untilStatus("offline", ({ connection }) => connection === "offline");
-    assert.deepEqual({ reason, offline }, { reason: "offline", offline: true });
+    const { reason, workingOffline } = await client.untilStatus("offline", ({ connection }) => connection === "offline");
+    assert.deepEqual({ reason, workingOffline }, { reason: "offline", workingOffline: true });
   }
   await assert.rejects(leader.call("syncNow"), { code: "offline", retryable: true, isSyncError: true });
   await assert.rejects(follower.call("syncNow"), { code: "offline", retryable: true, isSyncError: true });
-  assert.equal((await other.status()).connection, "online");
+  const untouched = await other.status();
+  assert.deepEqual([untouched.connection, untouched.workingOffline], ["online", false]);
   const late = await here.client("switch");
-  await late.untilStatus("offline too", ({ connection, offline }) => connection === "offline" && offline);
+  await late.untilStatus("offline too", ({ connection, workingOffline }) => connection === "offline" && workingOffline);
   await late.send("direct:bob", "written meanwhile");
   await leader.setOffline(false);
   for (const client of [leader, follower, late]) await client.online();

@@ -2,16 +2,14 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { Stage } from "./support/stage.mjs";
-import { inPage } from "./support/client.mjs";
+import { traceTasks } from "./support/trace.mjs";
 import { until } from "./support/until.mjs";
 
 const CONVERSATIONS = 200;
 const ROUNDS = 50;
 const MESSAGES = CONVERSATIONS * ROUNDS;
-/** What the browser calls a long task, in milliseconds. */
+/** What a browser calls a long task, in milliseconds. */
 const LONG_TASK = 50;
-/** A task that is too long is so every time; a machine that was busy elsewhere is so once. */
-const ATTEMPTS = 3;
 
 const stage = new Stage();
 after(() => stage.clear());
@@ -28,22 +26,18 @@ test("10,000 messages in 200 conversations are caught up in pages, and the page 
   t.diagnostic(`filled with ${MESSAGES} messages in ${seconds(filled.time)}`);
   const expected = filled.value;
 
-  let ann = await device.client("ann");
-  let caughtUp = await untilCaughtUp(ann);
-  t.diagnostic(`the device that was away: ${describe(caughtUp)}`);
-  assert.equal(caughtUp.events, MESSAGES);
-  // 150 characters a message are over 2 MB in pages of at most 256 KiB.
-  assert.ok(caughtUp.pages >= 10, `${caughtUp.pages} pages`);
-  assert.ok(caughtUp.largestFrame <= 512 * 1024);
-  let attempts = [caughtUp];
-  while (attempts.at(-1).longTasks.length > 0 && attempts.length < ATTEMPTS) {
-    const fresh = await stage.profile(server);
-    caughtUp = await untilCaughtUp(await fresh.client("ann"));
-    attempts.push(caughtUp);
-    t.diagnostic(`a new device: ${describe(caughtUp)}`);
-    assert.equal(caughtUp.events, MESSAGES);
-    await fresh.close();
-  }
+  const page = await device.tab();
+  const trace = await traceTasks(page);
+  let ann = await device.clientIn(page, "ann");
+  const { events, time } = await untilCaughtUp(ann);
+  await ann.call("syncNow");
+  const tasks = await trace.stop();
+  const frames = page.sockets.flatMap(({ received }) => received);
+  const pages = frames.filter(([tag]) => tag === DELTA).length;
+  t.diagnostic(`caught up ${events} events, ${(sum(frames) / 1e6).toFixed(1)} MB in ${pages} pages, in ${seconds(time)}`);
+  assert.equal(events, MESSAGES);
+  assert.ok(pages > MESSAGES / 1000, "at most 1,000 events a page");
+  assert.ok(frames.every(({ length }) => length <= 512 * 1024));
 
   await t.test("every message was told of once", async () => {
     const told = (await ann.added()).map(({ message }) => message.id);
@@ -54,19 +48,16 @@ test("10,000 messages in 200 conversations are caught up in pages, and the page 
   await t.test("the list and the latest pages are right", () => checkList(ann, expected));
 
   await t.test("after a reload the same is there, with nothing fetched again", async () => {
-    const { page } = ann;
     await page.reload();
     page.sockets.length = 0;
-    const reopened = await timed(() => device.clientIn(page, "ann"));
-    ann = reopened.value;
-    const { events } = await untilCaughtUp(ann);
+    ann = await device.clientIn(page, "ann");
+    const { events, time } = await untilCaughtUp(ann);
+    const [{ received }, ...more] = page.sockets;
+    t.diagnostic(`in step again ${seconds(time)} after a reload; the server sent ${received.length} frames of ${sum(received)} bytes`);
     assert.equal(events, 0);
-    assert.equal(page.sockets.length, 1);
-    const [{ received }] = page.sockets;
-    const bytes = received.reduce((sum, frame) => sum + frame.length, 0);
-    t.diagnostic(`opened again in ${seconds(reopened.time)}; the server sent ${received.length} frames, ${bytes} bytes`);
     assert.deepEqual(received.map(([tag]) => tag), [WELCOME, DELTA]);
-    assert.ok(bytes < 100, `${bytes} bytes`);
+    assert.ok(sum(received) < 100);
+    assert.deepEqual(more, []);
     assert.deepEqual(await ann.added(), []);
     await checkList(ann, expected);
   });
@@ -88,8 +79,16 @@ test("10,000 messages in 200 conversations are caught up in pages, and the page 
   });
 
   await t.test(`no task of the page took over ${LONG_TASK} ms`, () => {
-    const best = attempts.toSorted((a, b) => a.longest - b.longest)[0];
-    assert.ok(best.longest <= LONG_TASK, `the longest took ${Math.round(best.longest)} ms in the best of ${attempts.length}`);
+    const byClock = Math.max(...tasks.map(({ wall }) => wall));
+    const byProcessor = Math.max(...tasks.map(({ cpu }) => cpu));
+    const long = tasks.filter(({ wall }) => wall > LONG_TASK);
+    t.diagnostic(
+      `of ${tasks.length} tasks the longest took ${byProcessor.toFixed(1)} ms of the processor, ${byClock.toFixed(1)} ms by the clock; ` +
+        `${long.length} were over ${LONG_TASK} ms by the clock, ${Math.round(sum(long.map(({ wall }) => wall)))} ms in all`,
+    );
+    // What a task waits for a processor that others use is not the page's doing.
+    assert.ok(byProcessor > 1, "the work was seen");
+    assert.ok(byProcessor <= LONG_TASK);
   });
   assert.deepEqual(device.pageErrors, []);
 });
@@ -125,36 +124,13 @@ function filler(...seed) {
   return Array.from({ length: 17 }, word).join(" ");
 }
 
-/** Waits for the catch-up to end and for what follows it; says how it went. */
-async function untilCaughtUp(client) {
-  // Waited for in the page: questions from outside would be tasks of it.
-  const { events, begun, ended, batches } = await client.run(async ({ client, log, begun }) => {
+/** Waits for the catch-up to end, in the page: questions from outside would be work for it. */
+function untilCaughtUp(client) {
+  return client.run(async ({ client, log, begun }) => {
     if (log["catch-up"].length === 0) await new Promise((done) => client.on("catch-up", done));
-    await client.syncNow();
-    const [{ at: ended, event }] = log["catch-up"];
-    const batches = log.messages.map(({ event }) => event.length);
-    return { events: event.events, begun, ended, batches };
+    const [{ at, event }] = log["catch-up"];
+    return { events: event.events, time: at - begun };
   });
-  const longTasks = await inPage(client.page, (begun) => {
-    // An observer is told of a task some time after it.
-    return new Promise((done) => requestIdleCallback(() => done(harness.longTasks.filter(({ startTime, duration }) => startTime + duration > begun))));
-  }, begun);
-  const frames = client.page.sockets.flatMap(({ received }) => received);
-  return {
-    events,
-    time: ended - begun,
-    pages: frames.filter(([tag]) => tag === DELTA).length,
-    bytes: frames.reduce((sum, frame) => sum + frame.length, 0),
-    largestFrame: Math.max(...frames.map((frame) => frame.length)),
-    batches: batches.length,
-    longTasks,
-    longest: Math.max(0, ...longTasks.map(({ duration }) => duration)),
-  };
-}
-
-function describe({ events, time, pages, bytes, longTasks, longest }) {
-  const tasks = longTasks.length === 0 ? "no task over 50 ms" : `${longTasks.length} tasks over 50 ms, the longest ${Math.round(longest)} ms`;
-  return `${events} events, ${(bytes / 1e6).toFixed(1)} MB in ${pages} pages, took ${seconds(time)}; ${tasks}`;
 }
 
 async function checkList(client, expected) {
@@ -190,6 +166,11 @@ async function timed(work) {
   const start = performance.now();
   const value = await work();
   return { value, time: performance.now() - start };
+}
+
+/** The sum of numbers, or of the lengths of frames. */
+function sum(list) {
+  return list.reduce((sum, item) => sum + (item.length ?? item), 0);
 }
 
 function seconds(time) {

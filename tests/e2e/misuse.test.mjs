@@ -77,6 +77,7 @@ test("options that make no sense", async () => {
     "a platform that does not exist": { ...options, device: { platform: "toaster" } },
     "a throwing getter": "{ get url() { throw new Error('no') } }",
     "a throwing proxy": "new Proxy({}, { get() { throw new Error('no') }, getOwnPropertyDescriptor() { throw new Error('no') } })",
+    "what only looks like a URL": `{ ...${JSON.stringify(options)}, url: Object.create(URL.prototype) }`,
     "inherited options": `Object.create(${JSON.stringify(options)})`,
   };
   for (const [what, given] of Object.entries(wrong)) {
@@ -151,6 +152,7 @@ test("content that cannot be sent", async () => {
     "a BigInt": "{ number: 10n }",
     "a throwing toJSON": "{ toJSON() { throw new Error('no') } }",
     "a throwing getter": "{ get text() { throw new Error('no') } }",
+    "an error that throws when it is looked at": "{ toJSON() { throw new Proxy(new Error('no'), { get() { throw new Error('never') } }) } }",
   };
   for (const [what, source] of Object.entries(wrong)) {
     await refused(() => good.run(`({ client }) => client.send("direct:bob", ${source})`), "invalid", {}, what);

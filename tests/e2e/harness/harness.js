@@ -2,11 +2,6 @@
 import init, { SyncClient, SyncError } from "./pkg/index.js";
 import { scan, plant } from "./scan.js";
 
-const longTasks = [];
-new PerformanceObserver((list) => {
-  for (const { startTime, duration } of list.getEntries()) longTasks.push({ startTime, duration });
-}).observe({ type: "longtask", buffered: true });
-
 const clients = [];
 
 /** Opens a client and records its events from the first on. Returns its number. */
@@ -50,4 +45,4 @@ async function readAll(client, conversation, limit = 100) {
 }
 
 window.tutti = { init, SyncClient, SyncError };
-window.harness = { clients, longTasks, open, settle, readAll, scan, plant };
+window.harness = { clients, open, settle, readAll, scan, plant };

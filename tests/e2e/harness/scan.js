@@ -5,7 +5,7 @@
 export async function scan(needles) {
   const wanted = needles.flatMap((needle) => encodings(needle).map((bytes) => ({ needle, pattern: latin1(bytes) })));
   const found = [];
-  const seen = { databases: 0, records: 0, bytes: 0, cryptoKeys: [] };
+  const seen = { databases: 0, records: {}, bytes: 0, cryptoKeys: [] };
   const look = (bytes, where) => {
     seen.bytes += bytes.length;
     const haystack = latin1(bytes);
@@ -21,8 +21,8 @@ export async function scan(needles) {
       look(utf8(store), `${name}: the name of a store`);
       const records = database.transaction(store).objectStore(store);
       const [keys, values] = await Promise.all([answer(records.getAllKeys()), answer(records.getAll())]);
+      seen.records[store] = (seen.records[store] ?? 0) + keys.length;
       for (const [at, key] of keys.entries()) {
-        seen.records += 1;
         await walk(key, `${name}/${store}: a key`, look, seen);
         await walk(values[at], `${name}/${store}: a value`, look, seen);
       }
@@ -32,28 +32,30 @@ export async function scan(needles) {
   return { found, seen };
 }
 
-/** Leaves a text in the open, in every form that a record can have. */
+/** Leaves texts in the open, one in every form that a record can have. Returns the texts. */
 export async function plant(text) {
   const opening = indexedDB.open("planted", 1);
   opening.onupgradeneeded = () => opening.result.createObjectStore("records");
   const database = await answer(opening);
-  const records = database.transaction("records", "readwrite", { durability: "strict" }).objectStore("records");
   const forms = {
-    string: text,
-    nested: { list: [new Map([["key", { text }]])] },
-    field: { [text]: true },
-    bytes: utf8(text).buffer,
-    wide: utf16(text),
-    blob: new Blob([`<<${text}>>`]),
+    string: (text) => text,
+    nested: (text) => ({ list: [new Map([["key", { text }]])] }),
+    field: (text) => ({ [text]: true }),
+    bytes: (text) => utf8(text).buffer,
+    wide: (text) => utf16(text),
+    blob: (text) => new Blob([`<<${text}>>`]),
   };
-  for (const [key, value] of Object.entries(forms)) records.put(value, key);
-  records.put(0, `under ${text}`);
+  const planted = Object.entries(forms).map(([form, make]) => ({ text: `${text}-${form}`, make }));
+  const transaction = database.transaction("records", "readwrite", { durability: "strict" });
+  const records = transaction.objectStore("records");
+  for (const [at, { text, make }] of planted.entries()) records.put(make(text), at);
+  records.put(0, `${text}-key`);
   await new Promise((done, failed) => {
-    records.transaction.oncomplete = done;
-    records.transaction.onabort = () => failed(records.transaction.error);
+    transaction.oncomplete = done;
+    transaction.onabort = () => failed(transaction.error);
   });
   database.close();
-  return Object.keys(forms).length + 1;
+  return [...planted.map(({ text }) => text), `${text}-key`];
 }
 
 async function walk(value, where, look, seen) {
