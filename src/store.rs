@@ -19,7 +19,8 @@ pub use idb::IdbStore;
 pub use memory::MemoryStore;
 pub use seal::profile_name;
 
-/// Where a profile keeps its records. Calls may overlap; each is one transaction.
+/// Where a profile keeps its records. Each call is one transaction. Calls may overlap, and then happen
+/// in any order: a small batch is sealed sooner than a large one.
 #[expect(async_fn_in_trait, reason = "all of it runs on the one thread that a tab has")]
 pub trait Store {
     /// All records of some tables, by table in the order given, then by key.
