@@ -267,9 +267,7 @@ impl Driver {
         for (kind, listener) in self.page_listeners.take() {
             remove_global_listener(kind, listener.as_ref().unchecked_ref());
         }
-        if self.requests.borrow().is_empty() {
-            self.store.close();
-        }
+        self.store.close();
     }
 
     fn check_open(&self) -> Result<(), Failure> {

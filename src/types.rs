@@ -12,6 +12,9 @@ use crate::{
     transport::check_url,
 };
 
+/// What a device is called when the application does not say.
+const DEVICE_NAME: &str = "Browser";
+
 /// What `SyncClient.open` was given.
 pub(crate) struct Options {
     pub(crate) url: String,
@@ -32,7 +35,10 @@ impl Options {
         let options = as_object(options, "options")?;
         let url = field(options, "url")?;
         // A URL object says itself in text.
-        let url = url.as_string().or_else(|| url.dyn_ref::<web_sys::Url>().map(web_sys::Url::href));
+        let url = url.as_string().or_else(|| {
+            let href = url.is_instance_of::<web_sys::Url>().then(|| Reflect::get(&url, &"href".into()));
+            href?.ok()?.as_string()
+        });
         let url = check_url(&url.ok_or_else(|| invalid("url: expected a string or URL"))?)?;
         let account = field(options, "account")?.as_string().filter(|name| is_name(name));
         let token = field(options, "token")?;
@@ -44,7 +50,7 @@ impl Options {
         };
         let device = field(options, "device")?;
         let (device_name, platform) = if device.is_undefined() {
-            (String::new(), Platform::Web)
+            (DEVICE_NAME.to_owned(), Platform::Web)
         } else {
             read_device(as_object(&device, "device")?)?
         };
@@ -62,7 +68,7 @@ impl Options {
 
 fn read_device(device: &Object) -> Result<(String, Platform), Failure> {
     let name = match field(device, "name")? {
-        name if name.is_undefined() => String::new(),
+        name if name.is_undefined() => DEVICE_NAME.to_owned(),
         name => name.as_string().filter(|name| is_name(name)).ok_or_else(|| {
             invalid("device.name: expected a string of 1 to 128 bytes without control characters")
         })?,
@@ -149,12 +155,13 @@ fn as_object<'a>(value: &'a JsValue, name: &str) -> Result<&'a Object, Failure> 
 
 /// A field of the caller's object; getters and proxies may throw.
 fn field(object: &Object, name: &str) -> Result<JsValue, Failure> {
+    let key = name.into();
+    let threw = |error: JsValue| invalid(format!("{name}: {}", describe(&error)));
     // Own fields only: what a polluted prototype offers was not given by the caller.
-    let own = Object::has_own(object, &name.into());
-    if !own {
+    if Reflect::get_own_property_descriptor(object, &key).map_err(threw)?.is_undefined() {
         return Ok(JsValue::UNDEFINED);
     }
-    Reflect::get(object, &name.into()).map_err(|error| invalid(format!("{name}: {}", describe(&error))))
+    Reflect::get(object, &key).map_err(threw)
 }
 
 /// The largest whole number that JavaScript counts exactly to.

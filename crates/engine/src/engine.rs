@@ -375,6 +375,10 @@ impl Engine {
         for sync in std::mem::take(&mut self.syncs) {
             self.answer_sync(sync.who, Err(Failure::new(Code::Closed, "this client was closed")));
         }
+        // What is being written is answered when it is written; what waits will not be.
+        for Enqueued { request, .. } in std::mem::take(&mut self.waiting) {
+            self.resolve(request, Err(Failure::new(Code::Closed, "this client was closed")));
+        }
     }
 
     fn enqueue(&mut self, request: RequestId, id: OperationId, body: operation::Body, now: Now) {

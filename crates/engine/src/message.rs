@@ -1,7 +1,7 @@
 //! Messages and conversations as the application sees them.
 
-use bytes::Bytes;
 use crate::batch::StoreError;
+use bytes::Bytes;
 use tutti_protocol::{Code, DeviceId, Millis, OperationId, Position, local::Queued, wire, wire::operation};
 
 /// A message, on its way or sequenced.
