@@ -11,7 +11,7 @@ use std::{
 };
 
 use axum::serve::ListenerExt as _;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -27,6 +27,9 @@ use crate::{
     tokens::Tokens,
     writer::Writer,
 };
+
+/// How long requests may take that have begun when the server is told to stop.
+const DRAIN: Duration = Duration::from_secs(5);
 
 /// A server that listens.
 pub struct Server {
@@ -117,12 +120,18 @@ impl Server {
             // Frames are small and go out at once. Where the system cannot do that they go out later.
             let _ = stream.set_nodelay(true);
         });
-        let served = axum::serve(listener, service)
+        let stopping = app.shutdown.clone();
+        let serving = axum::serve(listener, service)
             .with_graceful_shutdown(async move {
                 stop.await;
                 shutdown.cancel();
             })
-            .await;
+            .into_future();
+        let served = tokio::select! {
+            served = serving => served,
+            // A request that does not end may not keep the server from ending.
+            () = async { stopping.cancelled().await; sleep(DRAIN).await } => Ok(()),
+        };
         app.connections.close();
         app.connections.wait().await;
         app.storage.close().await;

@@ -7,6 +7,10 @@ use std::{fs, process::Command};
 use common::{SERVER_KEY, TestServer, eventually, token};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 use tutti_protocol::wire::event;
 
 /// The field that a 422 names.
@@ -293,6 +297,18 @@ async fn the_page_is_served_beside_the_api() {
         assert_eq!(page.text().await.unwrap(), "<!doctype html>");
     }
     assert_eq!(get("/api/nothing").await.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_request_that_does_not_end_does_not_keep_the_server_from_stopping() {
+    let server = TestServer::start().await;
+    let mut stream = TcpStream::connect(server.addr).await.unwrap();
+    stream.write_all(b"POST /api/tokens HTTP/1.1\r\nHost: localhost\r\n").await.unwrap();
+    stream.write_all(b"Expect: 100-continue\r\nContent-Length: 9\r\n\r\n").await.unwrap();
+    let mut begun = [0; 12];
+    stream.read_exact(&mut begun).await.unwrap();
+    assert_eq!(&begun, b"HTTP/1.1 100");
+    server.stop().await;
 }
 
 #[test]
