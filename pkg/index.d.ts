@@ -31,7 +31,8 @@ export class SyncClient {
   /** Resolves once the message is durable on this device (state "pending"); it survives a crash from then on. */
   send(conversation: string, content: Json, options?: { type?: string; id?: string }): Promise<Message>;
   message(messageId: string): Promise<Message | null>;
-  /** Newest first page when `before` is absent; messages come oldest to newest. */
+  /** Up to `limit` messages before a position, oldest to newest; 50 by default, at most 1,000. Without `before` the
+   *  newest, and on top of `limit` those that are on their way. */
   history(conversation: string, page?: { before?: number; limit?: number }): Promise<HistoryPage>;
 
   // Conversations.

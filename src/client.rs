@@ -31,7 +31,6 @@ pub struct WasmSyncClient {
 #[wasm_bindgen(js_class = SyncClient)]
 impl WasmSyncClient {
     /// Opens the account's store, joins the other tabs and starts to sync.
-    #[must_use]
     pub fn open(options: &JsValue) -> Promise {
         let options = Options::read(options);
         promise(async move {
@@ -56,13 +55,11 @@ impl WasmSyncClient {
 
     /// The tab.
     #[wasm_bindgen(getter, js_name = tabId)]
-    #[must_use]
     pub fn tab_id(&self) -> String {
         self.driver.identity().tab.to_string()
     }
 
     /// Sends a message; it is durable when the promise resolves.
-    #[must_use]
     pub fn send(&self, conversation: &JsValue, content: &JsValue, options: &JsValue) -> Promise {
         let input = read_send(conversation, content, options);
         let driver = self.driver.clone();
@@ -77,7 +74,6 @@ impl WasmSyncClient {
     }
 
     /// One message, or null.
-    #[must_use]
     pub fn message(&self, id: &JsValue) -> Promise {
         let id = read_id(id, "messageId");
         let driver = self.driver.clone();
@@ -85,7 +81,6 @@ impl WasmSyncClient {
     }
 
     /// A page of a conversation.
-    #[must_use]
     pub fn history(&self, conversation: &JsValue, page: &JsValue) -> Promise {
         let conversation = read_conversation(conversation);
         let before = types::optional_number(page, "before", 1..=MAX_NUMBER);
@@ -98,7 +93,6 @@ impl WasmSyncClient {
     }
 
     /// The conversations, latest activity first.
-    #[must_use]
     pub fn conversations(&self, options: &JsValue) -> Promise {
         let limit = types::optional_number(options, "limit", 1..=MAX_NUMBER);
         let driver = self.driver.clone();
@@ -109,7 +103,6 @@ impl WasmSyncClient {
     }
 
     /// One conversation, or null.
-    #[must_use]
     pub fn conversation(&self, id: &JsValue) -> Promise {
         let id = read_conversation(id);
         let driver = self.driver.clone();
@@ -121,7 +114,6 @@ impl WasmSyncClient {
 
     /// Marks a conversation as read, up to a position or to its end.
     #[wasm_bindgen(js_name = markRead)]
-    #[must_use]
     pub fn mark_read(&self, conversation: &JsValue, position: &JsValue) -> Promise {
         let conversation = read_conversation(conversation);
         let position =
@@ -135,14 +127,12 @@ impl WasmSyncClient {
     }
 
     /// The state of sync in one look.
-    #[must_use]
     pub fn status(&self) -> JsValue {
         self.driver.status()
     }
 
     /// Resolves when the outbox is empty and the cursor has reached the server's head.
     #[wasm_bindgen(js_name = syncNow)]
-    #[must_use]
     pub fn sync_now(&self) -> Promise {
         let driver = self.driver.clone();
         promise(async move {
@@ -163,7 +153,6 @@ impl WasmSyncClient {
     }
 
     /// Leaves the tab group and releases everything. Idempotent.
-    #[must_use]
     pub fn close(&self) -> Promise {
         self.driver.close();
         Promise::resolve(&JsValue::UNDEFINED)

@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use futures_channel::oneshot;
 use gloo_timers::future::TimeoutFuture;
-use js_sys::{Function, Promise};
+use js_sys::{Function, Promise, TypeError};
 use tutti_engine::{
     BatchId, Connection, ConnectionId, Effect, Engine, Event, Extent, Failure, Identity, Input, LoadId,
     Located, Message, MessageEvent, Page, Replica, Reply, RequestId, Status,
@@ -27,7 +27,7 @@ use crate::{
     error::{self, describe},
     store::{self, AnyStore, Store},
     tabs::{Channel, Lock},
-    timer::{Timer, now},
+    timer::{Soon, Timer, now},
     transport::{Socket, SocketEvent},
     types::{self, Options, TokenSource},
 };
@@ -63,14 +63,18 @@ pub(crate) struct Driver {
     lock: RefCell<Option<Lock>>,
     socket: RefCell<Option<(ConnectionId, Socket)>>,
     timer: Timer,
-    page_listeners: RefCell<Vec<(&'static str, Closure<dyn FnMut(JsValue)>)>>,
+    page_listeners: RefCell<Vec<PageListener>>,
     requests: RefCell<BTreeMap<RequestId, oneshot::Sender<Result<Reply, Failure>>>>,
     last_request: Cell<u64>,
     listeners: RefCell<Vec<(u64, Kind, Function)>>,
     last_listener: Cell<u64>,
     news: RefCell<News>,
+    news_task: Soon,
     this: Weak<Driver>,
 }
+
+/// What this tab listens to, and how.
+type PageListener = (&'static str, Closure<dyn FnMut(JsValue)>);
 
 /// Inputs that wait for the engine. It is there before the engine, so that no frame of another tab is
 /// missed while the store is read.
@@ -135,6 +139,16 @@ impl Driver {
             tab: TabId::mint(now().wall, random()),
         };
         let engine = Engine::new(identity.clone(), replica, random(), is_online());
+        let told: Rc<RefCell<Weak<Self>>> = Rc::default();
+        let news_task = Soon::new({
+            let told = told.clone();
+            move || {
+                if let Some(driver) = told.borrow().upgrade() {
+                    driver.tell_news();
+                }
+            }
+        })
+        .map_err(|error| Failure::new(Code::Unsupported, describe(&error)))?;
         let driver = Rc::new_cyclic(|this| Self {
             options,
             profile,
@@ -152,8 +166,10 @@ impl Driver {
             listeners: RefCell::default(),
             last_listener: Cell::default(),
             news: RefCell::default(),
+            news_task,
             this: this.clone(),
         });
+        told.replace(driver.this.clone());
         driver.request_lock()?;
         driver.listen_to_page();
         inbox.driver.replace(driver.this.clone());
@@ -438,7 +454,11 @@ impl Driver {
             TokenSource::Fixed(token) => return Ok(token.clone()),
             TokenSource::Function(function) => function,
         };
-        let auth = |thrown: JsValue| Failure::new(Code::Auth, format!("token: {}", describe(&thrown)));
+        let auth = |thrown: JsValue| {
+            // What `fetch` throws when it reaches nobody.
+            let code = if thrown.is_instance_of::<TypeError>() { Code::Offline } else { Code::Auth };
+            Failure::new(code, format!("token: {}", describe(&thrown)))
+        };
         let token = function.call0(&JsValue::UNDEFINED).map_err(auth)?;
         let token = JsFuture::from(Promise::resolve(&token)).await.map_err(auth)?;
         let token = token
@@ -496,7 +516,7 @@ impl Driver {
 
     fn schedule_news(&self) {
         if !std::mem::replace(&mut self.news.borrow_mut().scheduled, true) {
-            self.spawn(async |driver| driver.tell_news());
+            self.news_task.call();
         }
     }
 

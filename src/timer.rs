@@ -1,4 +1,4 @@
-//! Clocks, and the one timer that wakes the engine at its deadline.
+//! Clocks, the one timer that wakes the engine at its deadline, and tasks of their own.
 
 use std::cell::{Cell, RefCell};
 
@@ -7,6 +7,7 @@ use js_sys::Date;
 use tutti_engine::Now;
 use tutti_protocol::Millis;
 use wasm_bindgen::prelude::*;
+use web_sys::{MessageChannel, MessageEvent};
 
 #[wasm_bindgen]
 extern "C" {
@@ -49,5 +50,35 @@ impl Timer {
         if let Some(timeout) = self.set.take() {
             timeout.forget();
         }
+    }
+}
+
+/// Something to do in a task of its own, so that the page can draw and answer in between. Timers
+/// would do, but hidden tabs hold them back.
+pub(crate) struct Soon {
+    channel: MessageChannel,
+    _on_message: Closure<dyn FnMut(MessageEvent)>,
+}
+
+impl Soon {
+    /// Prepares what is to be done.
+    pub(crate) fn new(task: impl Fn() + 'static) -> Result<Self, JsValue> {
+        let channel = MessageChannel::new()?;
+        let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |_| task());
+        channel.port1().set_onmessage(Some(on_message.as_ref().unchecked_ref()));
+        Ok(Self { channel, _on_message: on_message })
+    }
+
+    /// Does it in the next task.
+    pub(crate) fn call(&self) {
+        // Nothing is transferred, so nothing can be refused.
+        let _ = self.channel.port2().post_message(&JsValue::NULL);
+    }
+}
+
+impl Drop for Soon {
+    fn drop(&mut self) {
+        self.channel.port1().set_onmessage(None);
+        self.channel.port1().close();
     }
 }

@@ -16,8 +16,9 @@ use crate::{Identity, Now, backoff::Backoff, message::Failure, outbox::Outbox};
 
 /// How long a connection may take from its beginning to the server's welcome, in milliseconds.
 const CONNECT_DEADLINE: u64 = 15_000;
-/// Received but not yet stored events beyond which no further page is asked for.
-const BACKLOG: usize = 2 * limits::PAGE_EVENTS;
+/// Received but not yet stored events at which no further page is asked for: one page is on its way
+/// while another is written, and no commit grows so large that it holds up the page.
+const BACKLOG: usize = limits::PAGE_EVENTS;
 
 /// Which connection something concerns. Late news of an older one is told by it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
