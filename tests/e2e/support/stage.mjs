@@ -1,4 +1,5 @@
 // What the tests of a file share, ended in reverse order whatever comes.
+import { rmSync } from "node:fs";
 import { cp, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,8 +11,13 @@ import { Server } from "./server.mjs";
 export const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 const HARNESS = fileURLToPath(new URL("../harness/", import.meta.url));
 
+/** A browser that was killed may still be on its way out. */
+const REMOVAL = { recursive: true, force: true, maxRetries: 20, retryDelay: 100 };
+
 export class Stage {
   #endings = [];
+  #servers = [];
+  #directories = [];
 
   /** A server that serves the page under test, or the files of `www`. */
   async server({ www, args = [] } = {}) {
@@ -21,6 +27,8 @@ export class Stage {
       args,
     });
     this.#endings.push(() => server.stop());
+    this.#servers.push(server);
+    this.#sweepAtExit();
     return server;
   }
 
@@ -33,6 +41,7 @@ export class Stage {
     const profile = new Profile(server, await this.#directory("profile"));
     this.#endings.push(() => profile.close());
     await profile.start();
+    this.#sweepAtExit();
     return profile;
   }
 
@@ -43,6 +52,17 @@ export class Stage {
     }
     if (failures.length > 0) throw new AggregateError(failures, "not everything could be ended");
   }
+
+  /** For a run that is interrupted: after Playwright's own handler, which kills the browsers. */
+  #sweepAtExit() {
+    process.off("exit", this.#sweep);
+    process.on("exit", this.#sweep);
+  }
+
+  #sweep = () => {
+    for (const server of this.#servers) void server.kill();
+    for (const directory of this.#directories) rmSync(directory, REMOVAL);
+  };
 
   async #harness() {
     const site = await this.#directory("www");
@@ -56,8 +76,8 @@ export class Stage {
 
   async #directory(name) {
     const directory = await mkdtemp(join(tmpdir(), `tutti-e2e-${name}-`));
-    // A browser that was killed may still be on its way out.
-    this.#endings.push(() => rm(directory, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 }));
+    this.#directories.push(directory);
+    this.#endings.push(() => rm(directory, REMOVAL));
     return directory;
   }
 }
