@@ -4,7 +4,6 @@ import type { Conversation, Json, Status } from "tutti-sync";
 import { Cell, useCell } from "./cell";
 import { explain } from "./errors";
 import { oncePerFrame } from "./frame";
-import { keepOfflineChoice, offlineChoice, onOfflineChoice } from "./offline";
 import type { SignIn } from "./session";
 import { count, previewOf } from "./text";
 import { type Change, Timeline, type TimelineView } from "./timeline";
@@ -26,8 +25,6 @@ export class Chat {
   /** Null until the list was read, so that "no conversations yet" is never shown by mistake. */
   readonly ready = new Cell(false);
   readonly errors = new Cell<readonly unknown[]>([]);
-  /** Whether the user chose to work offline. */
-  readonly offline: Cell<boolean>;
   /** What a screen reader should say next. */
   readonly announcement = new Cell("");
   /** What was typed and not sent, by conversation. */
@@ -54,12 +51,8 @@ export class Chat {
   private constructor(client: SyncClient) {
     this.client = client;
     this.status = new Cell(client.status());
-    // The client tells all tabs, and forgets it with the last of them; the choice itself is the application's to keep.
-    this.offline = new Cell(offlineChoice(client.account));
-    if (this.offline.get()) client.setOffline(true);
     const showSoon = oncePerFrame(() => this.#show());
     this.#off = [
-      onOfflineChoice(client.account, this.offline.set),
       client.on("status", this.status.set),
       client.on("error", (error) => this.report(error)),
       client.on("conversations", (changed) => {
@@ -89,12 +82,6 @@ export class Chat {
     } catch (error) {
       this.report(error);
     }
-  }
-
-  setOffline(offline: boolean): void {
-    keepOfflineChoice(this.client.account, offline);
-    this.offline.set(offline);
-    this.client.setOffline(offline);
   }
 
   /** Keeps `timeline` in step until the returned function is called. */

@@ -3,14 +3,14 @@ import { useChat } from "../sync";
 
 export function OfflineSwitch() {
   const chat = useChat();
-  const offline = useCell(chat.offline);
+  const { workingOffline } = useCell(chat.status);
   return (
     <button
       className="switch"
       role="switch"
-      aria-checked={offline}
+      aria-checked={workingOffline}
       data-testid="offline-switch"
-      onClick={() => chat.setOffline(!offline)}
+      onClick={() => chat.client.setOffline(!workingOffline)}
     >
       Work offline
     </button>
