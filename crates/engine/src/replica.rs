@@ -416,7 +416,12 @@ impl Replica {
         }
         self.spans.extend(folded.locators);
         // Commits are applied one by one, so all that is recent here went into the fold.
-        self.heads.values_mut().for_each(|head| head.recent.clear());
+        for head in self.heads.values_mut() {
+            head.recent.clear();
+            if let Some(last) = &mut head.last {
+                detach(last);
+            }
+        }
         self.fresh.clear();
     }
 
@@ -528,6 +533,13 @@ pub fn decode_block(record: Bytes) -> Result<local::Block, StoreError> {
 /// [`StoreError::Damaged`] when the record is not what this code writes.
 pub fn decode_locators(record: Bytes) -> Result<local::Locators, StoreError> {
     decode(&record)
+}
+
+/// Copies what a message holds out of the frame it came in, which would stay in memory as long.
+fn detach(message: &mut wire::Message) {
+    for bytes in [&mut message.id, &mut message.device, &mut message.content] {
+        *bytes = Bytes::copy_from_slice(bytes);
+    }
 }
 
 fn of(snapshot: &Snapshot, table: Table) -> impl Iterator<Item = (Key, &Bytes)> {
