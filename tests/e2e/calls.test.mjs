@@ -38,7 +38,17 @@ test("followers and leader have the same status, but for the role", async () => 
   assert.deepEqual({ ...statuses[0], role: "follower" }, statuses[1]);
   assert.deepEqual(
     { ...statuses[0], epoch: 0 },
-    { role: "leader", connection: "online", reason: null, pending: 0, catchingUp: false, tabs: 2, durable: true, epoch: 0, workingOffline: false },
+    {
+      role: "leader",
+      connection: "online",
+      reason: null,
+      pending: 0,
+      catchingUp: false,
+      tabs: 2,
+      durable: true,
+      epoch: 0,
+      workingOffline: false,
+    },
   );
   assert.equal(leader.deviceId, follower.deviceId);
   const tabIds = await Promise.all([leader, follower].map((client) => client.run(({ client }) => client.tabId)));
@@ -52,10 +62,14 @@ test("read on one device is read on all, in all tabs", async () => {
   await leader.send("direct:bob", "mine does not count");
   for (const client of all) await client.untilSent("direct:bob", 11);
   const untilUnread = (count, readPosition) =>
-    Promise.all(all.map((client) => until(`${count} unread`, async () => {
-      const conversation = await client.call("conversation", "direct:bob");
-      return conversation.unread === count && conversation.readPosition === readPosition;
-    })));
+    Promise.all(
+      all.map((client) =>
+        until(`${count} unread`, async () => {
+          const conversation = await client.call("conversation", "direct:bob");
+          return conversation.unread === count && conversation.readPosition === readPosition;
+        }),
+      ),
+    );
   await untilUnread(10, 0);
   await follower.call("markRead", "direct:bob", 4);
   await untilUnread(6, 4);
@@ -67,7 +81,10 @@ test("read on one device is read on all, in all tabs", async () => {
   await server.message("bob", "direct:reader", "one more");
   await untilUnread(1, 11);
   const list = await follower.call("conversations");
-  assert.deepEqual(list.map(({ id, unread }) => ({ id, unread })), [{ id: "direct:bob", unread: 1 }]);
+  assert.deepEqual(
+    list.map(({ id, unread }) => ({ id, unread })),
+    [{ id: "direct:bob", unread: 1 }],
+  );
   assert.deepEqual(await follower.call("conversations", { limit: 1 }), list);
   await leave(all);
 });
@@ -84,7 +101,10 @@ test("history comes in pages, oldest to newest, with what is pending on top of t
     await client.untilStatus("holding 5", ({ pending }) => pending === 5);
     const newest = await client.history("direct:bob", { limit: 10 });
     assert.deepEqual(contents(newest.messages), [...texts.slice(15), ...pending]);
-    assert.deepEqual(newest.messages.map(({ position }) => position), [16, 17, 18, 19, 20, 21, 22, 23, 24, 25, null, null, null, null, null]);
+    assert.deepEqual(
+      newest.messages.map(({ position }) => position),
+      [16, 17, 18, 19, 20, 21, 22, 23, 24, 25, null, null, null, null, null],
+    );
     assert.equal(newest.hasMore, true);
     const older = await client.history("direct:bob", { before: 16, limit: 10 });
     assert.deepEqual([contents(older.messages), older.hasMore], [texts.slice(5, 15), true]);
@@ -99,7 +119,8 @@ test("history comes in pages, oldest to newest, with what is pending on top of t
   }
   assert.equal((await other.messages("direct:bob")).length, 25);
   await follower.setOffline(false);
-  for (const client of all) assert.deepEqual(contents(await client.untilSent("direct:bob", 30)), [...texts, ...pending]);
+  for (const client of all)
+    assert.deepEqual(contents(await client.untilSent("direct:bob", 30)), [...texts, ...pending]);
   await leave(all);
 });
 
@@ -107,7 +128,10 @@ test("working offline by choice holds for all tabs of the profile and for no oth
   const { leader, follower, other, all } = await three("switch");
   await follower.setOffline(true);
   for (const client of [leader, follower]) {
-    const { reason, workingOffline } = await client.untilStatus("offline", ({ connection }) => connection === "offline");
+    const { reason, workingOffline } = await client.untilStatus(
+      "offline",
+      ({ connection }) => connection === "offline",
+    );
     assert.deepEqual({ reason, workingOffline }, { reason: "offline", workingOffline: true });
   }
   await assert.rejects(leader.call("syncNow"), { code: "offline", retryable: true, isSyncError: true });
@@ -181,7 +205,9 @@ test("close can be called twice, and nothing else afterwards", async () => {
   const { leader, follower, other, all } = await three("closer");
   const statuses = await leader.run(({ client, log }) => {
     const closing = [client.close(), client.close()];
-    return Promise.all(closing).then(() => client.close()).then(() => [client.status(), log.status.at(-1)?.event]);
+    return Promise.all(closing)
+      .then(() => client.close())
+      .then(() => [client.status(), log.status.at(-1)?.event]);
   });
   assert.equal(statuses[0].connection, "closed");
   const calls = [
@@ -197,7 +223,10 @@ test("close can be called twice, and nothing else afterwards", async () => {
     await assert.rejects(leader.call(method, ...args), { code: "closed", retryable: false, isSyncError: true }, method);
   }
   // The other tab leads now, alone, and still knows everything.
-  await follower.untilStatus("leader", ({ role, connection, tabs }) => role === "leader" && connection === "online" && tabs === 1);
+  await follower.untilStatus(
+    "leader",
+    ({ role, connection, tabs }) => role === "leader" && connection === "online" && tabs === 1,
+  );
   await follower.send("direct:bob", "still here");
   await other.untilSent("direct:bob", 1);
   // What was closed can be opened again, on the same page.
@@ -216,8 +245,14 @@ test("two accounts on one page do not meet", async () => {
   await one.send("direct:two", "hello");
   await two.untilSent("direct:one", 1);
   assert.equal((await one.status()).tabs, 1);
-  assert.deepEqual((await one.call("conversations")).map(({ id }) => id), ["direct:two"]);
-  assert.deepEqual((await two.call("conversations")).map(({ id }) => id), ["direct:one"]);
+  assert.deepEqual(
+    (await one.call("conversations")).map(({ id }) => id),
+    ["direct:two"],
+  );
+  assert.deepEqual(
+    (await two.call("conversations")).map(({ id }) => id),
+    ["direct:one"],
+  );
   assert.equal((await one.call("conversations"))[0].unread, 0);
   assert.equal((await two.call("conversations"))[0].unread, 1);
   await page.close();
@@ -229,7 +264,10 @@ test("a group's messages reach all members, and its members are known", async ()
   const sent = await alto.send("group:choir", { text: "la" }, { type: "song" });
   assert.equal(sent.type, "song");
   const [message] = await bass.untilSent("group:choir", 1);
-  assert.deepEqual({ id: message.id, type: message.type, content: message.content }, { id: sent.id, type: "song", content: { text: "la" } });
+  assert.deepEqual(
+    { id: message.id, type: message.type, content: message.content },
+    { id: sent.id, type: "song", content: { text: "la" } },
+  );
   const { members } = await bass.call("conversation", "group:choir");
   assert.deepEqual(members.toSorted(), ["alto", "bass"]);
   // Who is not in it is told so, and keeps what could not be sent.

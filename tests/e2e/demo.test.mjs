@@ -45,7 +45,11 @@ test("two people chat in the demo, in two browsers", async () => {
   await message(bob, "From the tunnel").waitFor();
   await shows(ann, "status-pending", "0");
 
-  for (const [page, name] of [[ann, "chat"], [bob, "chat-other"]]) await screenshots(page, name);
+  for (const [page, name] of [
+    [ann, "chat"],
+    [bob, "chat-other"],
+  ])
+    await screenshots(page, name);
   for (const { pageErrors } of [first, second]) assert.deepEqual(pageErrors, []);
 });
 

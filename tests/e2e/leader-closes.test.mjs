@@ -46,12 +46,16 @@ test("10 leaders close while messages flow: nothing is lost or doubled", async (
     // Half of them with the tab, half of them properly.
     if (close % 2 === 0) await leader.page.close();
     else await leader.close();
-    const successor = await until("another tab leads and is online", async () => {
-      for (const tab of [sender, witness]) {
-        const { role, connection } = await tab.status();
-        if (role === "leader" && connection === "online") return tab;
-      }
-    }, { every: 2 });
+    const successor = await until(
+      "another tab leads and is online",
+      async () => {
+        for (const tab of [sender, witness]) {
+          const { role, connection } = await tab.status();
+          if (role === "leader" && connection === "online") return tab;
+        }
+      },
+      { every: 2 },
+    );
     takeovers.push(performance.now() - start);
     await sent;
     if (close % 2 === 1) await leader.page.close();
@@ -72,13 +76,20 @@ test("10 leaders close while messages flow: nothing is lost or doubled", async (
   const by = (account) => contents(bobList.filter(({ sender }) => sender === account));
   assert.deepEqual(by("bob"), bobTexts, "Bob's, in order");
   assert.deepEqual(by("ann"), annTexts, "Ann's, in order, each from a follower");
-  assert.deepEqual((await bob.added()).map(({ message }) => message.id).toSorted(), ids(bobList).toSorted(), "told once");
+  assert.deepEqual(
+    (await bob.added()).map(({ message }) => message.id).toSorted(),
+    ids(bobList).toSorted(),
+    "told once",
+  );
   for (const tab of tabs) {
     assert.equal((await tab.status()).pending, 0);
     const told = (await tab.added()).map(({ message }) => message.id);
     assert.equal(new Set(told).size, told.length, "told once");
   }
-  assert.ok(epochs.every((epoch, at) => at === 0 || epoch > epochs[at - 1]), `epochs grow: ${epochs}`);
+  assert.ok(
+    epochs.every((epoch, at) => at === 0 || epoch > epochs[at - 1]),
+    `epochs grow: ${epochs}`,
+  );
   assert.equal((await server.connections("ann")).length, 1);
   for (const { pageErrors } of [first, second]) assert.deepEqual(pageErrors, []);
 });

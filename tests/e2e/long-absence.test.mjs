@@ -34,7 +34,9 @@ test("10,000 messages in 200 conversations are caught up in pages, and the page 
   const tasks = await trace.stop();
   const frames = page.sockets.flatMap(({ received }) => received);
   const pages = frames.filter(([tag]) => tag === DELTA).length;
-  t.diagnostic(`caught up ${events} events, ${(sum(frames) / 1e6).toFixed(1)} MB in ${pages} pages, in ${seconds(time)}`);
+  t.diagnostic(
+    `caught up ${events} events, ${(sum(frames) / 1e6).toFixed(1)} MB in ${pages} pages, in ${seconds(time)}`,
+  );
   assert.equal(events, MESSAGES);
   assert.ok(pages > MESSAGES / 1000, "at most 1,000 events a page");
   assert.ok(frames.every(({ length }) => length <= 512 * 1024));
@@ -53,9 +55,14 @@ test("10,000 messages in 200 conversations are caught up in pages, and the page 
     ann = await device.clientIn(page, "ann");
     const { events, time } = await untilCaughtUp(ann);
     const [{ received }, ...more] = page.sockets;
-    t.diagnostic(`in step again ${seconds(time)} after a reload; the server sent ${received.length} frames of ${sum(received)} bytes`);
+    t.diagnostic(
+      `in step again ${seconds(time)} after a reload; the server sent ${received.length} frames of ${sum(received)} bytes`,
+    );
     assert.equal(events, 0);
-    assert.deepEqual(received.map(([tag]) => tag), [WELCOME, DELTA]);
+    assert.deepEqual(
+      received.map(([tag]) => tag),
+      [WELCOME, DELTA],
+    );
     assert.ok(sum(received) < 100);
     assert.deepEqual(more, []);
     assert.deepEqual(await ann.added(), []);
@@ -65,9 +72,18 @@ test("10,000 messages in 200 conversations are caught up in pages, and the page 
   await t.test("a whole conversation can be paged back, and old messages are found by id", async () => {
     for (const { id, messages } of [expected[0], expected[77]]) {
       const paged = await ann.messages(id, 7);
-      assert.deepEqual(paged.map(({ id }) => id), messages.map(({ id }) => id));
-      assert.deepEqual(paged.map(({ content }) => content), messages.map(({ content }) => content));
-      assert.deepEqual(paged.map(({ position }) => position), messages.map((_, at) => at + 1));
+      assert.deepEqual(
+        paged.map(({ id }) => id),
+        messages.map(({ id }) => id),
+      );
+      assert.deepEqual(
+        paged.map(({ content }) => content),
+        messages.map(({ content }) => content),
+      );
+      assert.deepEqual(
+        paged.map(({ position }) => position),
+        messages.map((_, at) => at + 1),
+      );
     }
     for (const [at, { id: conversation, messages }] of expected.entries()) {
       const wanted = messages[(at * 7) % 20];
@@ -137,7 +153,11 @@ async function checkList(client, expected) {
   const list = await client.call("conversations");
   assert.equal(list.length, CONVERSATIONS);
   const activity = list.map(({ lastActivity }) => lastActivity);
-  assert.deepEqual(activity, activity.toSorted((a, b) => b - a), "latest activity first");
+  assert.deepEqual(
+    activity,
+    activity.toSorted((a, b) => b - a),
+    "latest activity first",
+  );
   const byId = new Map(list.map((conversation) => [conversation.id, conversation]));
   for (const { id, messages } of expected) {
     const conversation = byId.get(id);
@@ -156,7 +176,11 @@ async function checkList(client, expected) {
     expected.map(({ id }) => id),
   );
   for (const [at, { id, messages }] of expected.entries()) {
-    assert.deepEqual(pages[at].messages.map(({ content }) => content), messages.slice(-20).map(({ content }) => content), id);
+    assert.deepEqual(
+      pages[at].messages.map(({ content }) => content),
+      messages.slice(-20).map(({ content }) => content),
+      id,
+    );
     assert.deepEqual(pages[at].holes, []);
     assert.equal(pages[at].hasMore, true);
   }

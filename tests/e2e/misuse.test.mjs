@@ -42,7 +42,11 @@ test("without init", async () => {
   await refused(open, "invalid");
   await inPage(page, () => tutti.init().then(() => true));
   // Afterwards it opens.
-  const account = await inPage(page, (options) => tutti.SyncClient.open(options).then((client) => client.account), options);
+  const account = await inPage(
+    page,
+    (options) => tutti.SyncClient.open(options).then((client) => client.account),
+    options,
+  );
   assert.equal(account, "eve");
   await page.close();
   await nothingElseBroke();
@@ -52,12 +56,12 @@ test("options that make no sense", async () => {
   const { url, account, token } = options;
   const wrong = {
     "no options": "undefined",
-    "null": "null",
+    null: "null",
     "a string": '"ws://localhost/sync"',
     "no url": { account, token },
     "a malformed url": { ...options, url: "not a url" },
     "an empty url": { ...options, url: "" },
-    "http": { ...options, url: "http://localhost/sync" },
+    http: { ...options, url: "http://localhost/sync" },
     "a number for a url": { ...options, url: 5 },
     "ws:// to another machine": { ...options, url: "ws://example.com/sync" },
     "ws:// to a name like localhost": { ...options, url: "ws://localhost.example.com/sync" },
@@ -76,7 +80,8 @@ test("options that make no sense", async () => {
     "a device name of 129 bytes": { ...options, device: { name: "d".repeat(129) } },
     "a platform that does not exist": { ...options, device: { platform: "toaster" } },
     "a throwing getter": "{ get url() { throw new Error('no') } }",
-    "a throwing proxy": "new Proxy({}, { get() { throw new Error('no') }, getOwnPropertyDescriptor() { throw new Error('no') } })",
+    "a throwing proxy":
+      "new Proxy({}, { get() { throw new Error('no') }, getOwnPropertyDescriptor() { throw new Error('no') } })",
     "what only looks like a URL": `{ ...${JSON.stringify(options)}, url: Object.create(URL.prototype) }`,
     "inherited options": `Object.create(${JSON.stringify(options)})`,
   };
@@ -88,14 +93,22 @@ test("options that make no sense", async () => {
 });
 
 test("a wrong token", async () => {
-  const tokens = { "nonsense": "nonsense", "another account's": await server.token("mallory") };
+  const tokens = { nonsense: "nonsense", "another account's": await server.token("mallory") };
   for (const [what, token] of Object.entries(tokens)) {
     // It opens, since it works offline; then it says why it is not online, and keeps what is sent.
     const client = await profile.clientIn(good.page, "eve", { token });
     await client.untilStatus("refused", ({ reason }) => reason === "auth");
     await refused(() => client.call("syncNow"), "auth", { retryable: true }, what);
     const [{ code, retryable, isSyncError }] = await until("the error event", () =>
-      client.run(({ log }) => log.error.length > 0 && log.error.map(({ event }) => ({ code: event.code, retryable: event.retryable, isSyncError: event instanceof tutti.SyncError }))),
+      client.run(
+        ({ log }) =>
+          log.error.length > 0 &&
+          log.error.map(({ event }) => ({
+            code: event.code,
+            retryable: event.retryable,
+            isSyncError: event instanceof tutti.SyncError,
+          })),
+      ),
     );
     assert.deepEqual({ code, retryable, isSyncError }, { code: "auth", retryable: true, isSyncError: true });
     const { state } = await client.send("direct:bob", `kept in spite of a token that is ${what}`);
@@ -116,7 +129,13 @@ test("a token function that fails, and then does not", async () => {
   const page = await profile.tab();
   const open = async ({ url, account, token }) => {
     await tutti.init();
-    const answers = [() => Promise.reject(new Error("the back end is down")), () => 42, () => { throw new Error("no") }];
+    const answers = [
+      () => Promise.reject(new Error("the back end is down")),
+      () => 42,
+      () => {
+        throw new Error("no");
+      },
+    ];
     const client = await tutti.SyncClient.open({ url, account, token: () => (answers.shift() ?? (() => token))() });
     const codes = [];
     client.on("error", ({ code }) => codes.push(code));
@@ -131,7 +150,19 @@ test("a token function that fails, and then does not", async () => {
 });
 
 test("conversations of nonsense", async () => {
-  const nonsense = ["", "bob", "direct:", "group:", "Direct:bob", "direct", "direct:b\nob", `direct:${"b".repeat(129)}`, null, 42, {}];
+  const nonsense = [
+    "",
+    "bob",
+    "direct:",
+    "group:",
+    "Direct:bob",
+    "direct",
+    "direct:b\nob",
+    `direct:${"b".repeat(129)}`,
+    null,
+    42,
+    {},
+  ];
   for (const conversation of nonsense) {
     const what = JSON.stringify(conversation);
     for (const [method, ...more] of [["send", "hello"], ["history"], ["conversation"], ["markRead"], ["markRead", 1]]) {
@@ -145,14 +176,15 @@ test("conversations of nonsense", async () => {
 
 test("content that cannot be sent", async () => {
   const wrong = {
-    "undefined": "undefined",
+    undefined: "undefined",
     "a function": "() => 1",
     "a symbol": "Symbol('no')",
     "a cycle": "(() => { const ring = {}; ring.ring = ring; return ring })()",
     "a BigInt": "{ number: 10n }",
     "a throwing toJSON": "{ toJSON() { throw new Error('no') } }",
     "a throwing getter": "{ get text() { throw new Error('no') } }",
-    "an error that throws when it is looked at": "{ toJSON() { throw new Proxy(new Error('no'), { get() { throw new Error('never') } }) } }",
+    "an error that throws when it is looked at":
+      "{ toJSON() { throw new Proxy(new Error('no'), { get() { throw new Error('never') } }) } }",
   };
   for (const [what, source] of Object.entries(wrong)) {
     await refused(() => good.run(`({ client }) => client.send("direct:bob", ${source})`), "invalid", {}, what);
@@ -172,11 +204,13 @@ test("arguments that make no sense", async () => {
   }
   await refused(() => good.run(({ client }) => client.history("direct:bob", { limit: NaN })), "invalid");
   for (const before of [-1, 1.5, "1"]) await refused(() => good.history("direct:bob", { before }), "invalid");
-  for (const position of [-1, 0.5, "1", null]) await refused(() => good.call("markRead", "direct:bob", position), "invalid");
+  for (const position of [-1, 0.5, "1", null])
+    await refused(() => good.call("markRead", "direct:bob", position), "invalid");
   await refused(() => good.call("markRead", "direct:nobody"), "not-found");
   for (const id of ["", "nonsense", 7, null]) await refused(() => good.call("message", id), "invalid");
   for (const id of ["", "nonsense", 7]) await refused(() => good.send("direct:bob", "hello", { id }), "invalid");
-  for (const type of ["", 7, "t".repeat(65), "a\u0000b"]) await refused(() => good.send("direct:bob", "hello", { type }), "invalid");
+  for (const type of ["", 7, "t".repeat(65), "a\u0000b"])
+    await refused(() => good.send("direct:bob", "hello", { type }), "invalid");
   for (const offline of ["yes", 1, null]) await refused(() => good.call("setOffline", offline), "invalid");
   await refused(() => good.run(({ client }) => client.setOffline()), "invalid");
   await refused(() => good.run(({ client }) => client.on("nonsense", () => {})), "invalid");

@@ -56,13 +56,18 @@ test("messages, accounts and conversations cannot be read from IndexedDB or the 
   const hidden = [...Object.values(secrets), ...conversations];
   const needles = [...hidden, ...planted];
   const { found, seen } = await inPage(client.page, (needles) => harness.scan(needles), needles);
-  const tally = Object.entries(seen.records).map(([store, count]) => `${count} ${store}`).join(", ");
+  const tally = Object.entries(seen.records)
+    .map(([store, count]) => `${count} ${store}`)
+    .join(", ");
   t.diagnostic(`IndexedDB: ${tally}; ${seen.bytes} bytes in all`);
   for (const store of ["journal", "blocks", "heads", "locators", "outbox"]) {
     assert.ok(seen.records[store] > 0, `${store} has something to hide`);
   }
   assert.deepEqual(onlyIn(found, planted), new Set(planted), "texts in the open are found, in whatever form");
-  assert.deepEqual(found.filter(({ needle }) => hidden.includes(needle)), []);
+  assert.deepEqual(
+    found.filter(({ needle }) => hidden.includes(needle)),
+    [],
+  );
 
   assert.ok(seen.cryptoKeys.length > 0);
   for (const key of seen.cryptoKeys) {
@@ -73,14 +78,20 @@ test("messages, accounts and conversations cannot be read from IndexedDB or the 
   const disk = await search(profile.directory, needles);
   t.diagnostic(`on the disk: ${disk.files} files, ${disk.bytes} bytes looked through`);
   assert.deepEqual(onlyIn(disk.found, planted), new Set(planted), "texts in the open are found");
-  assert.deepEqual(disk.found.filter(({ needle }) => hidden.includes(needle)), []);
+  assert.deepEqual(
+    disk.found.filter(({ needle }) => hidden.includes(needle)),
+    [],
+  );
   assert.deepEqual(profile.pageErrors, []);
 
   // It was all there to be found: with the key, the page reads it.
   await profile.start();
   const reopened = await profile.client(account);
   const last = await reopened.history(conversations[1]);
-  assert.deepEqual(last.messages.map(({ content }) => content), [{ [secrets.received]: [secrets.received] }, secrets.pending]);
+  assert.deepEqual(
+    last.messages.map(({ content }) => content),
+    [{ [secrets.received]: [secrets.received] }, secrets.pending],
+  );
 });
 
 /** Looks for texts in all files of a directory, in the encodings that a browser stores. */

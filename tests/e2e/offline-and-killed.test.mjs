@@ -52,7 +52,10 @@ test("messages sent offline arrive once and in order after the browser was kille
     assert.deepEqual(contents(list), ["before", ...texts]);
     assert.deepEqual(ids(list.slice(1)), ids(sent));
     assert.deepEqual(summary(list), summary(everywhere[0]));
-    assert.deepEqual(list.map(({ position }) => position), list.map((_, at) => at + 1));
+    assert.deepEqual(
+      list.map(({ position }) => position),
+      list.map((_, at) => at + 1),
+    );
   }
   assert.equal((await again.status()).pending, 0);
 

@@ -24,7 +24,10 @@ test("every tab and device shows the same list, over one connection a profile", 
   const follower = await until("a follower is known", async () => {
     for (const client of firstTabs) if ((await client.status()).role === "follower") return client;
   });
-  await until("some of Bob's messages have arrived", async () => (await follower.messages(`direct:${bob}`)).length >= 10);
+  await until(
+    "some of Bob's messages have arrived",
+    async () => (await follower.messages(`direct:${bob}`)).length >= 10,
+  );
   const answer = await follower.send(`direct:${bob}`, "from Ann");
   const sent = await written;
 
@@ -34,10 +37,22 @@ test("every tab and device shows the same list, over one connection a profile", 
 
   for (const list of lists) assert.deepEqual(list, lists[0]);
   assert.deepEqual(summary(bobList), summary(lists[0]), "Bob and Ann see the same");
-  assert.deepEqual(lists[0].map(({ position }) => position), numbers(1, 51));
-  assert.deepEqual(bobList.map(({ position }) => position), numbers(1, 51));
-  assert.deepEqual(bobList.filter(({ sender }) => sender === bob).map(({ id }) => id), sent.map(({ id }) => id));
-  assert.deepEqual(bobList.filter(({ sender }) => sender === ann).map(({ id }) => id), [answer.id]);
+  assert.deepEqual(
+    lists[0].map(({ position }) => position),
+    numbers(1, 51),
+  );
+  assert.deepEqual(
+    bobList.map(({ position }) => position),
+    numbers(1, 51),
+  );
+  assert.deepEqual(
+    bobList.filter(({ sender }) => sender === bob).map(({ id }) => id),
+    sent.map(({ id }) => id),
+  );
+  assert.deepEqual(
+    bobList.filter(({ sender }) => sender === ann).map(({ id }) => id),
+    [answer.id],
+  );
 
   // What listeners were told comes to the same: each message once.
   for (const client of [...annTabs, bobTab]) {

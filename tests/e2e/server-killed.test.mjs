@@ -23,12 +23,14 @@ test("a server killed while 20 clients send loses no confirmed message and doubl
   const to = (at) => `direct:${name((at + 1) % CLIENTS)}`;
   const from = (at) => `direct:${name((at + CLIENTS - 1) % CLIENTS)}`;
   const texts = (at) => numbered(`from ${name(at)}`, MESSAGES);
-  const sending_ = clients.map((client, at) => paced(client, to(at), texts(at)));
+  const writing = clients.map((client, at) => paced(client, to(at), texts(at)));
 
   const confirmedBefore = [];
   for (let kill = 1; kill <= KILLS; kill += 1) {
     const enough = (CLIENTS * MESSAGES * kill) / (KILLS + 1);
-    await until(`${enough} messages are confirmed`, async () => (await confirmed(clients)).size >= enough, { within: 60_000 });
+    await until(`${enough} messages are confirmed`, async () => (await confirmed(clients)).size >= enough, {
+      within: 60_000,
+    });
     await server.kill();
     // What clients know to be confirmed now was so when the server died.
     const known = await confirmed(clients);
@@ -40,12 +42,16 @@ test("a server killed while 20 clients send loses no confirmed message and doubl
     const start = performance.now();
     await server.start();
     await Promise.all(clients.map((client) => client.online({ within: 60_000 })));
-    t.diagnostic(`kill ${kill} after ${known.size} confirmed messages; all 20 online again ${Math.round(performance.now() - start)} ms after the start`);
+    t.diagnostic(
+      `kill ${kill} after ${known.size} confirmed messages; all 20 online again ${Math.round(performance.now() - start)} ms after the start`,
+    );
   }
-  const sent = await Promise.all(sending_);
+  const sent = await Promise.all(writing);
   const start = performance.now();
   for (const client of clients) await client.untilStatus("done", ({ pending }) => pending === 0, { within: 60_000 });
-  t.diagnostic(`${CLIENTS * MESSAGES} messages; the last was confirmed ${Math.round(performance.now() - start)} ms after it was written`);
+  t.diagnostic(
+    `${CLIENTS * MESSAGES} messages; the last was confirmed ${Math.round(performance.now() - start)} ms after it was written`,
+  );
 
   const devices = await openAll(fresh);
   for (const device of devices) await device.call("syncNow");
@@ -56,7 +62,10 @@ test("a server killed while 20 clients send loses no confirmed message and doubl
     const received = await clients[(at + 1) % CLIENTS].untilSent(from((at + 1) % CLIENTS), MESSAGES);
     assert.deepEqual(summary(received), summary(own), "the same for the recipient");
     assert.deepEqual(await devices[at].messages(to(at)), own, "and for a device that is new");
-    assert.deepEqual(own.map(({ position }) => position), own.map((_, at) => at + 1));
+    assert.deepEqual(
+      own.map(({ position }) => position),
+      own.map((_, at) => at + 1),
+    );
     for (const [id, position] of confirmedBefore) {
       const message = own.find((message) => message.id === id);
       if (message) assert.equal(message.position, position, "what was confirmed stands where it stood");

@@ -38,7 +38,8 @@ async function readAll(client, conversation, limit = 100) {
     messages.unshift(...page.messages);
     holes.unshift(...page.holes);
     if (!page.hasMore) return { messages, holes };
-    const first = page.messages.find(({ position }) => position !== null)?.position ?? before ?? Number.MAX_SAFE_INTEGER;
+    const first =
+      page.messages.find(({ position }) => position !== null)?.position ?? before ?? Number.MAX_SAFE_INTEGER;
     if (first === before) throw new Error(`paging back stands still before position ${before}`);
     before = first;
   }

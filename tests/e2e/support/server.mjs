@@ -54,7 +54,12 @@ export class Server {
     });
     failed.catch(() => {}); // once it runs, its end is for the tests to judge
     this.#listen = await Promise.race([listening, failed]);
-    await until("the server is healthy", () => fetch(`${this.origin}/healthz`).then(({ ok }) => ok, () => false));
+    await until("the server is healthy", () =>
+      fetch(`${this.origin}/healthz`).then(
+        ({ ok }) => ok,
+        () => false,
+      ),
+    );
   }
 
   /** Kills it as a power cut would. */
