@@ -555,6 +555,9 @@ impl Engine {
     // ---- tabs ----
 
     fn handle_gained(&mut self, epoch: Epoch, revision: Revision, now: Now) {
+        if self.closed {
+            return;
+        }
         self.epoch = epoch;
         let current = revision == self.replica.revision && self.reload.is_none();
         let loading = if current {

@@ -20,6 +20,12 @@ const CONNECT_DEADLINE: u64 = 15_000;
 /// while another is written, and no commit grows so large that it holds up the page.
 const BACKLOG: usize = limits::PAGE_EVENTS;
 
+/// A submit each so many milliseconds, in the long run …
+const SUBMIT_PACE: u64 = 150;
+/// … and so many at once before that: together well below the frames that a connection may send in a
+/// minute. What is done meanwhile goes into the next submit.
+const SUBMIT_BURST: u64 = 300;
+
 /// Which connection something concerns. Late news of an older one is told by it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ConnectionId(pub u64);
@@ -76,8 +82,11 @@ struct Session {
     submitted: BTreeSet<OperationId>,
     /// Confirmed, and where in the log it will come back.
     accepted: BTreeMap<OperationId, Seq>,
-    /// The server asked to submit nothing before then.
+    /// Nothing is submitted before then.
     hold: Option<Millis>,
+    /// When the submits so far would have ended, had each taken its pace (the generic cell rate
+    /// algorithm, ITU-T I.371).
+    paced: Millis,
     ping_interval: u64,
     heard: Millis,
     pinged: Option<Millis>,
@@ -209,7 +218,12 @@ impl Link {
         if !session.submitted.is_empty() || session.hold.is_some_and(|hold| now.monotonic < hold) {
             return;
         }
-        session.hold = None;
+        let paced = session.paced.max(now.monotonic).plus(SUBMIT_PACE);
+        let due = Millis(paced.0.saturating_sub(SUBMIT_BURST * SUBMIT_PACE));
+        session.hold = (due > now.monotonic).then_some(due);
+        if session.hold.is_some() {
+            return;
+        }
         let mut submit = wire::Submit::default();
         let mut size = 0;
         for (id, operation) in outbox.pending().filter(|(id, _)| !session.accepted.contains_key(id)) {
@@ -223,6 +237,7 @@ impl Link {
             submit.operations.push(operation.clone());
         }
         if !submit.operations.is_empty() {
+            session.paced = paced;
             self.send(client_frame::Frame::Submit(submit));
         }
     }
@@ -364,6 +379,7 @@ impl Link {
             submitted: BTreeSet::new(),
             accepted: BTreeMap::new(),
             hold: None,
+            paced: now.monotonic,
             ping_interval: u64::from(welcome.ping_interval).clamp(1_000, 10 * 60_000),
             heard: now.monotonic,
             pinged: None,
