@@ -1,6 +1,6 @@
 //! Where a profile keeps its records: sealed in IndexedDB, or in memory where a browser has none.
 //!
-//! ```ignore
+//! ```text
 //! let store = store::open("ada").await?;
 //! let (epoch, revision) = store.raise_epoch().await?;
 //! store.commit(batch).await?; // all of it or nothing, and nothing once another tab leads

@@ -4,7 +4,7 @@
 //! the user ([`Event`]). The engine never waits, never reads a clock and rolls no dice of its own:
 //! a week offline is an argument.
 //!
-//! ```ignore
+//! ```text
 //! engine.handle(Input::NetworkChanged(true), now);
 //! while let Some(effect) = engine.poll_effect() {
 //!     carry_out(effect); // what comes of it is another input, later
