@@ -34,7 +34,12 @@ struct Process {
 
 impl Process {
     async fn start(data: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tutti-server"))
+        Self::start_by(Command::new(env!("CARGO_BIN_EXE_tutti-server")), data).await
+    }
+
+    /// Started by a command that takes its arguments.
+    async fn start_by(mut command: Command, data: &Path) -> Self {
+        let mut child = command
             .args(["--listen", "127.0.0.1:0", "--dev"])
             .args(["--rate-burst", "1000000", "--rate-per-second", "1000000"])
             .arg("--data")
@@ -188,6 +193,42 @@ async fn a_restarted_server_goes_on_where_it_was() {
     assert_eq!((alice.welcome.log.clone(), alice.welcome.head), (log, 1));
     let outcomes = alice.submit(vec![message(id(1, 2), "direct:bob", &json!("ho"))]).await;
     assert_eq!(common::accepted_seq(&outcomes[0]), Some(2));
+}
+
+/// No file may grow any more: what a full disk does, to one process.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_full_disk_refuses_for_now_and_what_is_there_can_be_read() {
+    let data = tempfile::tempdir().unwrap();
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_tutti-server")]);
+    let server = Process::start_by(command, data.path()).await;
+    let pid = server.child.id().unwrap().to_string();
+    let limit_files = async |bytes: &str| {
+        let limit = format!("--fsize={bytes}:");
+        assert!(Command::new("prlimit").args(["--pid", &pid, &limit]).status().await.unwrap().success());
+    };
+    let mut alice = Client::connect(server.addr, "alice", 1).await;
+    let large = |number| message(id(1, number), "direct:bob", &json!("x".repeat(30_000)));
+    limit_files("1000000").await;
+    let mut stored = 0;
+    let refused = loop {
+        let outcomes = alice.submit(vec![large(stored)]).await;
+        match common::refusal(&outcomes[0]) {
+            None => stored += 1,
+            Some(refused) => break refused.clone(),
+        }
+        assert!(stored < 100, "it has no limit");
+    };
+    assert_eq!(refused.code, "internal");
+    assert!(refused.retry_after > 0 && !refused.message.contains("disk"), "{refused:?}");
+    let mut bob = Client::connect(server.addr, "bob", 2).await;
+    assert_eq!(bob.pull_all(0).await.len(), stored as usize);
+
+    limit_files("unlimited").await;
+    let outcomes = alice.submit(vec![large(stored)]).await;
+    assert_eq!(common::accepted_seq(&outcomes[0]), Some(u64::from(stored) + 1));
+    assert_eq!(bob.delta().await.next, u64::from(stored) + 1);
 }
 
 #[tokio::test]

@@ -106,13 +106,16 @@ async fn a_slow_reader_gets_everything_in_the_end() {
 #[tokio::test]
 async fn a_log_has_one_identity_and_a_cursor_beyond_its_head_is_an_error() {
     let server = TestServer::start().await;
-    let mut alice = server.client("alice", 1).await;
+    let alice = server.client("alice", 1).await;
     let bob = server.client("bob", 2).await;
     assert_eq!(alice.welcome.log.len(), 16);
     assert_eq!(alice.welcome.log, bob.welcome.log);
     assert_eq!(u64::from(alice.welcome.ping_interval), limits::PING_INTERVAL);
-    send(&mut alice.socket, client_frame::Frame::Pull(wire::Pull { after: 1 })).await;
-    assert_eq!(ends_with_error(&mut alice.socket).await, "protocol");
+    for beyond in [1, u64::MAX] {
+        let mut alice = server.client("alice", 1).await;
+        send(&mut alice.socket, client_frame::Frame::Pull(wire::Pull { after: beyond })).await;
+        assert_eq!(ends_with_error(&mut alice.socket).await, "protocol");
+    }
 }
 
 #[tokio::test]
@@ -253,6 +256,16 @@ async fn nothing_is_said_before_hello_and_hello_is_said_once() {
     let again = hello(&token(server.addr, "alice").await, "alice", 1);
     send(&mut alice.socket, client_frame::Frame::Hello(again)).await;
     assert_eq!(ends_with_error(&mut alice.socket).await, "protocol");
+}
+
+#[tokio::test]
+async fn pings_of_the_websocket_may_come_before_hello() {
+    let server = TestServer::start().await;
+    let token = token(server.addr, "alice").await;
+    let mut socket = open(server.addr, Some("tutti.v1"), None).await.unwrap();
+    socket.send(Message::Ping("early".into())).await.unwrap();
+    send(&mut socket, client_frame::Frame::Hello(hello(&token, "alice", 1))).await;
+    assert!(matches!(receive(&mut socket).await, Some(Frame::Welcome(_))));
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use prost::Message as _;
 use sqlx::{
-    ConnectOptions as _, Row as _, Sqlite, SqliteConnection, SqlitePool,
+    ConnectOptions as _, Connection as _, Row as _, Sqlite, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
 use tutti_protocol::{LogId, Millis, OperationId, Position, Seq, limits, wire};
@@ -59,7 +59,13 @@ impl SqliteStorage {
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(5))
             .disable_statement_logging();
-        let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            // A failing disk makes SQLite end a transaction by itself. The connection then believes
+            // for good that it is in one, and begins no other: another takes its place.
+            .before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }))
+            .connect_with(options.clone())
+            .await?;
         let log_id = prepare(&writer).await?;
         let readers =
             SqlitePoolOptions::new().max_connections(READERS).connect_with(options.read_only(true)).await?;
@@ -117,11 +123,10 @@ impl Storage for SqliteStorage {
     async fn page(&self, account: &str, after: Seq) -> Result<Page> {
         let mut page = Page { events: Vec::new(), next: after, head: Seq(0) };
         let mut size = 0;
-        let mut rows = sqlx::query(PAGE)
-            .bind(account)
-            .bind(signed(after.0)?)
-            .bind(limits::PAGE_EVENTS as i64)
-            .fetch(&self.readers);
+        // Nothing follows what no log reaches.
+        let from = i64::try_from(after.0).unwrap_or(i64::MAX);
+        let mut rows =
+            sqlx::query(PAGE).bind(account).bind(from).bind(limits::PAGE_EVENTS as i64).fetch(&self.readers);
         while let Some(row) = rows.try_next().await? {
             page.head = Seq(column(&row, 0)?);
             let Some(event) = read_event(&row)? else {

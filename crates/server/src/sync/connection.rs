@@ -128,11 +128,11 @@ async fn greet<'a>(
     outbound: &'a Outbound,
 ) -> Result<Session<'a>, Ending> {
     let hello = tokio::select! {
-        hello = timeout(AUTH_DEADLINE, next_frame(incoming)) => hello
+        hello = timeout(AUTH_DEADLINE, first_frame(incoming)) => hello
             .map_err(|_| Ending::error(Code::Timeout, "no hello in time"))??,
         () = app.shutdown.cancelled() => return Err(Ending::shutdown()),
     };
-    let Some(client_frame::Frame::Hello(hello)) = hello else {
+    let client_frame::Frame::Hello(hello) = hello else {
         return Err(Ending::error(Code::Protocol, "expected a hello"));
     };
     if app.tokens.account(&hello.token).as_ref() != Some(&hello.account) {
@@ -165,7 +165,7 @@ async fn greet<'a>(
         heard: Heard::At(Instant::now()),
         feed: Feed::Asked,
     };
-    session.note_sighting().await?;
+    session.note_sighting().await;
     let head = app.storage.head(&session.account).await?;
     outbound.send(Frame::Welcome(wire::Welcome {
         log: app.storage.log_id().to_bytes(),
@@ -175,6 +175,15 @@ async fn greet<'a>(
     }))?;
     tracing::info!(device = session.sighting.id, "connected");
     Ok(session)
+}
+
+/// The first frame of a client, whatever pings of the WebSocket's own come before it.
+async fn first_frame(incoming: &mut SplitStream<WebSocket>) -> Result<client_frame::Frame, Ending> {
+    loop {
+        if let Some(frame) = next_frame(incoming).await? {
+            return Ok(frame);
+        }
+    }
 }
 
 /// The next sign of a client: a frame, or only that it is there.
@@ -245,10 +254,7 @@ impl Session<'_> {
                 break ending;
             }
         };
-        // Noted so that others see when it was last here; not worth failing for.
-        if let Err(error) = self.note_sighting().await {
-            tracing::warn!(%error, "a device's last appearance was not noted");
-        }
+        self.note_sighting().await;
         tracing::info!(device = self.sighting.id, ?ending, "disconnected");
         ending
     }
@@ -400,9 +406,13 @@ impl Session<'_> {
         Ok(())
     }
 
-    async fn note_sighting(&self) -> StorageResult<()> {
+    /// Notes that the device is here, for others to see. Not worth failing for: when the disk is full
+    /// there is still much to read.
+    async fn note_sighting(&self) {
         let noted = Noted { account: self.account.clone(), sighting: self.sighting.clone(), now: now() };
-        self.app.writer.write(noted).await
+        if let Err(error) = self.app.writer.write(noted).await {
+            tracing::warn!(%error, "a device's appearance was not noted");
+        }
     }
 }
 

@@ -115,6 +115,26 @@ async fn a_full_disk_refuses_and_loses_nothing() {
     assert_eq!(page.events.len() as u128, stored + 1);
 }
 
+/// SQLite undoes a transaction by itself when the disk fails under it.
+#[tokio::test]
+async fn a_transaction_that_sqlite_ends_by_itself_does_not_end_the_writing() {
+    let (storage, _data) = open().await;
+    let mut tx = storage.writer.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let undo = "INSERT OR ROLLBACK INTO meta (key, value) VALUES ('log', x'00')";
+    sqlx::raw_sql(undo).execute(&mut *tx).await.unwrap_err();
+    drop(tx);
+    deliver(&storage, 1, 10).await.unwrap();
+    assert_eq!(storage.head("bob").await.unwrap(), Seq(1));
+}
+
+#[tokio::test]
+async fn a_cursor_that_no_log_reaches_has_nothing_after_it() {
+    let (storage, _data) = open().await;
+    deliver(&storage, 1, 10).await.unwrap();
+    let page = storage.page("bob", Seq(u64::MAX)).await.unwrap();
+    assert_eq!((page.events.len(), page.next, page.head), (0, Seq(u64::MAX), Seq(1)));
+}
+
 #[tokio::test]
 async fn a_database_of_a_later_version_is_left_alone() {
     let (storage, data) = open().await;
