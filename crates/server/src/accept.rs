@@ -278,9 +278,6 @@ impl Submitter<'_> {
         let mut own_seq = Seq(0);
         for (account, conversation) in audience {
             let own = account == *sender;
-            if own && !self.submission.include_sender {
-                continue;
-            }
             let (key, seq) = self.tx.next_seq(&account).await?;
             let place = self.tx.next_place(key, &conversation, !own).await?;
             self.tx.append(key, seq, Some(id), Entry::Message(message, place)).await?;
@@ -294,13 +291,14 @@ impl Submitter<'_> {
 
     /// Who gets what is sent to a conversation, and what they call it.
     async fn audience(&mut self, conversation: &str) -> Result<Vec<(String, String)>, Stop> {
-        let sender = &self.submission.account;
+        let Submission { account: sender, include_sender, .. } = self.submission;
         match Conversation::parse(conversation)? {
             Conversation::Direct(other) => {
-                let mut audience = vec![(sender.clone(), conversation.to_owned())];
-                if other != sender {
-                    let theirs = Conversation::Direct(sender).to_string();
-                    audience.push((other.to_owned(), theirs));
+                let theirs = Conversation::Direct(sender).to_string();
+                let mut audience = vec![(other.to_owned(), theirs)];
+                // Whoever writes to himself is who it is for.
+                if *include_sender && other != sender {
+                    audience.push((sender.clone(), conversation.to_owned()));
                 }
                 Ok(audience)
             }
@@ -309,8 +307,11 @@ impl Submitter<'_> {
                 if !members.contains(sender) {
                     return Err(Refusal::not_found().into());
                 }
-                let name = |member| (member, conversation.to_owned());
-                Ok(members.into_iter().map(name).collect())
+                Ok(members
+                    .into_iter()
+                    .filter(|member| *include_sender || member != sender)
+                    .map(|member| (member, conversation.to_owned()))
+                    .collect())
             }
         }
     }

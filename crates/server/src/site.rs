@@ -44,8 +44,7 @@ impl Site {
                     return answer(method, headers, &file, &tag).await.map(Some);
                 }
                 Ok(_) => {}
-                Err(error)
-                    if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+                Err(error) if names_no_file(&error) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -61,6 +60,12 @@ impl Site {
             .all(|component| matches!(component, Component::Normal(_)))
             .then(|| self.root.join(relative))
     }
+}
+
+/// Whether a path leads nowhere, or could not lead anywhere.
+fn names_no_file(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidFilename, NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory | InvalidFilename)
 }
 
 /// Changes whenever the file is written.
@@ -157,6 +162,7 @@ mod tests {
             "/..%2fsecret.txt",
             "/%",
             "/%00",
+            &format!("/{}", "x".repeat(300)),
         ] {
             let answer = get(&site, path, &HeaderMap::new()).await;
             let mime = &answer.headers()[header::CONTENT_TYPE];

@@ -4,14 +4,14 @@ mod common;
 
 use std::{fs, process::Command};
 
-use common::{SERVER_KEY, TestServer, eventually, token};
+use common::{SERVER_KEY, TestServer, eventually, id, message, send, token};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
-use tutti_protocol::wire::event;
+use tutti_protocol::wire::{self, client_frame, event};
 
 /// The field that a 422 names.
 fn field((status, answer): (StatusCode, Value)) -> String {
@@ -258,6 +258,35 @@ async fn messages_to_a_group_come_from_its_members() {
     let delete = async || server.call(Method::DELETE, "/api/groups/the%20team", json!(null)).await;
     assert_eq!(delete().await.0, StatusCode::NO_CONTENT);
     assert_eq!(code(delete().await), (404, "not-found".to_owned()));
+}
+
+#[tokio::test]
+async fn a_change_of_settings_holds_even_if_who_asked_for_it_hangs_up() {
+    let server = TestServer::start_with(&["--rate-burst", "200"]).await;
+    let members: Vec<_> = (0..50).map(|number| number.to_string()).collect();
+    server.call(Method::PUT, "/api/groups/team", json!({"members": members})).await;
+    let mut member = server.client("0", 1).await;
+    let operations = (0..200).map(|number| message(id(1, number), "group:team", &json!(number))).collect();
+    // Whatever is to be written meanwhile waits for this.
+    let submit = client_frame::Frame::Submit(wire::Submit { operations });
+    send(&mut member.socket, submit).await;
+    let mut stream = TcpStream::connect(server.addr).await.unwrap();
+    let body = r#"{"limits":{"web":3}}"#;
+    let request = format!(
+        "PUT /api/settings HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {SERVER_KEY}\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    for _ in 0..3 {
+        server.call(Method::GET, "/healthz", json!(null)).await;
+    }
+    drop(stream);
+    eventually(async || {
+        let (_, settings) = server.call(Method::GET, "/api/settings", json!(null)).await;
+        settings["limits"]["web"] == 3
+    })
+    .await;
 }
 
 #[tokio::test]

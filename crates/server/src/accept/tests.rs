@@ -126,6 +126,15 @@ async fn a_message_to_oneself_enters_the_log_once() {
 }
 
 #[tokio::test]
+async fn a_message_to_oneself_is_delivered_even_if_the_sender_is_not_included() {
+    let fixture = Fixture::new().await;
+    let mut hidden = submission("alice", &[send(1, "direct:alice", "reminder")]);
+    hidden.include_sender = false;
+    fixture.writer.write(hidden).await.unwrap();
+    assert_eq!(fixture.messages("alice").await.len(), 1);
+}
+
+#[tokio::test]
 async fn same_operation_twice_takes_effect_once() {
     let fixture = Fixture::new().await;
     let hi = send(1, "direct:bob", "hi");

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use axum::{Json, extract::State};
+use serde_json::Value;
 
 use super::{auth::Backend, error::ApiError, fields::Fields};
 use crate::{
@@ -24,6 +25,11 @@ pub(super) async fn put(
     fields: Fields,
 ) -> Result<Json<Settings>, ApiError> {
     let changes = fields.into_object()?;
+    // A caller that hangs up ends its request, but must not end this halfway: what is stored holds.
+    tokio::spawn(change(app, changes)).await.map_err(ApiError::internal)?
+}
+
+async fn change(app: Arc<App>, changes: Value) -> Result<Json<Settings>, ApiError> {
     // One change after the other, so that none is lost in another.
     let _changing = app.settings.changing().await;
     let settings = app.settings.get().with(&changes)?;

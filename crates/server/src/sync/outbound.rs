@@ -8,9 +8,9 @@ use std::{
     time::Duration,
 };
 
-use axum::extract::ws::{Message, WebSocket};
+use axum::extract::ws::Message;
 use bytes::Bytes;
-use futures_util::{SinkExt as _, stream::SplitSink};
+use futures_util::{Sink, SinkExt as _};
 use tokio::{
     sync::{Notify, mpsc},
     task::JoinHandle,
@@ -19,6 +19,8 @@ use tokio::{
 use tutti_protocol::{codec, limits, wire};
 
 const WRITE_DEADLINE: Duration = Duration::from_millis(limits::WRITE_DEADLINE);
+/// What a waiting message costs beside its bytes, about: many small ones count as well.
+const MESSAGE: usize = 64;
 
 /// The way out of a connection.
 pub(super) struct Outbound {
@@ -39,7 +41,7 @@ pub(super) struct Stuck;
 
 impl Outbound {
     /// Starts to write.
-    pub(super) fn start(sink: SplitSink<WebSocket, Message>) -> Self {
+    pub(super) fn start(sink: impl Sink<Message> + Send + Unpin + 'static) -> Self {
         let (messages, waiting) = mpsc::unbounded_channel();
         let queue = Arc::new(Queue::default());
         let writing = tokio::spawn(write(sink, waiting, queue.clone()));
@@ -98,7 +100,7 @@ impl Outbound {
 }
 
 async fn write(
-    mut sink: SplitSink<WebSocket, Message>,
+    mut sink: impl Sink<Message> + Unpin,
     mut waiting: mpsc::UnboundedReceiver<Message>,
     queue: Arc<Queue>,
 ) {
@@ -116,8 +118,25 @@ async fn write(
 }
 
 fn size(message: &Message) -> usize {
-    match message {
-        Message::Binary(bytes) => bytes.len(),
-        _ => 0,
+    MESSAGE
+        + match message {
+            Message::Binary(bytes) => bytes.len(),
+            _ => 0,
+        }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::sink;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn small_messages_that_nobody_reads_are_bounded_too() {
+        let stuck = sink::unfold((), |(), _: Message| std::future::pending::<Result<(), Stuck>>());
+        let outbound = Outbound::start(Box::pin(stuck));
+        let pong = || wire::server_frame::Frame::Pong(wire::Pong { nonce: 0 });
+        let waiting = std::iter::repeat_with(|| outbound.send(pong())).take_while(Result::is_ok).count();
+        assert!((1_000..limits::WRITE_QUEUE / MESSAGE).contains(&waiting), "{waiting}");
     }
 }
