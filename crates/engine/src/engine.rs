@@ -18,6 +18,7 @@ use tutti_protocol::{
 use crate::{
     BatchId, Connection, ConnectionId, Effect, Event, Extent, Failure, Identity, Input, LoadId, MessageEvent,
     Now, Origin, Replica, Reply, RequestId, Status,
+    backoff::Backoff,
     batch::{Batch, Durability, Key, Snapshot, StoreError, Table, Write},
     fold::{self, Fold},
     link::{Arrived, Link, Order},
@@ -61,6 +62,10 @@ pub struct Engine {
     own: BTreeSet<OperationId>,
     reload: Option<Reload>,
     syncs: Vec<Sync>,
+    /// Storage that fails is left alone for a while, longer each time.
+    storage: Backoff,
+    /// What was last complained of, so that each trouble is told once.
+    complained: Option<Code>,
     last_batch: BatchId,
     last_load: LoadId,
     last_connection: ConnectionId,
@@ -90,24 +95,27 @@ struct Follower {
 struct Leader {
     /// False until the store was read after the lock was granted.
     ready: bool,
-    /// The reading of the outbox that makes it ready, if its copy is up to date otherwise.
+    /// The outbox is being read: to become ready, if the copy is up to date otherwise, or to be sure.
     loading: Option<LoadId>,
+    /// When to read the outbox to be sure.
+    look_at: Option<Millis>,
     link: Link,
     gathered: Gathered,
     committing: Option<(BatchId, ChangeSet)>,
+    /// The storage has failed, and is left alone until then.
+    rest_until: Option<Millis>,
     /// Since the server's welcome, while what happened before it is on its way.
     catching_up: Option<u64>,
-    fold_at: Option<Millis>,
+    /// When it will have been idle for long enough to do what can wait.
+    idle_at: Option<Millis>,
     reconcile_at: Millis,
-    /// What was last complained of, so that each trouble is told once.
-    complained: Option<Code>,
 }
 
 /// What the next commit will hold.
 #[derive(Debug, Default)]
 struct Gathered {
+    /// The server's log is this other one; the events are its first.
     log: Option<LogId>,
-    reset: bool,
     events: Vec<wire::Event>,
     cursor: Option<Seq>,
     refused: Vec<Queued>,
@@ -123,6 +131,8 @@ struct Enqueued {
 #[derive(Debug)]
 struct Reload {
     id: LoadId,
+    /// The reading has failed; when to try again.
+    again_at: Option<Millis>,
     change_sets: Vec<ChangeSet>,
     queued: Vec<Queued>,
 }
@@ -132,8 +142,8 @@ struct Reload {
 struct Sync {
     who: Who,
     until: Millis,
-    /// When a follower asks (again).
-    ask_at: Millis,
+    /// When a follower asks (again). None once the leader is done and this copy follows.
+    ask_at: Option<Millis>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,6 +174,8 @@ impl Engine {
             own: BTreeSet::new(),
             reload: None,
             syncs: Vec::new(),
+            storage: Backoff::default(),
+            complained: None,
             last_batch: BatchId(0),
             last_load: LoadId(0),
             last_connection: ConnectionId(0),
@@ -207,7 +219,7 @@ impl Engine {
             leader,
             connection: if self.closed { Connection::Closed } else { connection },
             reason: if self.closed { Some(Code::Closed) } else { reason },
-            pending: self.replica.outbox.pending().count()
+            pending: self.replica.outbox.pending_count()
                 + self.waiting.len()
                 + self.writing.as_ref().map_or(0, |(_, queued)| queued.len()),
             catching_up,
@@ -271,7 +283,11 @@ impl Engine {
         }
         let role = match &self.role {
             Role::Leader(leader) if leader.ready => {
-                [leader.link.deadline(), leader.fold_at, Some(leader.reconcile_at)]
+                let stored = leader.committing.is_none();
+                let look_at = leader.look_at.filter(|_| leader.loading.is_none());
+                let rest_until = leader.rest_until;
+                let link = leader.link.deadline(stored);
+                [link, leader.idle_at, look_at, rest_until, Some(leader.reconcile_at)]
                     .into_iter()
                     .flatten()
                     .min()
@@ -279,10 +295,10 @@ impl Engine {
             Role::Leader(_) => None,
             Role::Follower(follower) => follower.announce_at,
         };
-        let following = matches!(self.role, Role::Follower(_));
-        let syncs =
-            self.syncs.iter().map(|sync| if following { sync.until.min(sync.ask_at) } else { sync.until });
-        role.into_iter().chain(syncs).min()
+        let asking = matches!(self.role, Role::Follower(_)) && self.writing.is_none();
+        let syncs = self.syncs.iter().flat_map(|sync| [Some(sync.until), sync.ask_at.filter(|_| asking)]);
+        let reload = self.reload.as_ref().and_then(|reload| reload.again_at);
+        role.into_iter().chain(syncs.flatten()).chain(reload).min()
     }
 
     // ---- the application's calls ----
@@ -356,10 +372,12 @@ impl Engine {
         if self.offline {
             return self.answer_sync(who, Err(Failure::new(Code::Offline, "working offline by choice")));
         }
-        self.syncs.push(Sync { who, until: now.monotonic.plus(REQUEST_DEADLINE), ask_at: now.monotonic });
+        let until = now.monotonic.plus(REQUEST_DEADLINE);
+        self.syncs.push(Sync { who, until, ask_at: Some(now.monotonic) });
         if let Role::Leader(leader) = &mut self.role
             && leader.ready
         {
+            leader.look_at = Some(now.monotonic);
             leader.link.connect_now_if_waiting();
             leader.link.reconcile();
         }
@@ -369,9 +387,9 @@ impl Engine {
         if self.closed {
             return;
         }
+        self.closed = true;
         self.step_down();
         self.broadcast(channel_frame::Frame::Leave(local::Leave {}));
-        self.closed = true;
         for sync in std::mem::take(&mut self.syncs) {
             self.answer_sync(sync.who, Err(Failure::new(Code::Closed, "this client was closed")));
         }
@@ -402,17 +420,20 @@ impl Engine {
             return self.enqueued(written, now);
         }
         let Role::Leader(leader) = &mut self.role else {
-            return;
+            // Begun while this tab led. What it changed, the store tells.
+            return self.start_reload();
         };
         let Some((_, change_set)) = leader.committing.take_if(|(batch, _)| *batch == id) else {
             return;
         };
-        leader.fold_at = Some(now.monotonic.plus(IDLE));
+        self.storage.reset();
+        leader.idle_at = Some(now.monotonic.plus(IDLE));
         if let Some(events) = &mut leader.catching_up {
             *events += change_set.events.len() as u64;
         }
-        for id in &change_set.settled {
-            OperationId::try_from(id).into_iter().for_each(|id| leader.link.forget(id));
+        let settled = change_set.settled.iter().filter_map(|id| OperationId::try_from(id).ok());
+        for id in settled.chain(change_set.refused.iter().filter_map(queued_id)) {
+            leader.link.forget(id);
         }
         self.broadcast(channel_frame::Frame::ChangeSet(change_set.clone()));
         let applied = self.replica.apply(change_set);
@@ -430,52 +451,82 @@ impl Engine {
         let Role::Leader(leader) = &mut self.role else {
             return;
         };
-        if leader.committing.take_if(|(batch, _)| *batch == id).is_none() {
+        let Some((_, change_set)) = leader.committing.take_if(|(batch, _)| *batch == id) else {
             return;
-        }
+        };
         if error == StoreError::Fenced {
             self.effects.push_back(Effect::Resign);
             self.step_down();
             return self.start_reload();
         }
+        let wait = self.storage.next(&mut self.entropy);
+        leader.rest_until = Some(now.monotonic.plus(wait));
+        leader.idle_at = Some(now.monotonic.plus(wait + IDLE));
+        if change_set.folded.is_some() {
+            return self.complain(Failure::from(&error));
+        }
         // Memory is never ahead of the disk: what was received is received again.
         leader.gathered = Gathered::default();
-        leader.fold_at = None;
-        leader.link.fail(Failure::from(&error), None, now, &mut self.entropy);
+        leader.link.fail(Failure::from(&error), Some(wait), now, &mut self.entropy);
     }
 
     fn handle_loaded(&mut self, id: LoadId, result: Result<Snapshot, StoreError>, now: Now) {
-        let outbox = matches!(&self.role, Role::Leader(leader) if leader.loading == Some(id));
-        let reload = self.reload.take_if(|reload| reload.id == id);
-        let done = match (result, reload) {
-            (Ok(snapshot), None) if outbox => {
-                self.load_outbox(&snapshot);
-                Ok(())
-            }
-            (Ok(snapshot), Some(reload)) => Replica::load(&self.identity.account, &snapshot)
-                .map(|replica| self.replace_replica(replica, reload)),
-            (Err(error), reload) if outbox || reload.is_some() => Err(error),
-            // An answer that nobody waits for any more.
-            _ => return,
+        if self.closed {
+            return;
+        }
+        let looked = match &mut self.role {
+            Role::Leader(leader) => leader.loading.take_if(|loading| *loading == id).is_some(),
+            Role::Follower(_) => false,
         };
-        if let Err(error) = done {
-            return self.handle_load_failed(&error);
+        if !looked && self.reload.as_ref().is_none_or(|reload| reload.id != id) {
+            // An answer that nobody waits for any more.
+            return;
+        }
+        let loaded = result.and_then(|snapshot| {
+            if looked {
+                self.load_outbox(&snapshot);
+                return Ok(());
+            }
+            let replica = Replica::load(&self.identity.account, &snapshot)?;
+            self.replace_replica(replica);
+            Ok(())
+        });
+        match loaded {
+            Ok(()) => self.storage.reset(),
+            Err(error) => return self.handle_load_failed(looked, &error, now),
         }
         if let Role::Leader(leader) = &mut self.role
             && !leader.ready
         {
             leader.ready = true;
             leader.reconcile_at = now.monotonic.plus(RECONCILE);
-            leader.fold_at = Some(now.monotonic.plus(IDLE));
+            leader.idle_at = Some(now.monotonic.plus(IDLE));
             leader.link.connect_now_if_waiting();
+            self.tell_state();
         }
     }
 
-    fn handle_load_failed(&mut self, error: &StoreError) {
-        self.events.push_back(Event::Failed(Failure::from(error)));
-        if matches!(self.role, Role::Leader(_)) {
-            self.effects.push_back(Effect::Resign);
-            self.step_down();
+    fn handle_load_failed(&mut self, looked: bool, error: &StoreError, now: Now) {
+        let again_at = now.monotonic.plus(self.storage.next(&mut self.entropy));
+        match &mut self.role {
+            Role::Leader(leader) if leader.ready => leader.look_at = Some(again_at),
+            Role::Leader(_) => {
+                self.effects.push_back(Effect::Resign);
+                self.step_down();
+            }
+            Role::Follower(_) => {}
+        }
+        if let Some(reload) = self.reload.as_mut().filter(|_| !looked) {
+            reload.again_at = Some(again_at);
+        }
+        self.complain(Failure::from(error));
+    }
+
+    /// Tells of trouble that no call waits for.
+    fn complain(&mut self, failure: Failure) {
+        if self.complained != Some(failure.code) {
+            self.complained = Some(failure.code);
+            self.events.push_back(Event::Failed(failure));
         }
     }
 
@@ -494,13 +545,17 @@ impl Engine {
     fn start_reload(&mut self) {
         if self.reload.is_none() {
             let id = self.load(Extent::Everything);
-            self.reload = Some(Reload { id, change_sets: Vec::new(), queued: Vec::new() });
+            self.reload = Some(Reload { id, again_at: None, change_sets: Vec::new(), queued: Vec::new() });
         }
     }
 
     /// Puts a copy just read in the place of one that missed something, and tells what that was.
-    fn replace_replica(&mut self, replica: Replica, reload: Reload) {
+    fn replace_replica(&mut self, replica: Replica) {
+        let Some(reload) = self.reload.take() else {
+            return;
+        };
         let old = std::mem::replace(&mut self.replica, replica);
+        self.replica.outbox.remember_settled(&old.outbox);
         let mut applied = Applied::default();
         for (id, head) in &self.replica.heads {
             let seen = old.last_position(id);
@@ -510,17 +565,25 @@ impl Engine {
                 crate::replica::Change { message, known }
             }));
         }
+        for (id, queued) in self.replica.outbox.iter() {
+            let known = old.outbox.get(id);
+            if known.is_none_or(|known| known.refused != queued.refused)
+                && let Some(message) = Message::queued(queued, &self.identity.account, self.identity.device)
+            {
+                applied.messages.push(crate::replica::Change { message, known: known.is_some() });
+            }
+        }
         applied.conversations.extend(self.replica.conversation_ids().map(str::to_owned));
         self.report(applied);
         for change_set in reload.change_sets {
             self.follow(change_set);
         }
-        // Whether what was queued meanwhile is over already, only the store can tell.
-        let again = !reload.queued.is_empty();
+        // Whether what was queued meanwhile is over already, only the store can tell; or the server,
+        // which a leader asks anyway.
+        let again = !reload.queued.is_empty() && matches!(self.role, Role::Follower(_));
         for queued in reload.queued {
-            if let Some(applied) = self.replica.enqueue(queued) {
-                self.report(applied);
-            }
+            // It was told of when it came.
+            let _ = self.replica.enqueue(queued);
         }
         if again {
             self.start_reload();
@@ -532,6 +595,14 @@ impl Engine {
         let mut all = Applied::default();
         let mut announce = local::Announce::default();
         for Enqueued { request, queued } in written {
+            let same = |known: &Queued| {
+                known.operation.as_ref().map(|it| &it.body) == queued.operation.as_ref().map(|it| &it.body)
+            };
+            if queued_id(&queued).and_then(|id| self.replica.outbox.get(id)).is_some_and(|it| !same(it)) {
+                let failure = Failure::new(Code::Conflict, "another message has this id");
+                self.resolve(request, Err(failure));
+                continue;
+            }
             let message = Message::queued(&queued, &self.identity.account, self.identity.device);
             self.resolve(request, Ok(message.map_or(Reply::Done, Reply::Message)));
             announce.queued.push(queued.clone());
@@ -558,6 +629,7 @@ impl Engine {
         if self.closed {
             return;
         }
+        self.step_down();
         self.epoch = epoch;
         let current = revision == self.replica.revision && self.reload.is_none();
         let loading = if current {
@@ -572,13 +644,14 @@ impl Engine {
         self.role = Role::Leader(Box::new(Leader {
             ready: false,
             loading,
+            look_at: None,
             link: Link::new(self.last_connection, self.offline || !self.network),
             gathered: Gathered::default(),
             committing: None,
+            rest_until: None,
             catching_up: None,
-            fold_at: None,
+            idle_at: None,
             reconcile_at: now.monotonic,
-            complained: None,
         }));
     }
 
@@ -588,7 +661,14 @@ impl Engine {
             self.effects.push_back(Effect::Disconnect(self.last_connection));
             let unclaimed =
                 self.replica.outbox.pending().map(|(id, _)| id).filter(|id| self.own.contains(id)).collect();
-            self.role = Role::Follower(Follower { unclaimed, ..Follower::default() });
+            self.role =
+                Role::Follower(Follower { unclaimed, announce_at: Some(Millis(0)), ..Follower::default() });
+            // Those who asked ask the next leader.
+            self.syncs.retain(|sync| matches!(sync.who, Who::Local(_)));
+            if !self.closed {
+                // What the next leader has said already, it says again.
+                self.broadcast(channel_frame::Frame::Presence(local::Presence { asks: true }));
+            }
         }
     }
 
@@ -611,10 +691,16 @@ impl Engine {
                     if self.offline {
                         self.broadcast(channel_frame::Frame::Offline(local::Offline { offline: true }));
                     }
-                    self.broadcast_leader_status();
+                    self.tell_state();
                 }
             }
-            channel_frame::Frame::Leave(_) => drop(self.tabs.remove(&tab)),
+            channel_frame::Frame::Leave(_) => {
+                self.tabs.remove(&tab);
+                if let Role::Leader(leader) = &mut self.role {
+                    // What it wrote last it could not announce any more.
+                    leader.look_at = Some(now.monotonic.plus(ANNOUNCE));
+                }
+            }
             channel_frame::Frame::Offline(offline) => {
                 self.offline = offline.offline;
                 self.hold_link();
@@ -624,7 +710,9 @@ impl Engine {
             channel_frame::Frame::Claim(claim) => {
                 if let Role::Follower(follower) = &mut self.role {
                     for id in claim.ids.iter().filter_map(|id| OperationId::try_from(id).ok()) {
-                        follower.unclaimed.remove(&id);
+                        if follower.unclaimed.remove(&id) {
+                            follower.announce_at = Some(now.monotonic);
+                        }
                     }
                 }
             }
@@ -638,19 +726,27 @@ impl Engine {
             }
             channel_frame::Frame::SyncDone(done) => {
                 if TabId::try_from(&done.tab) == Ok(self.identity.tab) {
-                    let who = Who::Local(RequestId(done.id));
-                    let failure = Failure::new(Code::parse(&done.code), done.message);
-                    self.end_syncs(
-                        |sync| sync.who == who,
-                        if done.code.is_empty() { Ok(()) } else { Err(failure) },
-                    );
+                    self.handle_sync_done(done);
                 }
             }
         }
     }
 
+    fn handle_sync_done(&mut self, done: local::SyncDone) {
+        let who = Who::Local(RequestId(done.id));
+        if done.code.is_empty() {
+            // The leader is done. It has said at which revision, so this tab reads if it must.
+            self.syncs.iter_mut().filter(|sync| sync.who == who).for_each(|sync| sync.ask_at = None);
+        } else {
+            let failure = Failure::new(Code::parse(&done.code), done.message);
+            self.end_syncs(|sync| sync.who == who, Err(failure));
+        }
+    }
+
     fn handle_change_set(&mut self, change_set: ChangeSet) {
-        let valid = change_set.events.iter().all(|event| codec::check_event(event).is_ok());
+        let operations = || change_set.refused.iter().filter_map(|queued| queued.operation.as_ref());
+        let valid = change_set.events.iter().all(|event| codec::check_event(event).is_ok())
+            && operations().all(|operation| codec::check_operation(operation).is_ok());
         if !valid || matches!(self.role, Role::Leader(_)) || Epoch(change_set.epoch) < self.epoch {
             return;
         }
@@ -664,9 +760,15 @@ impl Engine {
     fn follow(&mut self, change_set: ChangeSet) {
         let revision = Revision(change_set.revision);
         if revision <= self.replica.revision {
-            return;
+            // What is over stays over, whenever one hears of it.
+            let mut applied = Applied::default();
+            for id in change_set.settled.iter().filter_map(|id| OperationId::try_from(id).ok()) {
+                self.replica.settle(id, &mut applied);
+            }
+            return self.report(applied);
         }
-        if revision > self.replica.revision.next() {
+        // Without a log it is no commit, only says how far the store is.
+        if revision > self.replica.revision.next() || change_set.log.is_empty() {
             return self.start_reload();
         }
         if let Role::Follower(follower) = &mut self.role {
@@ -678,6 +780,7 @@ impl Engine {
 
     fn handle_announce(&mut self, announce: local::Announce) {
         let mut claim = local::Claim::default();
+        let mut over = Vec::new();
         for queued in announce.queued {
             let Some(operation) = &queued.operation else {
                 continue;
@@ -686,6 +789,9 @@ impl Engine {
                 continue;
             }
             claim.ids.push(operation.id.clone());
+            if queued_id(&queued).is_some_and(|id| self.replica.outbox.is_settled(id)) {
+                over.push(operation.id.clone());
+            }
             if let Some(reload) = &mut self.reload {
                 reload.queued.push(queued.clone());
             }
@@ -695,6 +801,10 @@ impl Engine {
         }
         if matches!(&self.role, Role::Leader(leader) if leader.ready) {
             self.broadcast(channel_frame::Frame::Claim(claim));
+            if !over.is_empty() {
+                // Others may take it for new, too.
+                self.tell_settled(over);
+            }
         }
     }
 
@@ -706,10 +816,8 @@ impl Engine {
             return;
         }
         if Epoch(status.epoch) > self.epoch {
-            // A new leader may not have heard of what the last one had claimed.
+            // What was claimed, a new leader has read in the store.
             self.epoch = Epoch(status.epoch);
-            follower.unclaimed =
-                self.replica.outbox.pending().map(|(id, _)| id).filter(|id| self.own.contains(id)).collect();
             follower.announce_at = Some(now.monotonic);
         }
         let ended = follower.leader.catching_up && !status.catching_up && status.connection == "online";
@@ -765,15 +873,11 @@ impl Engine {
                     self.clock_offset =
                         i64::try_from(server.0).unwrap_or(0).saturating_sub_unsigned(now.wall.0);
                     leader.catching_up = Some(0);
-                    leader.complained = None;
+                    self.complained = None;
                 }
                 Arrived::OtherLog(log) => {
-                    leader.gathered = Gathered {
-                        reset: self.replica.log.is_some(),
-                        log: Some(log),
-                        cursor: Some(Seq(0)),
-                        ..Gathered::default()
-                    };
+                    leader.gathered =
+                        Gathered { log: Some(log), cursor: Some(Seq(0)), ..Gathered::default() };
                 }
                 Arrived::Events(events, cursor) => {
                     leader.gathered.events.extend(events);
@@ -795,6 +899,7 @@ impl Engine {
     /// Does what can be done now. Called after every input.
     fn advance(&mut self, now: Now) {
         if !self.closed {
+            self.read_again(now);
             self.write_outbox();
             self.lead(now);
             self.announce(now);
@@ -808,6 +913,14 @@ impl Engine {
         }
     }
 
+    fn read_again(&mut self, now: Now) {
+        let due = |at: &mut Millis| *at <= now.monotonic;
+        if self.reload.as_mut().is_some_and(|reload| reload.again_at.take_if(due).is_some()) {
+            let id = self.load(Extent::Everything);
+            self.reload.iter_mut().for_each(|reload| reload.id = id);
+        }
+    }
+
     fn write_outbox(&mut self) {
         if self.writing.is_some() || self.waiting.is_empty() {
             return;
@@ -816,7 +929,7 @@ impl Engine {
         let writes = waiting
             .iter()
             .filter_map(|it| Some((queued_id(&it.queued)?, &it.queued)))
-            .map(|(id, queued)| Write::Put(Table::Outbox, Key::Operation(id), codec::encode(queued)))
+            .map(|(id, queued)| Write::Insert(Table::Outbox, Key::Operation(id), codec::encode(queued)))
             .collect();
         let id = self.persist(Batch { fence: None, revision: None, writes, durability: Durability::Strict });
         self.writing = Some((id, waiting));
@@ -829,34 +942,39 @@ impl Engine {
         if !leader.ready {
             return;
         }
-        if now.monotonic >= leader.reconcile_at {
+        let due = |at: &mut Millis| *at <= now.monotonic;
+        let reconcile = due(&mut leader.reconcile_at);
+        if reconcile {
             leader.reconcile_at = now.monotonic.plus(RECONCILE);
+            leader.look_at = Some(now.monotonic);
             leader.link.reconcile();
         }
-        leader.link.tick(now, &self.replica.outbox, &mut self.entropy);
+        leader.rest_until.take_if(due);
+        let idle = leader.idle_at.take_if(due).is_some();
+        let look = leader.loading.is_none() && leader.look_at.take_if(due).is_some();
+        leader.link.tick(now, leader.committing.is_none(), &mut self.entropy);
         leader.link.submit(&self.replica.outbox, now);
         leader.link.pull(leader.gathered.events.len());
         if leader.link.connection() != Connection::Online {
             leader.gathered = Gathered::default();
             leader.catching_up = None;
         }
-        self.commit(now);
+        self.commit(idle);
+        if idle || reconcile {
+            self.tell_state();
+        }
+        let load = look.then(|| self.load(Extent::Outbox));
         let Role::Leader(leader) = &mut self.role else {
             return;
         };
+        leader.loading = load.or(leader.loading);
         if leader.committing.is_none()
             && leader.link.is_caught_up()
             && let Some(events) = leader.catching_up.take()
         {
             self.events.push_back(Event::CaughtUp { events });
         }
-        if let Some(failure) = leader.link.reason()
-            && failure.code != Code::Offline
-            && leader.complained != Some(failure.code)
-        {
-            leader.complained = Some(failure.code);
-            self.events.push_back(Event::Failed(failure.clone()));
-        }
+        let trouble = leader.link.reason().filter(|failure| failure.code != Code::Offline).cloned();
         for order in leader.link.orders.drain(..) {
             self.effects.push_back(match order {
                 Order::Connect(id) => Effect::Connect(id),
@@ -864,14 +982,18 @@ impl Engine {
                 Order::Send(id, bytes) => Effect::Send(id, bytes),
             });
         }
+        if let Some(failure) = trouble {
+            self.complain(failure);
+        }
     }
 
-    /// Writes what has gathered, or folds the journal, if no other commit is under way.
-    fn commit(&mut self, now: Now) {
+    /// Writes what has gathered, or folds the journal, if no other commit is under way. `idle`: there
+    /// is time for what could wait.
+    fn commit(&mut self, idle: bool) {
         let Role::Leader(leader) = &mut self.role else {
             return;
         };
-        if leader.committing.is_some() {
+        if leader.committing.is_some() || leader.rest_until.is_some() {
             return;
         }
         let cursor = leader.gathered.cursor.unwrap_or(self.replica.cursor);
@@ -879,7 +1001,7 @@ impl Engine {
         let news = leader.gathered.cursor.is_some() || !leader.gathered.refused.is_empty();
         let (change_set, writes) = if news || !settled.is_empty() {
             self.build_commit(cursor, &settled)
-        } else if self.is_fold_due(now) {
+        } else if self.is_fold_due(idle) {
             self.build_fold()
         } else {
             return;
@@ -893,6 +1015,7 @@ impl Engine {
         let id = self.persist(batch);
         if let Role::Leader(leader) = &mut self.role {
             leader.committing = Some((id, change_set));
+            leader.idle_at = None;
         }
     }
 
@@ -900,13 +1023,8 @@ impl Engine {
         let Role::Leader(leader) = &mut self.role else {
             return Default::default();
         };
-        let Gathered { log, reset, mut events, refused, .. } = std::mem::take(&mut leader.gathered);
-        if !reset {
-            // Received again, while the commit that held it was under way and the connection was cut.
-            let stored = self.replica.cursor;
-            events.retain(|event| Seq(event.seq) > stored);
-        }
-        let cursor = if reset { cursor } else { cursor.max(self.replica.cursor) };
+        let Gathered { log, events, refused, .. } = std::mem::take(&mut leader.gathered);
+        let reset = log.is_some() && self.replica.log.is_some();
         let log = log.or(self.replica.log);
         let mut writes = Vec::new();
         if reset {
@@ -948,12 +1066,8 @@ impl Engine {
         (change_set, writes)
     }
 
-    fn is_fold_due(&self, now: Now) -> bool {
-        let Role::Leader(leader) = &self.role else {
-            return false;
-        };
+    fn is_fold_due(&self, idle: bool) -> bool {
         let messages = self.replica.fresh.len();
-        let idle = leader.fold_at.is_some_and(|at| at <= now.monotonic);
         messages >= FOLD_MESSAGES
             || idle && (messages >= FOLD_IDLE.0 || self.replica.next_journal >= FOLD_IDLE.1)
     }
@@ -964,6 +1078,7 @@ impl Engine {
             epoch: self.epoch.0,
             revision: self.replica.revision.next().0,
             cursor: self.replica.cursor.0,
+            log: self.replica.log.map(LogId::to_bytes).unwrap_or_default(),
             folded: Some(folded),
             ..ChangeSet::default()
         };
@@ -979,8 +1094,9 @@ impl Engine {
         }
         let outbox = &self.replica.outbox;
         follower.unclaimed.retain(|id| outbox.get(*id).is_some_and(|queued| queued.refused.is_none()));
-        let queued: Vec<Queued> =
-            follower.unclaimed.iter().filter_map(|id| outbox.get(*id).cloned()).collect();
+        // The oldest first; when those are claimed, the next.
+        let queued = follower.unclaimed.iter().filter_map(|id| outbox.get(*id).cloned());
+        let queued: Vec<Queued> = queued.take(limits::SUBMIT_OPERATIONS).collect();
         follower.announce_at = (!queued.is_empty()).then(|| now.monotonic.plus(ANNOUNCE));
         if !queued.is_empty() {
             self.broadcast(channel_frame::Frame::Announce(local::Announce { queued }));
@@ -998,9 +1114,11 @@ impl Engine {
                 let written = self.waiting.is_empty() && self.writing.is_none();
                 let sent = self.replica.outbox.pending().next().is_none();
                 let stored = leader.committing.is_none() && leader.gathered.cursor.is_none();
-                if leader.link.is_caught_up() && written && sent && stored {
+                let looked = leader.loading.is_none();
+                if leader.link.is_caught_up() && written && sent && stored && looked {
+                    self.tell_state();
                     self.end_syncs(|_| true, Ok(()));
-                } else if leader.link.connection() == Connection::Offline {
+                } else if leader.link.connection() == Connection::Offline && leader.committing.is_none() {
                     let failure = leader.link.reason().cloned();
                     let failure = failure
                         .unwrap_or_else(|| Failure::new(Code::Offline, "the server cannot be reached"));
@@ -1009,13 +1127,16 @@ impl Engine {
             }
             Role::Leader(_) => {}
             Role::Follower(_) => {
+                if self.reload.is_none() {
+                    self.end_syncs(|sync| sync.ask_at.is_none(), Ok(()));
+                }
                 let mut ask = Vec::new();
                 for sync in &mut self.syncs {
                     if let Who::Local(request) = sync.who
-                        && sync.ask_at <= now.monotonic
+                        && sync.ask_at.is_some_and(|at| at <= now.monotonic)
                         && self.writing.is_none()
                     {
-                        sync.ask_at = now.monotonic.plus(ANNOUNCE);
+                        sync.ask_at = Some(now.monotonic.plus(ANNOUNCE));
                         ask.push(request.0);
                     }
                 }
@@ -1069,6 +1190,20 @@ impl Engine {
         }
         if !applied.conversations.is_empty() {
             self.events.push_back(Event::Conversations(applied.conversations.into_iter().collect()));
+        }
+    }
+
+    /// The leader says how it is, and how far the store, so that whoever missed something reads it.
+    fn tell_state(&mut self) {
+        self.broadcast_leader_status();
+        self.tell_settled(Vec::new());
+    }
+
+    fn tell_settled(&mut self, settled: Vec<Bytes>) {
+        if matches!(&self.role, Role::Leader(leader) if leader.ready) {
+            let (epoch, revision) = (self.epoch.0, self.replica.revision.0);
+            let note = ChangeSet { epoch, revision, settled, ..ChangeSet::default() };
+            self.broadcast(channel_frame::Frame::ChangeSet(note));
         }
     }
 

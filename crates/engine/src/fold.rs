@@ -20,6 +20,11 @@ const RECORD: usize = 56 * 1024;
 /// Locators in a record: 16 bytes of id and at most 15 of place each.
 const LOCATORS: usize = 1_600;
 
+/// Members in a part of a head that takes several: 130 bytes each at most.
+const MEMBERS: usize = 400;
+/// Pieces in a part of a head that takes several: 36 bytes each at most.
+const PIECES: usize = 1_400;
+
 /// What a fold writes, and what it changes in every tab's replica.
 pub(crate) struct Fold {
     pub(crate) writes: Vec<Write>,
@@ -62,8 +67,8 @@ pub(crate) fn cut<M: prost::Message + Default, I: prost::Message>(
 }
 
 fn fold_messages(replica: &Replica, writes: &mut Vec<Write>) -> Vec<Piece> {
-    let used = replica.heads.values().flat_map(|head| &head.pieces).map(|piece| piece.block + 1).max();
-    let mut number = used.unwrap_or(0);
+    let used = replica.heads.values().flat_map(|head| &head.pieces).map(|piece| piece.block).max();
+    let mut number = used.map_or(0, |used| used.saturating_add(1));
     let mut pieces: Vec<Piece> = Vec::new();
     let mut block = local::Block::default();
     let mut size = 0;
@@ -80,7 +85,7 @@ fn fold_messages(replica: &Replica, writes: &mut Vec<Write>) -> Vec<Piece> {
             }
             let offset = block.messages.len() as u32;
             match &mut open {
-                Some(piece) if piece.first + u64::from(piece.count) == message.position => piece.count += 1,
+                Some(piece) if message.position - piece.first == u64::from(piece.count) => piece.count += 1,
                 _ => {
                     pieces.extend(open.take());
                     open = Some(Piece {
@@ -104,10 +109,11 @@ fn fold_messages(replica: &Replica, writes: &mut Vec<Write>) -> Vec<Piece> {
 }
 
 fn fold_locators(replica: &Replica, writes: &mut Vec<Write>) -> Vec<LocatorSpan> {
-    let used = replica.spans.iter().map(|span| span.number + 1).max().unwrap_or(0);
+    let used = replica.spans.iter().map(|span| span.number).max();
+    let first = used.map_or(0, |used| used.saturating_add(1));
     let fresh: Vec<_> = replica.fresh.iter().collect();
     let mut spans = Vec::new();
-    for (number, chunk) in (used..).zip(fresh.chunks(LOCATORS)) {
+    for (number, chunk) in (first..).zip(fresh.chunks(LOCATORS)) {
         let (Some((first, _)), Some((last, _))) = (chunk.first(), chunk.last()) else {
             continue;
         };
@@ -133,7 +139,7 @@ fn fold_heads(replica: &Replica, folded: &Folded, writes: &mut Vec<Write>) {
     let heads = replica
         .heads
         .iter()
-        .map(|(id, head)| head_record(id, head, new.remove(&head.number).unwrap_or_default()));
+        .flat_map(|(id, head)| head_parts(id, head, new.remove(&head.number).unwrap_or_default()));
     let spans = replica.spans.iter().chain(&folded.locators).cloned();
     let pages = cut(heads, |page: &mut local::HeadPage, head| page.heads.push(head))
         .into_iter()
@@ -142,8 +148,9 @@ fn fold_heads(replica: &Replica, folded: &Folded, writes: &mut Vec<Write>) {
     writes.extend((0..).zip(pages).map(|(number, page)| Write::Put(Table::Heads, Key::Number(number), page)));
 }
 
-fn head_record(id: &str, head: &Head, new: Vec<Piece>) -> local::Head {
-    local::Head {
+/// A head as it is stored: in one part, or in several of one number if a record could not hold it.
+fn head_parts(id: &str, head: &Head, new: Vec<Piece>) -> Vec<local::Head> {
+    let mut whole = local::Head {
         number: head.number,
         conversation: id.to_owned(),
         members: head.members.clone(),
@@ -151,5 +158,13 @@ fn head_record(id: &str, head: &Head, new: Vec<Piece>) -> local::Head {
         read_position: head.read_position.0,
         read_inbound: head.read_inbound,
         pieces: head.pieces.iter().cloned().chain(new).collect(),
+    };
+    if whole.encoded_len() <= RECORD {
+        return vec![whole];
     }
+    let part = || local::Head { number: head.number, conversation: id.to_owned(), ..local::Head::default() };
+    let (members, pieces) = (std::mem::take(&mut whole.members), std::mem::take(&mut whole.pieces));
+    let members = members.chunks(MEMBERS).map(|chunk| local::Head { members: chunk.to_vec(), ..part() });
+    let pieces = pieces.chunks(PIECES).map(|chunk| local::Head { pieces: chunk.to_vec(), ..part() });
+    std::iter::once(whole).chain(members).chain(pieces).collect()
 }

@@ -82,6 +82,8 @@ struct Session {
     submitted: BTreeSet<OperationId>,
     /// Confirmed, and where in the log it will come back.
     accepted: BTreeMap<OperationId, Seq>,
+    /// Refused for good, which the store does not know yet.
+    refused: BTreeSet<OperationId>,
     /// Nothing is submitted before then.
     hold: Option<Millis>,
     /// When the submits so far would have ended, had each taken its pace (the generic cell rate
@@ -111,7 +113,7 @@ impl Link {
             connection: first,
             state: State::Waiting(None),
             backoff: Backoff::default(),
-            reason: None,
+            reason: held.then(offline),
             held,
             orders: Vec::new(),
         }
@@ -119,6 +121,8 @@ impl Link {
 
     pub(crate) fn connection(&self) -> Connection {
         match self.state {
+            // Nothing was tried yet.
+            State::Waiting(None) if !self.held => Connection::Connecting,
             State::Up(_) => Connection::Online,
             State::Connecting(_) | State::Greeting(_) => Connection::Connecting,
             State::Waiting(_) => Connection::Offline,
@@ -139,24 +143,26 @@ impl Link {
     }
 
     /// Confirmed operations in the outbox whose events lie at or before the cursor.
-    pub(crate) fn settled(&self, cursor: Seq, outbox: &Outbox) -> Vec<OperationId> {
-        let State::Up(session) = &self.state else {
+    pub(crate) fn settled(&mut self, cursor: Seq, outbox: &Outbox) -> Vec<OperationId> {
+        let State::Up(session) = &mut self.state else {
             return Vec::new();
         };
-        let stored = session.accepted.iter().filter(|(_, seq)| **seq <= cursor).map(|(id, _)| *id);
-        stored.filter(|id| outbox.get(*id).is_some()).collect()
+        session.accepted.retain(|id, _| outbox.get(*id).is_some());
+        session.accepted.iter().filter(|(_, seq)| **seq <= cursor).map(|(id, _)| *id).collect()
     }
 
-    /// An operation has left the outbox.
+    /// The store knows what became of an operation.
     pub(crate) fn forget(&mut self, id: OperationId) {
         if let State::Up(session) = &mut self.state {
             session.accepted.remove(&id);
+            session.refused.remove(&id);
         }
     }
 
-    pub(crate) fn deadline(&self) -> Option<Millis> {
+    /// When to [`Link::tick`]. `stored`: nothing is being written.
+    pub(crate) fn deadline(&self, stored: bool) -> Option<Millis> {
         match &self.state {
-            State::Waiting(until) => until.filter(|_| !self.held),
+            State::Waiting(until) => until.filter(|_| stored && !self.held),
             State::Connecting(until) | State::Greeting(until) => Some(*until),
             State::Up(session) => {
                 let quiet = match session.pinged {
@@ -175,7 +181,7 @@ impl Link {
         }
         self.held = held;
         if held {
-            self.close(None, Failure::new(Code::Offline, "working offline"));
+            self.close(None, offline());
         } else {
             self.connect_now_if_waiting();
         }
@@ -226,7 +232,8 @@ impl Link {
         }
         let mut submit = wire::Submit::default();
         let mut size = 0;
-        for (id, operation) in outbox.pending().filter(|(id, _)| !session.accepted.contains_key(id)) {
+        let answered = |id: &OperationId| session.accepted.contains_key(id) || session.refused.contains(id);
+        for (id, operation) in outbox.pending().filter(|(id, _)| !answered(id)) {
             size += prost::Message::encoded_len(operation) + 8;
             let full =
                 submit.operations.len() == limits::SUBMIT_OPERATIONS || size > limits::CLIENT_FRAME - 64;
@@ -242,10 +249,11 @@ impl Link {
         }
     }
 
-    /// Time has passed.
-    pub(crate) fn tick(&mut self, now: Now, outbox: &Outbox, entropy: &mut ChaCha8Rng) {
+    /// Time has passed. `stored`: nothing is being written. While something is, no connection begins,
+    /// since the cursor that it says hello with would be out of date already.
+    pub(crate) fn tick(&mut self, now: Now, stored: bool, entropy: &mut ChaCha8Rng) {
         match &mut self.state {
-            State::Waiting(Some(until)) if !self.held && *until <= now.monotonic => {
+            State::Waiting(Some(until)) if stored && !self.held && *until <= now.monotonic => {
                 self.connection = ConnectionId(self.connection.0 + 1);
                 self.state = State::Connecting(now.monotonic.plus(CONNECT_DEADLINE));
                 self.orders.push(Order::Connect(self.connection));
@@ -267,7 +275,6 @@ impl Link {
                     session.pinged = Some(now.monotonic);
                     self.send(client_frame::Frame::Ping(wire::Ping { nonce: now.monotonic.0 }));
                 }
-                self.submit(outbox, now);
             }
             _ => {}
         }
@@ -318,6 +325,10 @@ impl Link {
         now: Now,
         entropy: &mut ChaCha8Rng,
     ) -> Vec<Arrived> {
+        if matches!(self.state, State::Waiting(_)) {
+            // Of a connection that was given up already.
+            return Vec::new();
+        }
         let frame = match codec::decode_server(bytes) {
             Ok(frame) => frame.frame,
             Err(error) => {
@@ -351,7 +362,7 @@ impl Link {
             }
             (Some(server_frame::Frame::Bye(bye)), _) => {
                 let failure = Failure::new(Code::Offline, "the server closed the connection");
-                self.fail(failure, Some(u64::from(bye.wait).max(1)), now, entropy);
+                self.fail(failure, (bye.wait > 0).then_some(u64::from(bye.wait)), now, entropy);
                 Vec::new()
             }
             (Some(server_frame::Frame::Pong(_)), State::Up(_)) => Vec::new(),
@@ -378,6 +389,7 @@ impl Link {
             pulling: false,
             submitted: BTreeSet::new(),
             accepted: BTreeMap::new(),
+            refused: BTreeSet::new(),
             hold: None,
             paced: now.monotonic,
             ping_interval: u64::from(welcome.ping_interval).clamp(1_000, 10 * 60_000),
@@ -405,6 +417,10 @@ impl Link {
         let bytes = codec::encode(&ClientFrame { frame: Some(frame) });
         self.orders.push(Order::Send(self.connection, bytes));
     }
+}
+
+fn offline() -> Failure {
+    Failure::new(Code::Offline, "working offline")
 }
 
 impl Session {
@@ -438,7 +454,10 @@ impl Session {
                     let until = now.monotonic.plus(u64::from(it.retry_after));
                     self.hold = Some(self.hold.map_or(until, |hold| hold.max(until)));
                 }
-                Some(outcome::Result::Refused(it)) => refused.push((id, it)),
+                Some(outcome::Result::Refused(it)) => {
+                    self.refused.insert(id);
+                    refused.push((id, it));
+                }
                 None => {}
             }
         }

@@ -12,6 +12,8 @@ use tutti_protocol::{
 #[derive(Debug, Default)]
 pub struct Outbox {
     queue: BTreeMap<Place, Queued>,
+    /// Those of the queue that are still to be sent.
+    pending: BTreeSet<Place>,
     clocks: BTreeMap<OperationId, Timestamp>,
     conversations: BTreeMap<String, BTreeSet<Place>>,
     /// What has left since this tab was loaded: news of an operation may come after news of its end.
@@ -35,14 +37,23 @@ impl Outbox {
         }
         self.conversations.entry(conversation.to_owned()).or_default().insert(place);
         self.clocks.insert(id, clock);
+        if queued.refused.is_none() {
+            self.pending.insert(place);
+        }
         self.queue.insert(place, queued);
         true
+    }
+
+    /// Takes over what has left, from the copy that this one replaces.
+    pub(crate) fn remember_settled(&mut self, old: &Self) {
+        self.settled.extend(&old.settled);
     }
 
     /// Takes out what has taken effect.
     pub(crate) fn settle(&mut self, id: OperationId) -> Option<Queued> {
         self.settled.insert(id);
         let place = (self.clocks.remove(&id)?, id);
+        self.pending.remove(&place);
         let queued = self.queue.remove(&place)?;
         let conversation = queued.operation.as_ref().and_then(conversation)?;
         if let Some(places) = self.conversations.get_mut(conversation) {
@@ -56,14 +67,19 @@ impl Outbox {
 
     /// Notes that the server has refused an operation for good. Says whether it is here.
     pub(crate) fn refuse(&mut self, id: OperationId, refused: Refused) -> bool {
-        let place = self.clocks.get(&id).map(|clock| (*clock, id));
-        match place.and_then(|place| self.queue.get_mut(&place)) {
-            Some(queued) => {
-                queued.refused = Some(refused);
-                true
-            }
-            None => false,
+        let Some(place) = self.clocks.get(&id).map(|clock| (*clock, id)) else {
+            return false;
+        };
+        self.pending.remove(&place);
+        if let Some(queued) = self.queue.get_mut(&place) {
+            queued.refused = Some(refused);
         }
+        true
+    }
+
+    /// Whether an operation of this device is known to have taken effect.
+    pub(crate) fn is_settled(&self, id: OperationId) -> bool {
+        self.settled.contains(&id)
     }
 
     /// One operation.
@@ -79,9 +95,13 @@ impl Outbox {
 
     /// What is still to be sent, in order.
     pub fn pending(&self) -> impl Iterator<Item = (OperationId, &Operation)> {
-        self.iter()
-            .filter(|(_, queued)| queued.refused.is_none())
-            .filter_map(|(id, queued)| Some((id, queued.operation.as_ref()?)))
+        self.pending.iter().filter_map(|place| Some((place.1, self.queue.get(place)?.operation.as_ref()?)))
+    }
+
+    /// How many are still to be sent.
+    #[must_use]
+    pub fn pending_count(&self) -> usize {
+        self.pending.len()
     }
 
     /// Conversations that it holds something for.

@@ -98,9 +98,15 @@ impl Replica {
             outbox: Outbox::default(),
         };
         // Heads first: the journal goes on where they end.
-        for record in of(snapshot, Table::Heads) {
-            replica.load_heads(decode(record.1)?)?;
+        let mut numbers = BTreeMap::new();
+        for (_, record) in of(snapshot, Table::Heads) {
+            replica.load_heads(decode(record)?, &mut numbers)?;
         }
+        // Numbers are handed out without gaps, each to one conversation.
+        if !numbers.keys().copied().eq(1..=replica.heads.len() as u32) {
+            return Err(damaged("heads"));
+        }
+        replica.numbers = numbers.into_values().collect();
         for (number, record) in of(snapshot, Table::Journal) {
             let journal: local::Journal = decode(record)?;
             journal.events.iter().try_for_each(codec::check_event).map_err(|_| damaged("journal"))?;
@@ -109,7 +115,7 @@ impl Replica {
                 replica.apply_event(event, &mut applied);
             }
             if let Key::Number(number) = number {
-                replica.next_journal = number + 1;
+                replica.next_journal = replica.next_journal.max(number.saturating_add(1));
             }
         }
         for (_, record) in of(snapshot, Table::Outbox) {
@@ -200,7 +206,7 @@ impl Replica {
         let (first, end) = self.page_range(conversation, before, limit);
         head.pieces
             .iter()
-            .filter(|piece| piece.first < end.0 && piece.first + u64::from(piece.count) > first.0)
+            .filter(|piece| piece.first < end.0 && end_of(piece) > first.0)
             .map(|piece| piece.block)
             .collect()
     }
@@ -310,33 +316,30 @@ impl Replica {
         self.outbox.newest_clock()
     }
 
-    fn load_heads(&mut self, page: local::HeadPage) -> Result<(), StoreError> {
-        for head in page.heads {
-            let number = head.number as usize;
-            ConversationId::parse(&head.conversation).map_err(|_| damaged("heads"))?;
-            if let Some(last) = &head.last {
+    /// Takes in a page. A head too large for one record comes as several, of one number.
+    fn load_heads(
+        &mut self,
+        page: local::HeadPage,
+        numbers: &mut BTreeMap<u32, String>,
+    ) -> Result<(), StoreError> {
+        for part in page.heads {
+            ConversationId::parse(&part.conversation).map_err(|_| damaged("heads"))?;
+            if let Some(last) = &part.last {
                 codec::check_message(last).map_err(|_| damaged("heads"))?;
             }
-            // Numbers are handed out without gaps; a page of a million would be no page of ours.
-            if number == 0 || number > 1 << 24 {
+            if *numbers.entry(part.number).or_insert_with(|| part.conversation.clone()) != part.conversation {
                 return Err(damaged("heads"));
             }
-            if self.numbers.len() < number {
-                self.numbers.resize(number, String::new());
+            let head = self.heads.entry(part.conversation).or_default();
+            head.number = part.number;
+            head.members.extend(part.members);
+            head.last = part.last.or(head.last.take());
+            head.read_position = head.read_position.max(Position(part.read_position));
+            head.read_inbound = head.read_inbound.max(part.read_inbound);
+            head.pieces.extend(part.pieces);
+            if !head.pieces.is_sorted_by(|a, b| end_of(a) <= b.first) {
+                return Err(damaged("heads"));
             }
-            self.numbers[number - 1].clone_from(&head.conversation);
-            self.heads.insert(
-                head.conversation,
-                Head {
-                    number: head.number,
-                    members: head.members,
-                    last: head.last,
-                    read_position: Position(head.read_position),
-                    read_inbound: head.read_inbound,
-                    pieces: head.pieces,
-                    recent: BTreeMap::new(),
-                },
-            );
         }
         self.spans.extend(page.locators);
         Ok(())
@@ -344,6 +347,8 @@ impl Replica {
 
     fn apply_event(&mut self, event: wire::Event, applied: &mut Applied) {
         let operation = OperationId::try_from(&event.operation).ok();
+        let others = matches!(&event.body, Some(event::Body::Message(message))
+            if message.device[..] != self.device.as_bytes()[..]);
         match event.body {
             Some(event::Body::Message(message)) => self.apply_message(message, applied),
             Some(event::Body::Read(read)) => {
@@ -358,7 +363,8 @@ impl Replica {
             }
             None => {}
         }
-        if let Some(id) = operation {
+        // What other devices have sent was never in this one's outbox: there is nothing to remember.
+        if let Some(id) = operation.filter(|id| !others || self.outbox.get(*id).is_some()) {
             self.settle(id, applied);
         }
     }
@@ -380,7 +386,7 @@ impl Replica {
         applied.messages.push(Change { message: view, known });
     }
 
-    fn settle(&mut self, id: OperationId, applied: &mut Applied) {
+    pub(crate) fn settle(&mut self, id: OperationId, applied: &mut Applied) {
         let Some(queued) = self.outbox.settle(id) else {
             return;
         };
@@ -540,6 +546,11 @@ fn detach(message: &mut wire::Message) {
     for bytes in [&mut message.id, &mut message.device, &mut message.content] {
         *bytes = Bytes::copy_from_slice(bytes);
     }
+}
+
+/// The position after a piece's last.
+fn end_of(piece: &Piece) -> u64 {
+    piece.first.saturating_add(u64::from(piece.count))
 }
 
 fn of(snapshot: &Snapshot, table: Table) -> impl Iterator<Item = (Key, &Bytes)> {
