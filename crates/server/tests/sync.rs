@@ -32,14 +32,17 @@ async fn what_one_device_sends_is_pushed_to_all_that_are_live() {
     }
     let outcomes = laptop.submit(vec![message(id(1, 1), "direct:bob", &json!("hi"))]).await;
     assert_eq!(accepted_seq(&outcomes[0]), Some(1));
-    for (client, conversation) in
-        [(&mut laptop, "direct:bob"), (&mut phone, "direct:bob"), (&mut bob, "direct:alice")]
-    {
+    for (client, conversation, device) in [
+        (&mut laptop, "direct:bob", &[1; 16][..]),
+        (&mut phone, "direct:bob", &[1; 16]),
+        (&mut bob, "direct:alice", &[]),
+    ] {
         let page = client.delta().await;
         assert_eq!((page.after, page.next, page.head), (0, 1, 1));
         assert_eq!(page.events[0].operation, id(1, 1));
         let Some(event::Body::Message(message)) = &page.events[0].body else { panic!() };
         assert_eq!(message.conversation, conversation);
+        assert_eq!(message.device, device, "told to the sender's own account alone");
         assert_eq!(message.content, "\"hi\"");
     }
     bob.submit(vec![message(id(3, 1), "direct:alice", &json!("ho"))]).await;

@@ -114,7 +114,21 @@ async fn a_message_enters_the_logs_of_both_under_each_ones_name_for_the_other() 
     assert_eq!((got.conversation.as_str(), got.inbound), ("direct:alice", 1));
     assert_eq!(got.sender, "alice");
     assert_eq!(got.content, "\"hi\"");
-    assert_eq!((got.device.len(), got.sent_at), (16, 1_000));
+    assert_eq!(got.sent_at, 1_000);
+}
+
+#[tokio::test]
+async fn only_the_senders_own_account_learns_from_which_device() {
+    let fixture = Fixture::new().await;
+    fixture.put_group("team", &["alice", "bob"]).await;
+    fixture.accepted("alice", &send(1, "direct:bob", "hi")).await;
+    fixture.accepted("alice", &send(2, "group:team", "hi")).await;
+    let told = async |account| {
+        let messages = fixture.messages(account).await;
+        messages.into_iter().map(|message| message.device).collect::<Vec<_>>()
+    };
+    assert_eq!(told("alice").await, [[7; 16]; 2].map(Bytes::from_owner));
+    assert_eq!(told("bob").await, [Bytes::new(), Bytes::new()]);
 }
 
 #[tokio::test]

@@ -25,10 +25,11 @@ const SCHEMA_VERSION: i64 = 1;
 const READERS: u32 = 4;
 
 /// One query for a page: a range of the log, and what its entries refer to. The account's row comes
-/// even when nothing follows, with the head of the same moment.
+/// even when nothing follows, with the head of the same moment. From which device a message was sent
+/// is nobody's business but the sender's own.
 const PAGE: &str = "
     SELECT a.head, l.seq, l.operation, v.conversation, l.position, l.inbound, r.members,
-           m.id, m.sender, m.device, m.type, m.content, m.sent_at
+           m.id, m.sender, CASE WHEN m.sender = a.name THEN m.device END, m.type, m.content, m.sent_at
     FROM accounts a
     LEFT JOIN log l ON l.account = a.id AND l.seq > ?2
     LEFT JOIN views v ON v.id = l.view
