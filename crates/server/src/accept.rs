@@ -1,5 +1,6 @@
 //! Acceptance: what an operation does to the logs. All of it happens in one transaction, so an
-//! operation takes effect entirely or not at all, and once however often it is sent.
+//! operation takes effect entirely or not at all, and once however often it is sent. Of many operations,
+//! the first may be committed before the last.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -13,8 +14,10 @@ use tutti_protocol::{
 };
 
 use crate::{
-    storage::{AccountKey, Entry, NewMessage, Place, Receipt, Result, StorageError, Transaction},
-    writer::{Woken, Work},
+    storage::{
+        AccountKey, Delivery, Entry, NewMessage, News, Place, Receipt, Result, StorageError, Transaction,
+    },
+    writer::{Growth, Work, Writer},
 };
 
 /// How long to wait before an operation is sent again that the storage refused, in milliseconds.
@@ -113,13 +116,36 @@ impl Verdict {
     }
 }
 
+impl Submission {
+    /// Has all of it decided, in as many transactions as that takes: one verdict an operation, in
+    /// order. What the storage refuses is refused with all that comes after it, so the order stays.
+    pub(crate) async fn decide(mut self, writer: &Writer) -> Vec<Verdict> {
+        let mut verdicts = Vec::with_capacity(self.operations.len());
+        while !self.operations.is_empty() {
+            match writer.write(self.clone()).await {
+                Ok(decided) => {
+                    self.operations.drain(..decided.len());
+                    verdicts.extend(decided);
+                }
+                Err(error) => {
+                    tracing::error!(%error, "operations were not stored");
+                    let refused = Verdict::Refused(Refusal::storage());
+                    verdicts.extend(self.operations.drain(..).map(|_| refused.clone()));
+                }
+            }
+        }
+        verdicts
+    }
+}
+
 #[async_trait]
 impl Work for Submission {
-    /// One verdict an operation, in order.
+    /// One verdict an operation, in order: of the first, as many as the transaction takes, at least
+    /// one.
     type Answer = Vec<Verdict>;
 
-    async fn run(&self, tx: &mut dyn Transaction, woken: &mut Woken) -> Result<Vec<Verdict>> {
-        let mut submitter = Submitter { key: tx.account(&self.account).await?, submission: self, tx, woken };
+    async fn run(&self, tx: &mut dyn Transaction, growth: &mut Growth) -> Result<Vec<Verdict>> {
+        let mut submitter = Submitter { key: tx.account(&self.account).await?, submission: self, tx, growth };
         let mut verdicts = Vec::with_capacity(self.operations.len());
         for operation in &self.operations {
             verdicts.push(match submitter.accept(operation).await {
@@ -127,6 +153,10 @@ impl Work for Submission {
                 Err(Stop::Refused(refusal)) => Verdict::Refused(refusal),
                 Err(Stop::Storage(error)) => return Err(error),
             });
+            submitter.growth.count_operation();
+            if submitter.growth.is_enough() {
+                break;
+            }
         }
         Ok(verdicts)
     }
@@ -145,17 +175,17 @@ pub(crate) struct PutGroup {
 impl Work for PutGroup {
     type Answer = ();
 
-    async fn run(&self, tx: &mut dyn Transaction, woken: &mut Woken) -> Result<()> {
+    async fn run(&self, tx: &mut dyn Transaction, growth: &mut Growth) -> Result<()> {
         let before = tx.group(&self.id).await?.unwrap_or_default();
         if before == self.members {
             return Ok(());
         }
         tx.put_group(&self.id, &self.members).await?;
-        tell_members(tx, woken, &self.id, &self.members, &self.members).await?;
+        tell_members(tx, growth, &self.id, &self.members, &self.members).await?;
         // Those who left may know who was there with them and stayed, but not who came.
         let left = before.difference(&self.members).cloned().collect();
         let stayed = before.intersection(&self.members).cloned().collect();
-        tell_members(tx, woken, &self.id, &left, &stayed).await
+        tell_members(tx, growth, &self.id, &left, &stayed).await
     }
 }
 
@@ -171,12 +201,12 @@ impl Work for DeleteGroup {
     /// Whether there was one.
     type Answer = bool;
 
-    async fn run(&self, tx: &mut dyn Transaction, woken: &mut Woken) -> Result<bool> {
+    async fn run(&self, tx: &mut dyn Transaction, growth: &mut Growth) -> Result<bool> {
         let Some(members) = tx.group(&self.id).await? else {
             return Ok(false);
         };
         tx.drop_group(&self.id).await?;
-        tell_members(tx, woken, &self.id, &members, &BTreeSet::new()).await?;
+        tell_members(tx, growth, &self.id, &members, &BTreeSet::new()).await?;
         Ok(true)
     }
 }
@@ -184,7 +214,7 @@ impl Work for DeleteGroup {
 /// Writes into the logs of these accounts who is in a group.
 async fn tell_members(
     tx: &mut dyn Transaction,
-    woken: &mut Woken,
+    growth: &mut Growth,
     group: &str,
     accounts: &BTreeSet<String>,
     members: &BTreeSet<String>,
@@ -193,13 +223,9 @@ async fn tell_members(
         return Ok(());
     }
     let roster = tx.store_roster(members).await?;
-    let conversation = Conversation::Group(group).to_string();
-    for account in accounts {
-        let (key, seq) = tx.next_seq(account).await?;
-        let view = tx.open_view(key, &conversation).await?;
-        tx.append(key, seq, None, Entry::Members(view, roster)).await?;
-        woken.insert(account.clone());
-    }
+    let conversation = &Conversation::Group(group).to_string();
+    tx.deliver(accounts, Delivery { operation: None, conversation, news: News::Members(roster) }).await?;
+    growth.add_entries(accounts.iter().cloned());
     Ok(())
 }
 
@@ -234,7 +260,17 @@ struct Submitter<'a> {
     key: AccountKey,
     submission: &'a Submission,
     tx: &'a mut dyn Transaction,
-    woken: &'a mut Woken,
+    growth: &'a mut Growth,
+}
+
+/// Who gets a message.
+struct Audience {
+    /// Everyone but the sender.
+    others: BTreeSet<String>,
+    /// What the others call the conversation.
+    conversation: String,
+    /// Whether the sender gets it too.
+    sender: bool,
 }
 
 impl Submitter<'_> {
@@ -264,7 +300,7 @@ impl Submitter<'_> {
     /// Writes a message into the log of everyone who is to get it.
     async fn send(&mut self, id: OperationId, send: &wire::Send) -> Result<Seq, Stop> {
         let sender = &self.submission.account;
-        let audience = self.audience(&send.conversation).await?;
+        let Audience { others, conversation, sender: own } = self.audience(&send.conversation).await?;
         let message = NewMessage {
             id,
             sender,
@@ -275,43 +311,39 @@ impl Submitter<'_> {
         };
         // Message ids are unique among all accounts: clients find messages by id alone.
         let message = (self.tx.store_message(&message).await?).ok_or_else(conflict)?;
-        let mut own_seq = Seq(0);
-        for (account, conversation) in audience {
-            let own = account == *sender;
-            let (key, seq) = self.tx.next_seq(&account).await?;
-            let place = self.tx.next_place(key, &conversation, !own).await?;
-            self.tx.append(key, seq, Some(id), Entry::Message(message, place)).await?;
-            if own {
-                own_seq = seq;
-            }
-            self.woken.insert(account);
+        let mut seq = Seq(0);
+        if own {
+            let place = self.tx.next_place(self.key, &send.conversation).await?;
+            seq = self.append(id, Entry::Message(message, place)).await?;
         }
-        Ok(own_seq)
+        if !others.is_empty() {
+            let conversation = &conversation;
+            let delivery = Delivery { operation: Some(id), conversation, news: News::Message(message) };
+            self.tx.deliver(&others, delivery).await?;
+            self.growth.add_entries(others);
+        }
+        Ok(seq)
     }
 
-    /// Who gets what is sent to a conversation, and what they call it.
-    async fn audience(&mut self, conversation: &str) -> Result<Vec<(String, String)>, Stop> {
-        let Submission { account: sender, include_sender, .. } = self.submission;
+    /// Who gets what is sent to a conversation.
+    async fn audience(&mut self, conversation: &str) -> Result<Audience, Stop> {
+        let Submission { account, include_sender, .. } = self.submission;
         match Conversation::parse(conversation)? {
-            Conversation::Direct(other) => {
-                let theirs = Conversation::Direct(sender).to_string();
-                let mut audience = vec![(other.to_owned(), theirs)];
-                // Whoever writes to himself is who it is for.
-                if *include_sender && other != sender {
-                    audience.push((sender.clone(), conversation.to_owned()));
-                }
-                Ok(audience)
+            // Whoever writes to himself is who it is for.
+            Conversation::Direct(other) if other == account => {
+                Ok(Audience { others: BTreeSet::new(), conversation: conversation.to_owned(), sender: true })
             }
+            Conversation::Direct(other) => Ok(Audience {
+                others: BTreeSet::from([other.to_owned()]),
+                conversation: Conversation::Direct(account).to_string(),
+                sender: *include_sender,
+            }),
             Conversation::Group(group) => {
-                let members = self.tx.group(group).await?.unwrap_or_default();
-                if !members.contains(sender) {
+                let mut others = self.tx.group(group).await?.unwrap_or_default();
+                if !others.remove(account) {
                     return Err(Refusal::not_found().into());
                 }
-                Ok(members
-                    .into_iter()
-                    .filter(|member| *include_sender || member != sender)
-                    .map(|member| (member, conversation.to_owned()))
-                    .collect())
+                Ok(Audience { others, conversation: conversation.to_owned(), sender: *include_sender })
             }
         }
     }
@@ -328,9 +360,13 @@ impl Submitter<'_> {
         self.tx.set_read(view.key, position).await?;
         let place =
             Place { view: view.key, position, inbound: self.tx.inbound_at(view.key, position).await? };
-        let (key, seq) = self.tx.next_seq(&self.submission.account).await?;
-        self.tx.append(key, seq, Some(id), Entry::Read(place)).await?;
-        self.woken.insert(self.submission.account.clone());
+        Ok(self.append(id, Entry::Read(place)).await?)
+    }
+
+    /// Writes into the submitter's own log.
+    async fn append(&mut self, id: OperationId, entry: Entry) -> Result<Seq> {
+        let seq = self.tx.append(self.key, id, entry).await?;
+        self.growth.add_entries([self.submission.account.clone()]);
         Ok(seq)
     }
 

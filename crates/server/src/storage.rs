@@ -79,12 +79,9 @@ pub(crate) trait Transaction: Send {
     /// An account's view of a conversation, if it ever had one.
     async fn view(&mut self, account: AccountKey, conversation: &str) -> Result<Option<View>>;
 
-    /// The same, made if need be.
-    async fn open_view(&mut self, account: AccountKey, conversation: &str) -> Result<ViewKey>;
-
-    /// The next place in an account's view of a conversation, which is made if need be. `inbound`
-    /// says whether what will stand there came from another account.
-    async fn next_place(&mut self, account: AccountKey, conversation: &str, inbound: bool) -> Result<Place>;
+    /// The next place in an account's view of a conversation, which is made if need be, for what the
+    /// account itself has sent.
+    async fn next_place(&mut self, account: AccountKey, conversation: &str) -> Result<Place>;
 
     /// How many messages up to a position came from others.
     async fn inbound_at(&mut self, view: ViewKey, position: Position) -> Result<u64>;
@@ -92,17 +89,13 @@ pub(crate) trait Transaction: Send {
     /// Moves the read position of a view.
     async fn set_read(&mut self, view: ViewKey, position: Position) -> Result<()>;
 
-    /// The next seq of an account's log; the account is made if need be.
-    async fn next_seq(&mut self, account: &str) -> Result<(AccountKey, Seq)>;
+    /// Writes an entry of an account's own doing into its log, and answers its seq.
+    async fn append(&mut self, account: AccountKey, operation: OperationId, entry: Entry) -> Result<Seq>;
 
-    /// Writes a log entry at a seq that [`Transaction::next_seq`] gave.
-    async fn append(
-        &mut self,
-        account: AccountKey,
-        seq: Seq,
-        operation: Option<OperationId>,
-        entry: Entry,
-    ) -> Result<()>;
+    /// Writes what came from elsewhere into the logs of all these accounts, under each one's next seq
+    /// and for each one's view of the conversation. Accounts and views are made if need be. Costs as
+    /// many statements for five hundred accounts as for one.
+    async fn deliver(&mut self, accounts: &BTreeSet<String>, delivery: Delivery<'_>) -> Result<()>;
 
     /// Who is in a group, if there is one of that name.
     async fn group(&mut self, id: &str) -> Result<Option<BTreeSet<String>>>;
@@ -192,15 +185,33 @@ pub(crate) struct Place {
     pub inbound: u64,
 }
 
-/// What a log entry says.
+/// What an account did itself, as its log says it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Entry {
-    /// A message arrived.
+    /// It sent a message.
     Message(MessageKey, Place),
-    /// The account has read up to a place.
+    /// It has read up to a place.
     Read(Place),
+}
+
+/// What enters the logs of several accounts alike.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Delivery<'a> {
+    /// What it came from; none for the server's own doing.
+    pub operation: Option<OperationId>,
+    /// What all of them call the conversation.
+    pub conversation: &'a str,
+    /// What it is.
+    pub news: News,
+}
+
+/// What the logs of several accounts say alike.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum News {
+    /// Another account's message arrived. It takes the next place in each view.
+    Message(MessageKey),
     /// A group's members changed.
-    Members(ViewKey, RosterKey),
+    Members(RosterKey),
 }
 
 /// A page of an account's log.

@@ -26,7 +26,7 @@ impl Fixture {
     }
 
     async fn submit(&self, account: &str, operations: &[wire::Operation]) -> Vec<Verdict> {
-        self.writer.write(submission(account, operations)).await.unwrap()
+        submission(account, operations).decide(&self.writer).await
     }
 
     /// Submits one operation that is to be accepted, and answers its seq.
@@ -340,8 +340,8 @@ async fn work_that_the_storage_refuses_takes_no_other_work_with_it() {
     impl Work for Poison {
         type Answer = ();
 
-        async fn run(&self, tx: &mut dyn Transaction, woken: &mut Woken) -> Result<()> {
-            submission("mallory", &[send(66, "direct:bob", "lost")]).run(tx, woken).await?;
+        async fn run(&self, tx: &mut dyn Transaction, growth: &mut Growth) -> Result<()> {
+            submission("mallory", &[send(66, "direct:bob", "lost")]).run(tx, growth).await?;
             Err(StorageError::new("no space"))
         }
     }
@@ -355,4 +355,25 @@ async fn work_that_the_storage_refuses_takes_no_other_work_with_it() {
     assert!(good.is_ok() && poisoned.is_err() && also_good.is_ok());
     let senders: Vec<_> = fixture.messages("bob").await.into_iter().map(|message| message.sender).collect();
     assert_eq!(senders, ["alice", "carol"]);
+}
+
+#[tokio::test]
+async fn what_one_sends_to_many_holds_nobody_up_and_stays_in_order() {
+    let fixture = Fixture::new().await;
+    let members: Vec<_> = (0..100).map(|number| format!("member {number}")).collect();
+    let mut group: Vec<_> = members.iter().map(String::as_str).collect();
+    group.push("alice");
+    fixture.put_group("team", &group).await;
+    let heavy: Vec<_> = (0..100).map(|id| send(id, "group:team", "hi")).collect();
+    let light = [send(200, "direct:member 7", "ho")];
+    let (verdicts, _) = tokio::join!(fixture.submit("alice", &heavy), fixture.submit("bob", &light));
+
+    let seqs = (2..=101).map(|seq| Verdict::Accepted { seq: Seq(seq), at: Millis(1_000) });
+    assert_eq!(verdicts, seqs.collect::<Vec<_>>());
+    assert_eq!(fixture.submit("alice", &heavy).await, verdicts);
+    let mut ids: Vec<_> = fixture.messages("member 7").await.iter().map(|message| message.id[0]).collect();
+    let place = ids.iter().position(|&id| id == 200).unwrap();
+    assert!(place <= 20, "not after more than one transaction of the others: {place}");
+    ids.remove(place);
+    assert_eq!(ids, (0..100).collect::<Vec<_>>());
 }

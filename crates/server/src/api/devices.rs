@@ -16,7 +16,7 @@ use crate::{
     app::App,
     clock::now,
     storage::{Result as StorageResult, Transaction},
-    writer::{Woken, Work},
+    writer::{Growth, Work},
 };
 
 /// Most devices in one registration.
@@ -95,7 +95,7 @@ struct Registration {
 impl Work for Registration {
     type Answer = ();
 
-    async fn run(&self, tx: &mut dyn Transaction, _: &mut Woken) -> StorageResult<()> {
+    async fn run(&self, tx: &mut dyn Transaction, _: &mut Growth) -> StorageResult<()> {
         for device in &self.devices {
             tx.register_device(&self.account, device, self.now).await?;
         }

@@ -11,7 +11,7 @@ use crate::{
     app::App,
     settings::Settings,
     storage::{Result as StorageResult, Transaction},
-    writer::{Woken, Work},
+    writer::{Growth, Work},
 };
 
 pub(super) async fn get(_: Backend, State(app): State<Arc<App>>) -> Json<Settings> {
@@ -45,7 +45,7 @@ struct PutSettings(String);
 impl Work for PutSettings {
     type Answer = ();
 
-    async fn run(&self, tx: &mut dyn Transaction, _: &mut Woken) -> StorageResult<()> {
+    async fn run(&self, tx: &mut dyn Transaction, _: &mut Growth) -> StorageResult<()> {
         tx.put_settings(&self.0).await
     }
 }

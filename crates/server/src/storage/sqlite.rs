@@ -15,8 +15,8 @@ use sqlx::{
 use tutti_protocol::{LogId, Millis, OperationId, Position, Seq, limits, wire};
 
 use super::{
-    AccountKey, Device, Entry, MessageKey, NewMessage, Page, Place, Receipt, Result, RosterKey, Sighting,
-    Storage, StorageError, Transaction, View, ViewKey,
+    AccountKey, Delivery, Device, Entry, MessageKey, NewMessage, News, Page, Place, Receipt, Result,
+    RosterKey, Sighting, Storage, StorageError, Transaction, View, ViewKey,
 };
 use crate::platform::Platform;
 
@@ -38,6 +38,24 @@ const PAGE: &str = "
     WHERE a.name = ?1
     ORDER BY l.seq
     LIMIT ?3";
+
+/// The three steps of a delivery to the accounts in a JSON array, `?1`: the next seq for each, the
+/// next place in its view (the same one again if `?3` is 0), and the entries there. SQLite takes the
+/// tables of a CROSS JOIN in their order, so each account is found by its name.
+const DELIVER_SEQS: &str = "
+    INSERT INTO accounts (name, head) SELECT value, 1 FROM json_each(?1) WHERE true
+    ON CONFLICT (name) DO UPDATE SET head = head + 1";
+const DELIVER_PLACES: &str = "
+    INSERT INTO views (account, conversation, last, inbound)
+    SELECT a.id, ?2, ?3, ?3 FROM json_each(?1) j CROSS JOIN accounts a ON a.name = j.value WHERE true
+    ON CONFLICT (account, conversation)
+    DO UPDATE SET last = last + excluded.last, inbound = inbound + excluded.inbound";
+const DELIVER_ENTRIES: &str = "
+    INSERT INTO log (account, seq, operation, view, message, roster, position, inbound)
+    SELECT a.id, a.head, ?3, v.id, ?4, ?5, iif(?4 IS NULL, 0, v.last), iif(?4 IS NULL, 0, v.inbound)
+    FROM json_each(?1) j
+    CROSS JOIN accounts a ON a.name = j.value
+    CROSS JOIN views v ON v.account = a.id AND v.conversation = ?2";
 
 /// Storage in a SQLite file.
 pub(crate) struct SqliteStorage {
@@ -242,9 +260,8 @@ impl Transaction for SqliteTransaction {
     }
 
     async fn store_roster(&mut self, members: &BTreeSet<String>) -> Result<RosterKey> {
-        let members = serde_json::to_string(members).map_err(StorageError::new)?;
         let key = sqlx::query_scalar("INSERT INTO rosters (members) VALUES (?) RETURNING key")
-            .bind(members)
+            .bind(json(members)?)
             .fetch_one(&mut *self.0)
             .await?;
         Ok(RosterKey(key))
@@ -264,28 +281,14 @@ impl Transaction for SqliteTransaction {
         }))
     }
 
-    async fn open_view(&mut self, account: AccountKey, conversation: &str) -> Result<ViewKey> {
-        if let Some(view) = self.view(account, conversation).await? {
-            return Ok(view.key);
-        }
-        let key = sqlx::query_scalar("INSERT INTO views (account, conversation) VALUES (?, ?) RETURNING id")
-            .bind(account.0)
-            .bind(conversation)
-            .fetch_one(&mut *self.0)
-            .await?;
-        Ok(ViewKey(key))
-    }
-
-    async fn next_place(&mut self, account: AccountKey, conversation: &str, inbound: bool) -> Result<Place> {
+    async fn next_place(&mut self, account: AccountKey, conversation: &str) -> Result<Place> {
         let row = sqlx::query(
-            "INSERT INTO views (account, conversation, last, inbound) VALUES (?, ?, 1, ?)
-             ON CONFLICT (account, conversation)
-             DO UPDATE SET last = last + 1, inbound = inbound + excluded.inbound
+            "INSERT INTO views (account, conversation, last) VALUES (?, ?, 1)
+             ON CONFLICT (account, conversation) DO UPDATE SET last = last + 1
              RETURNING id, last, inbound",
         )
         .bind(account.0)
         .bind(conversation)
-        .bind(i64::from(inbound))
         .fetch_one(&mut *self.0)
         .await?;
         Ok(Place {
@@ -315,45 +318,53 @@ impl Transaction for SqliteTransaction {
         Ok(())
     }
 
-    async fn next_seq(&mut self, account: &str) -> Result<(AccountKey, Seq)> {
-        let row = sqlx::query(
-            "INSERT INTO accounts (name, head) VALUES (?, 1)
-             ON CONFLICT (name) DO UPDATE SET head = head + 1 RETURNING id, head",
-        )
-        .bind(account)
-        .fetch_one(&mut *self.0)
-        .await?;
-        Ok((AccountKey(row.try_get(0)?), Seq(column(&row, 1)?)))
-    }
-
-    async fn append(
-        &mut self,
-        account: AccountKey,
-        seq: Seq,
-        operation: Option<OperationId>,
-        entry: Entry,
-    ) -> Result<()> {
-        let (view, message, roster, position, inbound) = match entry {
-            Entry::Message(message, place) => {
-                (place.view, Some(message.0), None, place.position, place.inbound)
-            }
-            Entry::Read(place) => (place.view, None, None, place.position, place.inbound),
-            Entry::Members(view, roster) => (view, None, Some(roster.0), Position(0), 0),
+    async fn append(&mut self, account: AccountKey, operation: OperationId, entry: Entry) -> Result<Seq> {
+        let (message, place) = match entry {
+            Entry::Message(message, place) => (Some(message.0), place),
+            Entry::Read(place) => (None, place),
         };
+        let seq: i64 = sqlx::query_scalar("UPDATE accounts SET head = head + 1 WHERE id = ? RETURNING head")
+            .bind(account.0)
+            .fetch_one(&mut *self.0)
+            .await?;
         sqlx::query(
-            "INSERT INTO log (account, seq, operation, view, message, roster, position, inbound)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO log (account, seq, operation, view, message, position, inbound)
+             VALUES (?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(account.0)
-        .bind(signed(seq.0)?)
-        .bind(operation.map(|id| id.as_bytes().to_vec()))
-        .bind(view.0)
+        .bind(seq)
+        .bind(&operation.as_bytes()[..])
+        .bind(place.view.0)
         .bind(message)
-        .bind(roster)
-        .bind(signed(position.0)?)
-        .bind(signed(inbound)?)
+        .bind(signed(place.position.0)?)
+        .bind(signed(place.inbound)?)
         .execute(&mut *self.0)
         .await?;
+        number(seq).map(Seq)
+    }
+
+    async fn deliver(&mut self, accounts: &BTreeSet<String>, delivery: Delivery<'_>) -> Result<()> {
+        let Delivery { operation, conversation, news } = delivery;
+        let (message, roster) = match news {
+            News::Message(message) => (Some(message.0), None),
+            News::Members(roster) => (None, Some(roster.0)),
+        };
+        let accounts = &json(accounts)?;
+        sqlx::query(DELIVER_SEQS).bind(accounts).execute(&mut *self.0).await?;
+        sqlx::query(DELIVER_PLACES)
+            .bind(accounts)
+            .bind(conversation)
+            .bind(i64::from(message.is_some()))
+            .execute(&mut *self.0)
+            .await?;
+        sqlx::query(DELIVER_ENTRIES)
+            .bind(accounts)
+            .bind(conversation)
+            .bind(operation.map(|id| id.as_bytes().to_vec()))
+            .bind(message)
+            .bind(roster)
+            .execute(&mut *self.0)
+            .await?;
         Ok(())
     }
 
@@ -367,13 +378,11 @@ impl Transaction for SqliteTransaction {
             .execute(&mut *self.0)
             .await?;
         sqlx::query("DELETE FROM group_members WHERE group_id = ?").bind(id).execute(&mut *self.0).await?;
-        for member in members {
-            sqlx::query("INSERT INTO group_members (group_id, account) VALUES (?, ?)")
-                .bind(id)
-                .bind(member)
-                .execute(&mut *self.0)
-                .await?;
-        }
+        sqlx::query("INSERT INTO group_members (group_id, account) SELECT ?, value FROM json_each(?)")
+            .bind(id)
+            .bind(json(members)?)
+            .execute(&mut *self.0)
+            .await?;
         Ok(())
     }
 
@@ -431,21 +440,19 @@ impl Transaction for SqliteTransaction {
 }
 
 async fn group(connection: &mut SqliteConnection, id: &str) -> Result<Option<BTreeSet<String>>> {
-    let rows = sqlx::query(
-        "SELECT m.account FROM groups g LEFT JOIN group_members m ON m.group_id = g.id
-         WHERE g.id = ?",
+    // One row, since each row costs a way between threads.
+    let members: Option<String> = sqlx::query_scalar(
+        "SELECT (SELECT json_group_array(account) FROM group_members WHERE group_id = id)
+         FROM groups WHERE id = ?",
     )
     .bind(id)
-    .fetch_all(connection)
+    .fetch_optional(connection)
     .await?;
-    if rows.is_empty() {
-        return Ok(None);
-    }
-    let mut members = BTreeSet::new();
-    for row in &rows {
-        members.extend(row.try_get::<Option<String>, _>(0)?);
-    }
-    Ok(Some(members))
+    members.map(|members| serde_json::from_str(&members).map_err(StorageError::new)).transpose()
+}
+
+fn json(names: &BTreeSet<String>) -> Result<String> {
+    serde_json::to_string(names).map_err(StorageError::new)
 }
 
 /// Reads a row of [`PAGE`]; `None` for the one that stands for nothing to follow.

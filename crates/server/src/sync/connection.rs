@@ -21,7 +21,7 @@ use crate::{
     platform::Platform,
     rate::{Bucket, Rate},
     storage::{Page, Result as StorageResult, Sighting, StorageError, Transaction},
-    writer::{Woken, Work},
+    writer::{Growth, Work},
 };
 
 const AUTH_DEADLINE: Duration = Duration::from_millis(limits::AUTH_DEADLINE);
@@ -365,7 +365,6 @@ impl Session<'_> {
         let wanted = u32::try_from(operations.len()).unwrap_or(u32::MAX);
         let grant = self.app.rates.take(&self.account, wanted, Instant::now().into_std());
         operations.truncate(grant.granted as usize);
-        let count = operations.len();
         let submission = Submission {
             account: self.account.clone(),
             device: Some(self.device.clone()),
@@ -373,10 +372,7 @@ impl Session<'_> {
             include_sender: true,
             now: now(),
         };
-        let mut verdicts = self.app.writer.write(submission).await.unwrap_or_else(|error| {
-            tracing::error!(%error, "operations were not stored");
-            vec![Verdict::Refused(Refusal::storage()); count]
-        });
+        let mut verdicts = submission.decide(&self.app.writer).await;
         // One that has to wait makes those behind it wait, so that they stay in order.
         let rest = Verdict::Refused(Refusal::rate_limited(grant.wait));
         verdicts.resize(ids.len(), rest);
@@ -427,7 +423,7 @@ struct Noted {
 impl Work for Noted {
     type Answer = ();
 
-    async fn run(&self, tx: &mut dyn Transaction, _: &mut Woken) -> StorageResult<()> {
+    async fn run(&self, tx: &mut dyn Transaction, _: &mut Growth) -> StorageResult<()> {
         tx.see_device(&self.account, &self.sighting, self.now).await
     }
 }

@@ -1,6 +1,14 @@
+use std::sync::Arc;
+
 use tempfile::TempDir;
+use tutti_protocol::Code;
 
 use super::*;
+use crate::{
+    accept::{PutGroup, Refusal, Submission, Verdict},
+    hub::Hub,
+    writer::Writer,
+};
 
 async fn open() -> (SqliteStorage, TempDir) {
     let data = tempfile::tempdir().unwrap();
@@ -20,9 +28,8 @@ async fn deliver(storage: &SqliteStorage, number: u128, size: usize) -> Result<(
         sent_at: Millis(1),
     };
     let message = tx.store_message(&message).await?.expect("a new id");
-    let (bob, seq) = tx.next_seq("bob").await?;
-    let place = tx.next_place(bob, "direct:alice", true).await?;
-    tx.append(bob, seq, None, Entry::Message(message, place)).await?;
+    let delivery = Delivery { operation: None, conversation: "direct:alice", news: News::Message(message) };
+    tx.deliver(&BTreeSet::from(["bob".to_owned()]), delivery).await?;
     tx.commit().await
 }
 
@@ -43,7 +50,9 @@ async fn a_database_keeps_its_identity_and_what_was_committed() {
 async fn what_was_not_committed_is_not_there() {
     let (storage, _data) = open().await;
     let mut tx = storage.begin().await.unwrap();
-    tx.next_seq("bob").await.unwrap();
+    let roster = tx.store_roster(&BTreeSet::new()).await.unwrap();
+    let delivery = Delivery { operation: None, conversation: "group:g", news: News::Members(roster) };
+    tx.deliver(&BTreeSet::from(["bob".to_owned()]), delivery).await.unwrap();
     drop(tx);
     assert_eq!(storage.head("bob").await.unwrap(), Seq(0));
     deliver(&storage, 1, 10).await.unwrap();
@@ -72,6 +81,26 @@ async fn a_page_is_one_range_of_the_log() {
     let steps: Vec<String> = plan.iter().map(|step| step.get("detail")).collect();
     assert!(steps.iter().all(|step| step.starts_with("SEARCH")), "{steps:#?}");
     assert!(steps.iter().any(|step| step.contains("account=? AND seq>?")), "{steps:#?}");
+}
+
+#[tokio::test]
+async fn a_delivery_finds_each_account_and_its_view_by_name() {
+    let (storage, _data) = open().await;
+    for (delivery, searched) in [
+        (DELIVER_PLACES, &["(name=?)"][..]),
+        (DELIVER_ENTRIES, &["(name=?)", "(account=? AND conversation=?)"]),
+    ] {
+        let plan = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {delivery}")))
+            .fetch_all(&storage.writer)
+            .await
+            .unwrap();
+        let steps: Vec<String> = plan.iter().map(|step| step.get("detail")).collect();
+        assert!(steps[0].starts_with("SCAN j"), "{steps:#?}");
+        for (step, by) in steps[1..].iter().zip(searched) {
+            assert!(step.starts_with("SEARCH") && step.ends_with(by), "{steps:#?}");
+        }
+        assert!(steps.len() > searched.len(), "{steps:#?}");
+    }
 }
 
 #[tokio::test]
@@ -113,6 +142,55 @@ async fn a_full_disk_refuses_and_loses_nothing() {
     deliver(&storage, stored, 10_000).await.unwrap();
     let page = storage.page("bob", Seq(0)).await.unwrap();
     assert_eq!(page.events.len() as u128, stored + 1);
+}
+
+#[tokio::test]
+async fn a_disk_that_fills_midway_keeps_the_first_operations_and_refuses_all_others() {
+    let (storage, _data) = open().await;
+    let storage = Arc::new(storage);
+    let writer = Writer::start(storage.clone(), Arc::new(Hub::default()));
+    let members = (0..100).map(|number| format!("member {number}")).collect();
+    writer.write(PutGroup { id: "team".to_owned(), members }).await.unwrap();
+    let operations: Vec<_> = (0..100)
+        .map(|id| {
+            let content = Bytes::from(vec![b'7'; 10_000]);
+            let send = wire::Send { conversation: "group:team".into(), r#type: "text".into(), content };
+            let body = Some(wire::operation::Body::Send(send));
+            wire::Operation { id: Bytes::copy_from_slice(&[id; 16]), clock: 1, body }
+        })
+        .collect();
+    let submit = async || {
+        let submission = Submission {
+            account: "member 0".to_owned(),
+            device: None,
+            operations: operations.clone(),
+            include_sender: true,
+            now: Millis(1),
+        };
+        submission.decide(&writer).await
+    };
+    let limit = async |pages: i64| {
+        let sql = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
+        sqlx::raw_sql(sql).execute(&storage.writer).await.unwrap();
+    };
+
+    let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&storage.writer).await.unwrap();
+    limit(pages + 250).await;
+    let full = submit().await;
+    let accepted = full.iter().take_while(|verdict| matches!(verdict, Verdict::Accepted { .. })).count();
+    assert!((1..100).contains(&accepted), "{accepted}");
+    assert!(full[accepted..].iter().all(|verdict| matches!(
+        verdict,
+        Verdict::Refused(Refusal { code: Code::Internal, retry_after: 1.., .. })
+    )));
+    assert_eq!(storage.head("member 7").await.unwrap(), Seq(1 + accepted as u64));
+
+    limit(pages + 10_000).await;
+    let seqs = (2..=101).map(|seq| Verdict::Accepted { seq: Seq(seq), at: Millis(1) });
+    let verdicts = submit().await;
+    assert_eq!(verdicts, seqs.collect::<Vec<_>>());
+    assert_eq!(verdicts[..accepted], full[..accepted]);
+    assert_eq!(storage.head("member 7").await.unwrap(), Seq(101));
 }
 
 /// SQLite undoes a transaction by itself when the disk fails under it.
