@@ -92,6 +92,9 @@ pub enum StoreError {
     /// No space is left.
     #[error("no storage space is left: free some, nothing unsent was dropped")]
     Quota,
+    /// The store was closed.
+    #[error("the store was closed")]
+    Closed,
     /// The database is held by a newer version of this code.
     #[error("the store belongs to a newer version: reload the page")]
     Version,

@@ -237,6 +237,12 @@ impl Engine {
             Input::PersistFailed(id, error) => self.handle_persist_failed(id, error, now),
             Input::Loaded(id, result) => self.handle_loaded(id, result, now),
             Input::LeadershipGained(epoch, revision) => self.handle_gained(epoch, revision, now),
+            Input::LeadershipFailed(error) => {
+                if !self.closed {
+                    self.effects.push_back(Effect::Resign);
+                    self.complain(Failure::from(&error));
+                }
+            }
             Input::LeadershipLost => self.step_down(),
             Input::ChannelFrame(bytes) => self.handle_channel(&bytes, now),
             Input::Connected(id, token) => self.handle_connected(id, token),
@@ -873,7 +879,6 @@ impl Engine {
                     self.clock_offset =
                         i64::try_from(server.0).unwrap_or(0).saturating_sub_unsigned(now.wall.0);
                     leader.catching_up = Some(0);
-                    self.complained = None;
                 }
                 Arrived::OtherLog(log) => {
                     leader.gathered =
@@ -972,6 +977,7 @@ impl Engine {
             && leader.link.is_caught_up()
             && let Some(events) = leader.catching_up.take()
         {
+            self.complained = None;
             self.events.push_back(Event::CaughtUp { events });
         }
         let trouble = leader.link.reason().filter(|failure| failure.code != Code::Offline).cloned();

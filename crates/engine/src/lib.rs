@@ -91,6 +91,8 @@ pub enum Input {
     Loaded(LoadId, Result<Snapshot, StoreError>),
     /// This tab leads: the store gave it an epoch, and says at which revision it is.
     LeadershipGained(Epoch, Revision),
+    /// This tab was to lead, but the store could not be told.
+    LeadershipFailed(StoreError),
     /// Another tab leads.
     LeadershipLost,
     /// Bytes from another tab.

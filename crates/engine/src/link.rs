@@ -78,6 +78,9 @@ struct Session {
     received: Seq,
     head: Seq,
     pulling: bool,
+    /// The last page did not reach the server's head. It may have been an answer that others overtook,
+    /// but the server pushes only after one that reaches it.
+    short: bool,
     /// The one submit that may be under way, so that the order of operations is the server's too.
     submitted: BTreeSet<OperationId>,
     /// Confirmed, and where in the log it will come back.
@@ -139,7 +142,7 @@ impl Link {
 
     /// Everything that the server has was received, and nothing is asked for.
     pub(crate) fn is_caught_up(&self) -> bool {
-        matches!(&self.state, State::Up(session) if !session.pulling && session.received >= session.head)
+        matches!(&self.state, State::Up(session) if !session.pulling && !session.is_behind())
     }
 
     /// Confirmed operations in the outbox whose events lie at or before the cursor.
@@ -209,7 +212,7 @@ impl Link {
     /// Asks for the next page if there is one and the store keeps up.
     pub(crate) fn pull(&mut self, backlog: usize) {
         if let State::Up(session) = &self.state
-            && session.received < session.head
+            && session.is_behind()
             && backlog < BACKLOG
         {
             self.reconcile();
@@ -346,7 +349,11 @@ impl Link {
             }
             (Some(server_frame::Frame::Delta(delta)), State::Up(session)) => {
                 let arrived = session.take(delta);
-                if arrived.is_empty() && session.received < session.head {
+                if !session.is_behind() {
+                    // Only now: a server whose first page ends every connection is waited for longer
+                    // each time.
+                    self.backoff.reset();
+                } else if arrived.is_empty() {
                     // A gap: what came cannot be used before what is missing.
                     self.reconcile();
                 }
@@ -378,7 +385,6 @@ impl Link {
         let Ok(log) = LogId::try_from(&welcome.log) else {
             return Vec::new();
         };
-        self.backoff.reset();
         self.reason = None;
         let head = Seq(welcome.head);
         // A server restored from a backup, or set up anew: what this copy counts is not what it counts.
@@ -387,6 +393,7 @@ impl Link {
             received: if other { Seq(0) } else { copy.1 },
             head,
             pulling: false,
+            short: false,
             submitted: BTreeSet::new(),
             accepted: BTreeMap::new(),
             refused: BTreeSet::new(),
@@ -424,10 +431,15 @@ fn offline() -> Failure {
 }
 
 impl Session {
+    fn is_behind(&self) -> bool {
+        self.short || self.received < self.head
+    }
+
     /// The events of a delta that are new here.
     fn take(&mut self, delta: wire::Delta) -> Vec<Arrived> {
         self.head = self.head.max(Seq(delta.head));
         self.pulling = false;
+        self.short = delta.next < delta.head;
         if Seq(delta.after) > self.received || Seq(delta.next) <= self.received {
             return Vec::new();
         }

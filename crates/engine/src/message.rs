@@ -66,6 +66,7 @@ impl From<&StoreError> for Failure {
         let code = match error {
             StoreError::Quota => Code::Quota,
             StoreError::Version => Code::Version,
+            StoreError::Closed => Code::Closed,
             StoreError::Fenced | StoreError::Damaged(_) | StoreError::Failed(_) => Code::Storage,
         };
         Self::new(code, error.to_string())

@@ -67,6 +67,22 @@ pub(crate) struct Change {
     pub(crate) known: bool,
 }
 
+/// What stands last in a conversation.
+#[derive(Clone, Copy)]
+enum Latest<'a> {
+    Queued(&'a Queued),
+    Sequenced(&'a wire::Message),
+}
+
+impl Latest<'_> {
+    fn time(self) -> Millis {
+        Millis(match self {
+            Self::Queued(queued) => queued.queued_at,
+            Self::Sequenced(message) => message.sent_at,
+        })
+    }
+}
+
 /// Where a message is.
 #[derive(Debug)]
 pub enum Located {
@@ -154,13 +170,14 @@ impl Replica {
     #[must_use]
     pub fn conversation(&self, id: &str) -> Option<Conversation> {
         let head = self.heads.get(id);
-        let queued = self.outbox.sends(id).next_back();
-        if head.is_none() && queued.is_none() {
+        let latest = self.latest(id);
+        if head.is_none() && latest.is_none() {
             return None;
         }
-        let last = queued
-            .and_then(|queued| Message::queued(queued, &self.account, self.device))
-            .or_else(|| Message::sequenced(head?.last.as_ref()?));
+        let last = latest.and_then(|latest| match latest {
+            Latest::Queued(queued) => Message::queued(queued, &self.account, self.device),
+            Latest::Sequenced(message) => Message::sequenced(message),
+        });
         let (read_position, read_inbound) = self.read_state(id);
         let inbound = head.and_then(|head| head.last.as_ref()).map_or(0, |last| last.inbound);
         Some(Conversation {
@@ -456,9 +473,17 @@ impl Replica {
     }
 
     fn last_activity(&self, id: &str) -> Millis {
-        let queued = self.outbox.sends(id).next_back().map(|queued| queued.queued_at);
-        let sent = || self.heads.get(id).and_then(|head| head.last.as_ref()).map(|last| last.sent_at);
-        Millis(queued.or_else(sent).unwrap_or(0))
+        self.latest(id).map_or(Millis(0), Latest::time)
+    }
+
+    /// What stands last in a conversation: what is on its way, else the later of what was sequenced and
+    /// what was refused.
+    fn latest(&self, id: &str) -> Option<Latest<'_>> {
+        let mut sends = self.outbox.sends(id).rev();
+        let refused = self.outbox.sends(id).next_back().map(Latest::Queued);
+        let sequenced = self.heads.get(id).and_then(|head| head.last.as_ref()).map(Latest::Sequenced);
+        let pending = sends.find(|queued| queued.refused.is_none()).map(Latest::Queued);
+        pending.or_else(|| refused.into_iter().chain(sequenced).max_by_key(|latest| latest.time()))
     }
 
     /// Read position and count, with what the outbox will make of them.

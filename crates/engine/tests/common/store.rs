@@ -1,0 +1,75 @@
+//! A store in memory that keeps the promises of `batch.rs`, and fails when it is told to.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use tutti_engine::batch::{Batch, Key, Snapshot, StoreError, Table, Write};
+use tutti_protocol::{Epoch, Revision};
+
+#[derive(Clone, Debug, Default)]
+pub struct Store {
+    pub epoch: Epoch,
+    pub revision: Revision,
+    pub records: BTreeMap<(Table, Key), Bytes>,
+    /// Operations so far.
+    pub operations: u64,
+    /// The operation with this number fails.
+    pub fail: Option<(u64, StoreError)>,
+}
+
+impl Store {
+    pub fn commit(&mut self, batch: Batch) -> Result<(), StoreError> {
+        self.begin()?;
+        if batch.fence.is_some_and(|fence| fence != self.epoch) {
+            return Err(StoreError::Fenced);
+        }
+        for write in batch.writes {
+            self.write(write);
+        }
+        if let Some(revision) = batch.revision {
+            assert_eq!(revision, self.revision.next(), "revisions count commits");
+            self.revision = revision;
+        }
+        Ok(())
+    }
+
+    pub fn load(&mut self, tables: &[Table]) -> Result<Snapshot, StoreError> {
+        self.begin()?;
+        let records = self.records.iter().filter(|((table, _), _)| tables.contains(table));
+        Ok(Snapshot {
+            epoch: self.epoch,
+            revision: self.revision,
+            records: records.map(|((table, key), value)| (*table, *key, value.clone())).collect(),
+        })
+    }
+
+    pub fn raise_epoch(&mut self) -> Result<(Epoch, Revision), StoreError> {
+        self.begin()?;
+        self.epoch = self.epoch.next();
+        Ok((self.epoch, self.revision))
+    }
+
+    pub fn table(&self, table: Table) -> impl Iterator<Item = (Key, &Bytes)> {
+        self.records.iter().filter(move |((of, _), _)| *of == table).map(|((_, key), value)| (*key, value))
+    }
+
+    fn begin(&mut self) -> Result<(), StoreError> {
+        self.operations += 1;
+        match self.fail.take_if(|(number, _)| *number <= self.operations) {
+            Some((_, error)) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    fn write(&mut self, write: Write) {
+        match write {
+            Write::Put(table, key, value) => drop(self.records.insert((table, key), value)),
+            Write::Insert(table, key, value) => drop(self.records.entry((table, key)).or_insert(value)),
+            Write::Delete(table, key) => drop(self.records.remove(&(table, key))),
+            Write::DeleteBelow(table, number) => {
+                self.records.retain(|(of, key), _| *of != table || *key >= Key::Number(number));
+            }
+            Write::Clear(table) => self.records.retain(|(of, _), _| *of != table),
+        }
+    }
+}

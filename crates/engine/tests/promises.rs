@@ -1,0 +1,557 @@
+//! What the engine promises, in virtual time, with everything that can go wrong between its steps.
+
+mod common;
+
+use common::world::{World, store_errors};
+use rand_chacha::rand_core::RngCore as _;
+use tutti_engine::{Connection, Input, Located, Message, Page, Reply, State, batch::Table};
+use tutti_protocol::{Code, LogId, Millis, OperationId, Position};
+
+fn texts(page: &Page) -> Vec<String> {
+    page.messages.iter().map(|message| String::from_utf8_lossy(&message.content).into_owned()).collect()
+}
+
+fn positions(page: &Page) -> Vec<Option<u64>> {
+    page.messages.iter().map(|message| message.position.map(|position| position.0)).collect()
+}
+
+#[test]
+fn a_message_sent_in_one_tab_shows_in_every_tab_and_on_every_device() {
+    let mut world = World::new(1);
+    let (laptop, desk, ben) = (world.profile("anna"), world.profile("anna"), world.profile("ben"));
+    let tabs =
+        [world.open(laptop), world.open(laptop), world.open(laptop), world.open(desk), world.open(desk)];
+    let ben = world.open(ben);
+    world.pass(5_000);
+    for (number, tab) in tabs.into_iter().enumerate() {
+        world.send(tab, "direct:ben", &format!("from tab {number}"));
+        world.send(ben, "direct:anna", &format!("answer {number}"));
+        world.pass(100);
+    }
+    world.settle();
+    let all = world.page(tabs[0], "direct:ben");
+    assert_eq!(all.messages.len(), 10);
+    for tab in tabs {
+        assert_eq!(world.page(tab, "direct:ben"), all);
+    }
+    assert_eq!(texts(&world.page(ben, "direct:anna")), texts(&all));
+}
+
+#[test]
+fn a_send_is_answered_when_it_is_durable_and_not_before() {
+    let mut world = World::new(2);
+    let anna = world.profile("anna");
+    let tab = world.open(anna);
+    world.reachable = false;
+    world.pass(1_000);
+    let request = world.send(tab, "direct:ben", "hi");
+    while world.profiles[anna].store.table(Table::Outbox).count() == 0 {
+        assert!(!world.tab(tab).replies.contains_key(&request), "nothing is answered before it is durable");
+        world.step(u64::MAX);
+    }
+    world.pass(100);
+    let Ok(Reply::Message(message)) = &world.tab(tab).replies[&request] else { panic!("no message") };
+    assert_eq!((message.state.clone(), message.position), (State::Pending, None));
+}
+
+#[test]
+fn what_was_sent_offline_arrives_once_and_in_order_after_a_kill() {
+    let mut world = World::new(3);
+    let (anna, ben) = (world.profile("anna"), world.profile("ben"));
+    let ben = world.open(ben);
+    let tabs = [world.open(anna), world.open(anna)];
+    world.pass(5_000);
+    world.input(tabs[0], Input::SetOffline(true));
+    world.pass(100);
+    assert!(world.tab(tabs[1]).engine.status().working_offline);
+    for number in 0..20 {
+        world.send(tabs[number % 2], "direct:ben", &number.to_string());
+        world.pass(10);
+        // A clock that is set back does not change what came after what.
+        world.wall -= 60_000;
+    }
+    world.kill(anna);
+    let again = world.open(anna);
+    world.settle();
+    let sent: Vec<String> = (0..20).map(|number| format!("\"{number}\"")).collect();
+    assert_eq!(texts(&world.page(ben, "direct:anna")), sent);
+    assert_eq!(texts(&world.page(again, "direct:ben")), sent);
+}
+
+#[test]
+fn a_crash_after_any_effect_loses_and_doubles_nothing() {
+    let mut deaths = 0;
+    for after in 1.. {
+        let mut world = World::new(4);
+        let (anna, ben) = (world.profile("anna"), world.profile("ben"));
+        let ben = world.open(ben);
+        world.pass(1_000);
+        world.kill_after(anna, after);
+        let tabs = [world.open(anna), world.open(anna)];
+        let mut answered = Vec::new();
+        for number in 0..3 {
+            for tab in tabs {
+                let text = format!("{number} from {tab:?}");
+                let request = world.send(tab, "direct:ben", &text);
+                world.pass(50);
+                let alive = world.profiles[anna].tabs.get(&tab.1);
+                if alive.is_some_and(|tab| matches!(tab.replies.get(&request), Some(Ok(_)))) {
+                    answered.push(format!("\"{text}\""));
+                }
+            }
+            world.send(ben, "direct:anna", &format!("answer {number}"));
+            world.pass(50);
+        }
+        let died = world.was_killed();
+        deaths += u32::from(died);
+        world.kill(anna);
+        world.open(anna);
+        world.settle();
+        let arrived = texts(&world.page(ben, "direct:anna"));
+        for text in &answered {
+            assert_eq!(arrived.iter().filter(|it| *it == text).count(), 1, "{text}, killed after {after}");
+        }
+        if !died {
+            break;
+        }
+    }
+    assert!(deaths > 50, "{deaths}");
+}
+
+#[test]
+fn a_failure_of_any_storage_operation_is_got_over() {
+    for error in store_errors() {
+        for number in 4..40 {
+            let mut world = World::new(number);
+            let (anna, ben) = (world.profile("anna"), world.profile("ben"));
+            let ben = world.open(ben);
+            let tabs = [world.open(anna), world.open(anna)];
+            world.profiles[anna].store.fail = Some((number, error.clone()));
+            let mut sent = 0;
+            for round in 0..5 {
+                for tab in tabs {
+                    let request = world.send(tab, "direct:ben", &format!("{round} {tab:?}"));
+                    world.pass(2_000);
+                    sent += usize::from(world.tab(tab).replies[&request].is_ok());
+                }
+                world.send(ben, "direct:anna", &round.to_string());
+            }
+            world.settle();
+            assert!(sent >= 9, "at most the one that failed was refused");
+            assert_eq!(world.page(ben, "direct:anna").messages.len(), sent + 5, "{error} at {number}");
+        }
+    }
+}
+
+#[test]
+fn a_connection_cut_at_any_step_loses_nothing() {
+    for cut in 0..120 {
+        let mut world = World::new(cut);
+        let (anna, ben) = (world.profile("anna"), world.profile("ben"));
+        let (anna, ben) = (world.open(anna), world.open(ben));
+        for number in 0..4 {
+            world.send(anna, "direct:ben", &number.to_string());
+            world.send(ben, "direct:anna", &number.to_string());
+        }
+        for _ in 0..cut {
+            world.step(u64::MAX);
+        }
+        world.cut();
+        world.settle();
+        assert_eq!(world.page(anna, "direct:ben").messages.len(), 8, "cut at {cut}");
+    }
+}
+
+#[test]
+fn frames_lost_between_tabs_cost_time_only() {
+    for seed in 0..40 {
+        let mut world = World::new(seed);
+        world.channel_loss = 50;
+        let (anna, ben) = (world.profile("anna"), world.profile("ben"));
+        let tabs = [world.open(anna), world.open(anna), world.open(anna)];
+        let ben = world.open(ben);
+        for number in 0..10 {
+            world.send(tabs[number % 3], "direct:ben", &number.to_string());
+            world.send(ben, "direct:anna", &number.to_string());
+            world.pass(300);
+        }
+        world.channel_loss = 0;
+        world.send(ben, "direct:anna", "and one more");
+        world.settle();
+        assert_eq!(world.page(tabs[2], "direct:ben").messages.len(), 21, "seed {seed}");
+    }
+}
+
+#[test]
+fn the_next_tab_leads_when_the_leader_goes() {
+    for seed in 0..60 {
+        let mut world = World::new(seed);
+        let (anna, ben) = (world.profile("anna"), world.profile("ben"));
+        let ben = world.open(ben);
+        let mut tabs = vec![world.open(anna), world.open(anna), world.open(anna)];
+        let mut sent = 0;
+        for round in 0..6_u64 {
+            let sender = *tabs.last().expect("tabs");
+            for number in 0..5 {
+                world.send(sender, "direct:ben", &format!("{round}/{number}"));
+                world.send(ben, "direct:anna", &format!("{round}/{number}"));
+                sent += 2;
+            }
+            for _ in 0..world.chance.next_u32() % 60 {
+                world.step(u64::MAX);
+            }
+            let waits = |world: &World| world.tab(sender).engine.status().pending < 5;
+            while waits(&world) && world.tab(sender).replies.len() < 5 * (round as usize + 1) {
+                world.step(u64::MAX);
+            }
+            // What the sender was not told yet goes with it, so somebody else closes.
+            let closes = tabs.remove(0);
+            if round % 2 == 0 {
+                world.close(closes)
+            } else {
+                world.crash(closes)
+            }
+            tabs.insert(0, world.open(anna));
+            tabs.swap(0, 1);
+            if !tabs.contains(&sender) {
+                sent -= 5;
+            }
+        }
+        world.settle();
+        assert_eq!(world.page(ben, "direct:anna").messages.len(), sent, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_long_absence_is_caught_up_in_pages_and_stays_after_a_reload() {
+    let mut world = World::new(5);
+    let anna = world.profile("anna");
+    let ids: Vec<OperationId> = (0..10_000).map(|n| OperationId::mint(Millis(n), [1; 10])).collect();
+    for (number, id) in ids.iter().enumerate() {
+        let conversation = format!("direct:friend {}", number % 200);
+        world.server.post(
+            "anna",
+            &conversation,
+            *id,
+            &format!("\"{}\"", "x".repeat(number % 300)),
+            Millis(9),
+        );
+    }
+    let tab = world.open(anna);
+    world.settle();
+    assert_eq!(world.tab(tab).caught_up, [10_000]);
+    assert!(world.profiles[anna].store.table(Table::Blocks).count() > 10, "it was folded");
+    let before: Vec<Page> = (0..200).map(|n| world.page(tab, &format!("direct:friend {n}"))).collect();
+    let pulled = world.server.pulled;
+
+    world.kill(anna);
+    let tab = world.open(anna);
+    world.settle();
+    assert_eq!(world.server.pulled, pulled, "nothing was fetched again");
+    assert_eq!(world.tab(tab).caught_up, [0]);
+    for (number, page) in before.iter().enumerate() {
+        assert_eq!(world.page(tab, &format!("direct:friend {number}")), *page);
+        assert_eq!(positions(page), (1..=50).map(Some).collect::<Vec<_>>());
+    }
+    for (number, id) in ids.iter().enumerate() {
+        let found = world.locate(tab, *id);
+        assert_eq!(
+            found,
+            Some((format!("direct:friend {}", number % 200), Position(number as u64 / 200 + 1)))
+        );
+    }
+    let stranger = OperationId::mint(Millis(5), [9; 10]);
+    assert_eq!(world.locate(tab, stranger), None);
+}
+
+#[test]
+fn a_message_refused_for_good_fails_and_holds_nobody_up() {
+    let mut world = World::new(6);
+    let anna = world.profile("anna");
+    let (leader, follower) = (world.open(anna), world.open(anna));
+    world.pass(1_000);
+    for tab in [leader, follower] {
+        world.send(tab, "direct:ben", "refuse me");
+        world.send(tab, "direct:ben", "take me");
+    }
+    world.settle();
+    for tab in [leader, follower] {
+        let page = world.page(tab, "direct:ben");
+        let failed =
+            |message: &&Message| matches!(&message.state, State::Failed(why) if why.code == Code::Invalid);
+        assert_eq!(page.messages.iter().filter(failed).count(), 2);
+        assert_eq!(page.messages.iter().filter(|message| message.state == State::Sent).count(), 2);
+    }
+    world.server.post("ben", "direct:anna", OperationId::from([7; 16]), "\"newer\"", Millis(u64::MAX >> 20));
+    world.deliver();
+    world.settle();
+    let head = world.tab(follower).engine.replica().conversation("direct:ben").expect("a conversation");
+    assert_eq!(
+        head.last.expect("a message").content,
+        &b"\"newer\""[..],
+        "a failed message is not the newest for ever"
+    );
+}
+
+#[test]
+fn rate_limited_operations_are_sent_again_in_order() {
+    let mut world = World::new(7);
+    let anna = world.profile("anna");
+    let tab = world.open(anna);
+    world.pass(1_000);
+    world.server.refill(Some(3));
+    for number in 0..10 {
+        world.send(tab, "direct:ben", &number.to_string());
+    }
+    world.pass(500);
+    assert_eq!(world.page(tab, "direct:ben").messages.iter().filter(|it| it.state == State::Sent).count(), 3);
+    world.server.refill(None);
+    world.settle();
+    let sent: Vec<String> = (0..10).map(|number| format!("\"{number}\"")).collect();
+    assert_eq!(texts(&world.page(tab, "direct:ben")), sent);
+}
+
+#[test]
+fn a_burst_of_sends_keeps_to_the_frames_a_connection_may_send() {
+    let mut world = World::new(8);
+    let anna = world.profile("anna");
+    let tab = world.open(anna);
+    world.pass(1_000);
+    for number in 0..2_000 {
+        world.send(tab, "direct:ben", &number.to_string());
+        world.pass(5);
+    }
+    let minute = world.server.submits.len();
+    assert!((100..=400).contains(&minute), "{minute} submits in 10 s");
+    world.settle();
+    assert_eq!(world.page(tab, "direct:ben").messages.len(), 2_000);
+}
+
+#[test]
+fn the_same_id_is_one_message() {
+    let mut world = World::new(9);
+    let anna = world.profile("anna");
+    let tab = world.open(anna);
+    let id = Some(OperationId::from([3; 16]));
+    let first = world.send_with(tab, "direct:ben", "once", id);
+    world.pass(1_000);
+    let (again, other) =
+        (world.send_with(tab, "direct:ben", "once", id), world.send_with(tab, "direct:ben", "other", id));
+    world.settle();
+    assert_eq!(texts(&world.page(tab, "direct:ben")), ["\"once\""]);
+    let replies = &world.tab(tab).replies;
+    assert!(replies[&first].is_ok() && replies[&again].is_ok());
+    assert_eq!(replies[&other].as_ref().expect_err("a conflict").code, Code::Conflict);
+}
+
+#[test]
+fn read_marks_only_grow_and_unread_counts_follow() {
+    let mut world = World::new(10);
+    let (laptop, phone, ben) = (world.profile("anna"), world.profile("anna"), world.profile("ben"));
+    let (laptop, phone, ben) = (world.open(laptop), world.open(phone), world.open(ben));
+    for number in 0..6 {
+        world.send(ben, "direct:anna", &number.to_string());
+    }
+    world.settle();
+    let unread =
+        |world: &World, tab| world.tab(tab).engine.replica().conversation("direct:ben").unwrap().unread;
+    assert_eq!((unread(&world, laptop), unread(&world, phone), unread_of_ben(&world, ben)), (6, 6, 0));
+    world.mark_read(laptop, "direct:ben", Some(4));
+    world.pass(0);
+    world.settle();
+    assert_eq!((unread(&world, laptop), unread(&world, phone)), (2, 2));
+    world.mark_read(phone, "direct:ben", Some(2));
+    world.settle();
+    assert_eq!((unread(&world, laptop), unread(&world, phone)), (2, 2));
+    world.reachable = false;
+    world.cut();
+    world.mark_read(phone, "direct:ben", None);
+    world.pass(100);
+    assert_eq!((unread(&world, laptop), unread(&world, phone)), (2, 0), "at once here, later there");
+    world.settle();
+    assert_eq!(unread(&world, laptop), 0);
+}
+
+fn unread_of_ben(world: &World, ben: common::world::At) -> u64 {
+    world.tab(ben).engine.replica().conversation("direct:anna").unwrap().unread
+}
+
+#[test]
+fn another_log_is_pulled_anew_and_the_outbox_is_kept() {
+    let mut world = World::new(11);
+    let anna = world.profile("anna");
+    let tabs = [world.open(anna), world.open(anna)];
+    for number in 0..5 {
+        world.send(tabs[0], "direct:ben", &number.to_string());
+    }
+    world.settle();
+    world.input(tabs[0], Input::SetOffline(true));
+    world.pass(1_000);
+    world.send(tabs[1], "direct:ben", "kept");
+    world.pass(1_000);
+    world.server.forget_all(LogId::from([2; 16]));
+    world.deliver();
+    world.input(tabs[1], Input::SetOffline(false));
+    world.settle();
+    for tab in tabs {
+        assert_eq!(texts(&world.page(tab, "direct:ben")), ["\"kept\""]);
+    }
+}
+
+#[test]
+fn sync_now_answers_in_every_tab() {
+    let mut world = World::new(12);
+    let anna = world.profile("anna");
+    let (leader, follower) = (world.open(anna), world.open(anna));
+    world.pass(1_000);
+    for tab in [leader, follower] {
+        world.send(tab, "direct:ben", "hi");
+        let request = world.sync_now(tab);
+        world.pass(5_000);
+        assert!(world.tab(tab).replies[&request].is_ok());
+        assert_eq!(world.tab(tab).engine.status().pending, 0);
+    }
+    world.input(follower, Input::SetOffline(true));
+    world.pass(100);
+    for tab in [leader, follower] {
+        let request = world.sync_now(tab);
+        world.pass(5_000);
+        assert_eq!(world.tab(tab).replies[&request].as_ref().expect_err("offline").code, Code::Offline);
+    }
+    world.input(follower, Input::SetOffline(false));
+    world.reachable = false;
+    world.cut();
+    let request = world.sync_now(leader);
+    world.pass(40_000);
+    assert_eq!(world.tab(leader).replies[&request].as_ref().expect_err("offline").code, Code::Offline);
+    world.settle();
+}
+
+#[test]
+fn a_silent_server_is_found_out_within_35_seconds() {
+    let mut world = World::new(13);
+    let anna = world.profile("anna");
+    let tab = world.open(anna);
+    world.pass(1_000);
+    let wire_gone = world.now;
+    // The server forgets the connection; the client's frames go nowhere and nothing comes back.
+    for number in 0..100 {
+        world.server.closed(number);
+    }
+    while world.tab(tab).engine.status().connection == Connection::Online {
+        assert!(world.step(u64::MAX));
+    }
+    assert!(world.now - wire_gone <= 35_100, "{}", world.now - wire_gone);
+    world.settle();
+}
+
+#[test]
+fn garbage_never_panics() {
+    let mut world = World::new(14);
+    let anna = world.profile("anna");
+    let (leader, follower) = (world.open(anna), world.open(anna));
+    world.send(leader, "direct:ben", "hi");
+    world.settle();
+    for _ in 0..20_000 {
+        let mut bytes = vec![0; (world.chance.next_u32() % 60) as usize];
+        world.chance.fill_bytes(&mut bytes);
+        for tab in [leader, follower] {
+            world.input(tab, Input::ChannelFrame(bytes.clone().into()));
+        }
+        if world.chance.next_u32().is_multiple_of(100) {
+            let newest = (0..200).map(tutti_engine::ConnectionId);
+            newest.for_each(|id| world.input(leader, Input::FrameReceived(id, bytes.clone().into())));
+        }
+    }
+    // Presence of tabs that never were is all that may have stuck.
+    world.settle();
+}
+
+#[test]
+fn what_a_closed_client_is_asked_is_answered() {
+    let mut world = World::new(15);
+    let anna = world.profile("anna");
+    let tab = world.open(anna);
+    let before = world.send(tab, "direct:ben", "in time");
+    let waits = world.send(tab, "direct:ben", "too late for the disk");
+    world.input(tab, Input::Close);
+    let after = world.sync_now(tab);
+    world.pass(1_000);
+    let replies = &world.tab(tab).replies;
+    assert!(replies[&before].is_ok(), "it was on its way to the disk");
+    for request in [waits, after] {
+        assert_eq!(replies[&request].as_ref().expect_err("closed").code, Code::Closed);
+    }
+}
+
+#[test]
+fn an_unknown_message_is_unknown() {
+    let mut world = World::new(16);
+    let anna = world.profile("anna");
+    let tab = world.open(anna);
+    let replica = world.tab(tab).engine.replica();
+    assert!(matches!(replica.locate(OperationId::from([1; 16])), Located::Unknown));
+    assert_eq!(replica.page("direct:nobody", None, 50, &Default::default()), Page::default());
+}
+
+/// Tabs that come and go, connections that break, channels that lose, in any order.
+#[test]
+fn random_histories_end_equal() {
+    for seed in 1_000..1_400 {
+        eprintln!("seed {seed}");
+        let mut world = World::new(seed);
+        world.server.page = 7;
+        world.channel_loss = world.chance.next_u32() % 40;
+        let profiles = [world.profile("anna"), world.profile("anna"), world.profile("ben")];
+        let mut sent = 0;
+        for number in 0..120 {
+            let alive = world.alive();
+            let pick = world.chance.next_u32() as usize;
+            let any = (!alive.is_empty()).then(|| alive[pick % alive.len()]);
+            match (world.chance.next_u32() % 20, any) {
+                (0 | 1, _) if alive.len() < 8 => drop(world.open(profiles[pick % 3])),
+                (2, Some(at)) => world.crash(at),
+                (3, Some(at)) => world.close(at),
+                (4, _) => world.cut(),
+                (5, _) => world.reachable = !world.reachable,
+                (6, _) => world.kill(profiles[pick % 3]),
+                (7, Some(at)) => world.mark_read(at, "group:team", None),
+                (8, Some(at)) => {
+                    let operations = world.profiles[at.0].store.operations;
+                    let error = store_errors()[pick % 4].clone();
+                    world.profiles[at.0].store.fail =
+                        Some((operations + u64::from(world.chance.next_u32() % 6), error));
+                }
+                (9, Some(at)) => drop(world.sync_now(at)),
+                (10, _) => world.wall += u64::from(world.chance.next_u32() % 100_000),
+                (11, _) => world.server.bye(100),
+                (_, Some(at)) => {
+                    world.send(at, "group:team", &number.to_string());
+                    sent += 1;
+                }
+                _ => {}
+            }
+            world.deliver();
+            if number == 3 {
+                world.server.set_group("team", &["anna", "ben"]);
+                world.deliver();
+            }
+            for _ in 0..world.chance.next_u32() % 12 {
+                world.step(world.now + 500);
+            }
+        }
+        world.profiles.iter_mut().for_each(|place| place.store.fail = None);
+        for profile in profiles {
+            world.open(profile);
+        }
+        world.settle();
+        let group = world.server.accounts["anna"].views["group:team"].messages.len();
+        assert!(group <= sent, "seed {seed}: {group} of {sent}");
+        let ids: std::collections::BTreeSet<_> = world.server.accounts["anna"].views["group:team"]
+            .messages
+            .iter()
+            .map(|it| it.id.clone())
+            .collect();
+        assert_eq!(ids.len(), group, "seed {seed}");
+    }
+}
