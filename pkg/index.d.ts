@@ -44,7 +44,8 @@ export class SyncClient {
   status(): Status;
   /** Reconciles now; resolves when the outbox is empty and the cursor has reached the server's head. */
   syncNow(): Promise<void>;
-  /** Works offline by choice, in all tabs of this profile, until called with false. Sends stay durable meanwhile. */
+  /** Works offline by choice, in all tabs of this profile, until called with false or until the last tab closes.
+   *  Sends stay durable meanwhile. */
   setOffline(offline: boolean): void;
   /** Leaves the tab group and releases everything. Idempotent. Stored data stays. */
   close(): Promise<void>;

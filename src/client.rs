@@ -6,7 +6,7 @@
 use std::{future::Future, rc::Rc};
 
 use js_sys::{Function, Promise};
-use tutti_engine::{Failure, Input, Reply};
+use tutti_engine::{Failure, Input};
 use tutti_protocol::{Conversation, OperationId, Position};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::future_to_promise;
@@ -65,11 +65,7 @@ impl WasmSyncClient {
         let driver = self.driver.clone();
         promise(async move {
             let (conversation, content, kind, id) = input?;
-            let sent = |request| Input::Send { request, conversation, kind, content: content.into(), id };
-            match driver.request(sent).await? {
-                Reply::Message(message) => Ok(types::to_js(&message)),
-                Reply::Done => Ok(JsValue::UNDEFINED),
-            }
+            Ok(types::to_js(&driver.send(conversation, content.into(), kind, id).await?))
         })
     }
 

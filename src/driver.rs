@@ -62,6 +62,8 @@ pub(crate) struct Driver {
     channel: RefCell<Option<Channel>>,
     lock: RefCell<Option<Lock>>,
     socket: RefCell<Option<(ConnectionId, Socket)>>,
+    /// The connection that the engine wants: a token may come when it does not any more.
+    wanted: Cell<Option<ConnectionId>>,
     timer: Timer,
     page_listeners: RefCell<Vec<PageListener>>,
     requests: RefCell<BTreeMap<RequestId, oneshot::Sender<Result<Reply, Failure>>>>,
@@ -71,6 +73,8 @@ pub(crate) struct Driver {
     news: RefCell<News>,
     news_task: Soon,
     this: Weak<Driver>,
+    /// Itself, from open to close: an application need not hold what it listens to.
+    open: RefCell<Option<Rc<Driver>>>,
 }
 
 /// What this tab listens to, and how.
@@ -122,13 +126,19 @@ impl Kind {
 impl Driver {
     /// Opens the account's store, joins the other tabs and starts to sync.
     pub(crate) async fn open(options: Options) -> Result<Rc<Self>, Failure> {
-        let profile = store::profile_name(&options.account).await.map_err(|error| Failure::from(&error))?;
+        let store = store::open(&options.account).await.map_err(|error| Failure::from(&error))?;
+        let tab = TabId::mint(now().wall, random());
+        let mut profile =
+            store::profile_name(&options.account).await.map_err(|error| Failure::from(&error))?;
+        if !store.durable() {
+            // What it holds no other tab can read: it is a profile of its own.
+            profile = format!("{profile}-{tab}");
+        }
         let inbox = Rc::new(Inbox::default());
         let channel = Channel::join(&profile, {
             let inbox = inbox.clone();
             move |frame| inbox.feed(Input::ChannelFrame(frame))
         })?;
-        let store = store::open(&options.account).await.map_err(|error| Failure::from(&error))?;
         let (device, replica) =
             load_replica(&store, &options.account).await.map_err(|error| Failure::from(&error))?;
         let identity = Identity {
@@ -136,7 +146,7 @@ impl Driver {
             device,
             device_name: options.device_name.clone(),
             platform: options.platform,
-            tab: TabId::mint(now().wall, random()),
+            tab,
         };
         let engine = Engine::new(identity.clone(), replica, random(), is_online());
         let told: Rc<RefCell<Weak<Self>>> = Rc::default();
@@ -159,6 +169,7 @@ impl Driver {
             channel: RefCell::new(Some(channel)),
             lock: RefCell::default(),
             socket: RefCell::default(),
+            wanted: Cell::default(),
             timer: Timer::default(),
             page_listeners: RefCell::default(),
             requests: RefCell::default(),
@@ -168,7 +179,9 @@ impl Driver {
             news: RefCell::default(),
             news_task,
             this: this.clone(),
+            open: RefCell::default(),
         });
+        driver.open.replace(Some(driver.clone()));
         told.replace(driver.this.clone());
         driver.request_lock()?;
         driver.listen_to_page();
@@ -224,6 +237,27 @@ impl Driver {
         Ok(None)
     }
 
+    /// Sends a message. One with an id that is known here, wherever it is stored, is no second one.
+    pub(crate) async fn send(
+        &self,
+        conversation: String,
+        content: Bytes,
+        kind: String,
+        id: Option<OperationId>,
+    ) -> Result<Message, Failure> {
+        if let Some(id) = id
+            && let Some(known) = self.message(id).await?
+        {
+            let same = known.conversation == conversation && known.content == content && known.kind == kind;
+            return if same { Ok(known) } else { Err(conflict()) };
+        }
+        let sent = |request| Input::Send { request, conversation, kind, content, id };
+        match self.request(sent).await? {
+            Reply::Message(message) => Ok(message),
+            Reply::Done => Err(Failure::new(Code::Internal, "a send was answered without its message")),
+        }
+    }
+
     /// A stretch of a conversation.
     pub(crate) async fn page(
         &self,
@@ -276,6 +310,8 @@ impl Driver {
             return;
         }
         self.feed(Input::Close);
+        self.open.take();
+        self.wanted.take();
         self.lock.take();
         self.socket.take();
         self.channel.take();
@@ -321,6 +357,11 @@ impl Driver {
     }
 
     fn request_lock(&self) -> Result<(), Failure> {
+        if !self.store.durable() {
+            // Nobody else is in this profile.
+            self.spawn(async |driver| driver.lead().await);
+            return Ok(());
+        }
         let (granted, lost) = (self.this.clone(), self.this.clone());
         let lock = Lock::request(
             &self.profile,
@@ -332,7 +373,7 @@ impl Driver {
             move || {
                 if let Some(driver) = lost.upgrade() {
                     driver.feed(Input::LeadershipLost);
-                    driver.queue_for_lock();
+                    driver.resign();
                 }
             },
         )?;
@@ -342,34 +383,24 @@ impl Driver {
 
     /// The lock is granted: fence whoever led before.
     async fn lead(&self) {
-        match self.store.raise_epoch().await {
-            Ok((epoch, revision)) => self.feed(Input::LeadershipGained(epoch, revision)),
-            Err(error) => {
-                self.news.borrow_mut().failures.push(Failure::from(&error));
-                self.schedule_news();
-                self.resign();
-            }
-        }
+        let input = match self.store.raise_epoch().await {
+            Ok((epoch, revision)) => Input::LeadershipGained(epoch, revision),
+            Err(error) => Input::LeadershipFailed(error),
+        };
+        self.feed(input);
     }
 
+    /// Leaves the lock to others, and queues for it again after a while.
     fn resign(&self) {
         self.lock.take();
-        let this = self.this.clone();
-        spawn_local(async move {
+        self.spawn(async |driver| {
             TimeoutFuture::new(RESIGNED).await;
-            if let Some(driver) = this.upgrade() {
-                driver.queue_for_lock();
+            if driver.check_open().is_ok()
+                && let Err(failure) = driver.request_lock()
+            {
+                driver.note(Event::Failed(failure));
             }
         });
-    }
-
-    fn queue_for_lock(&self) {
-        if self.check_open().is_ok()
-            && let Err(failure) = self.request_lock()
-        {
-            self.news.borrow_mut().failures.push(failure);
-            self.schedule_news();
-        }
     }
 
     // ---- what the engine wants done ----
@@ -393,6 +424,7 @@ impl Driver {
             Effect::Connect(id) => self.connect(id),
             Effect::Disconnect(id) => {
                 // A socket of another connection stays.
+                self.wanted.set(self.wanted.get().filter(|wanted| *wanted != id));
                 drop(self.socket.borrow_mut().take_if(|(of, _)| *of == id));
             }
             Effect::Send(id, bytes) => {
@@ -438,6 +470,7 @@ impl Driver {
     }
 
     fn connect(&self, id: ConnectionId) {
+        self.wanted.set(Some(id));
         self.spawn(async move |driver| {
             let opened = match driver.token().await {
                 Ok(token) => driver.open_socket(id, token),
@@ -468,6 +501,9 @@ impl Driver {
     }
 
     fn open_socket(&self, id: ConnectionId, token: String) -> Result<(), Failure> {
+        if self.wanted.get() != Some(id) {
+            return Ok(());
+        }
         let this = self.this.clone();
         let token = Rc::new(Cell::new(Some(token)));
         let socket = Socket::open(&self.options.url, move |event| {
@@ -599,6 +635,10 @@ fn random<const N: usize>() -> [u8; N] {
 fn is_online() -> bool {
     // Only a clear "no" counts; some environments have no answer.
     ON_LINE.with(|answer| answer.as_bool()) != Some(false)
+}
+
+fn conflict() -> Failure {
+    Failure::new(Code::Conflict, "another message has this id")
 }
 
 fn closed() -> Failure {

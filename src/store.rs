@@ -107,7 +107,3 @@ impl Store for AnyStore {
         }
     }
 }
-
-fn closed() -> StoreError {
-    StoreError::Failed("the store was closed".into())
-}

@@ -27,7 +27,7 @@ use wasm_bindgen::prelude::*;
 use web_sys::{CryptoKey, IdbTransaction};
 
 use super::{
-    Store, closed,
+    Store,
     seal::{Sealer, generate_key, profile_name},
 };
 
@@ -85,11 +85,11 @@ impl IdbStore {
         let present = self.connection.borrow().clone();
         let connection = match present {
             Some(connection) => connection,
-            None if self.closed.get() => return Err(closed().into()),
+            None if self.closed.get() => return Err(StoreError::Closed.into()),
             None => Rc::new(Connection::open(&self.profile).await?),
         };
         if self.closed.get() {
-            return Err(closed().into());
+            return Err(StoreError::Closed.into());
         }
         // Another call may have opened one meanwhile.
         Ok(self.connection.borrow_mut().get_or_insert(connection).clone())

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tutti_engine::batch::{Batch, Key, Snapshot, StoreError, Table, Write};
 use tutti_protocol::{Epoch, Revision};
 
-use super::{Store, closed};
+use super::Store;
 
 /// Records in memory: gone with the tab.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl Default for MemoryStore {
 
 impl MemoryStore {
     fn with<T>(&self, work: impl FnOnce(&mut State) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        work(self.state.borrow_mut().as_mut().ok_or_else(closed)?)
+        work(self.state.borrow_mut().as_mut().ok_or(StoreError::Closed)?)
     }
 }
 
