@@ -5,10 +5,13 @@
 
 #![cfg(target_arch = "wasm32")]
 
-use std::{cell::RefCell, collections::BTreeSet, rc::Rc};
+mod support;
+
+use std::collections::BTreeSet;
 
 use futures_util::future::{join, join_all};
-use js_sys::{Array, Function, JSON, Promise, Reflect};
+use js_sys::Function;
+use support::{ask, call, code_of, fresh_account, get, js, leads, len, number, open, text, until};
 use tutti_sync::WasmSyncClient;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
@@ -17,86 +20,14 @@ use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 wasm_bindgen_test_configure!(run_in_browser);
 
 #[wasm_bindgen(inline_js = r#"
-    export function fresh_account() { return "account-" + crypto.randomUUID(); }
     export function cyclic() { const it = {}; it.self = it; return it; }
     export function throwing_getter() { return { get text() { throw new Error("mine"); } }; }
     export function polluted(value) { return Object.create({ limit: value }); }
 "#)]
 extern "C" {
-    fn fresh_account() -> String;
     fn cyclic() -> JsValue;
     fn throwing_getter() -> JsValue;
     fn polluted(value: i32) -> JsValue;
-}
-
-fn js(json: &str) -> JsValue {
-    JSON::parse(json).expect("test JSON")
-}
-
-fn get(value: &JsValue, path: &str) -> JsValue {
-    path.split('.').fold(value.clone(), |value, field| {
-        Reflect::get(&value, &field.into()).unwrap_or_else(|_| panic!("no {field} in {value:?}"))
-    })
-}
-
-fn text(value: &JsValue, path: &str) -> String {
-    get(value, path).as_string().unwrap_or_else(|| panic!("{path} is no text in {value:?}"))
-}
-
-fn number(value: &JsValue, path: &str) -> f64 {
-    get(value, path).as_f64().unwrap_or_else(|| panic!("{path} is no number in {value:?}"))
-}
-
-fn len(value: &JsValue) -> u32 {
-    value.unchecked_ref::<Array>().length()
-}
-
-async fn open(account: &str) -> JsValue {
-    // Nothing listens on this port.
-    let options = format!(r#"{{"url":"ws://localhost:9/sync","account":"{account}","token":"token"}}"#);
-    JsFuture::from(WasmSyncClient::open(&js(&options))).await.expect("a client")
-}
-
-async fn call(client: &JsValue, method: &str, arguments: &[JsValue]) -> Result<JsValue, JsValue> {
-    let method: Function = get(client, method).unchecked_into();
-    let promise = method.apply(client, &arguments.iter().collect::<Array>())?;
-    JsFuture::from(Promise::resolve(&promise)).await
-}
-
-async fn ask(client: &JsValue, method: &str, arguments: &[JsValue]) -> JsValue {
-    call(client, method, arguments).await.unwrap_or_else(|error| panic!("{method}: {error:?}"))
-}
-
-async fn code_of(client: &JsValue, method: &str, arguments: &[JsValue]) -> String {
-    let error = call(client, method, arguments).await.expect_err(method);
-    assert!(get(&error, "retryable").as_bool().is_some(), "{error:?}");
-    text(&error, "code")
-}
-
-/// Resolves when an event of a client satisfies the condition.
-async fn until(client: &JsValue, event: &str, condition: impl Fn(&JsValue) -> bool + 'static) -> JsValue {
-    let off: RefCell<Option<Function>> = RefCell::default();
-    let condition = Rc::new(condition);
-    let seen = Promise::new(&mut |resolve, _| {
-        let condition = condition.clone();
-        let listener = Closure::<dyn FnMut(JsValue)>::new(move |event: JsValue| {
-            if condition(&event) {
-                resolve.call1(&JsValue::UNDEFINED, &event).expect("resolve");
-            }
-        });
-        let on: Function = get(client, "on").unchecked_into();
-        let unsubscribe = on.call2(client, &event.into(), &listener.into_js_value()).expect("on");
-        off.replace(Some(unsubscribe.unchecked_into()));
-    });
-    let seen = JsFuture::from(seen).await.expect("an event");
-    off.take().expect("unsubscribe").call0(&JsValue::UNDEFINED).expect("unsubscribe");
-    seen
-}
-
-async fn leads(client: &JsValue) {
-    if text(&ask(client, "status", &[]).await, "role") != "leader" {
-        until(client, "status", |status| text(status, "role") == "leader").await;
-    }
 }
 
 #[wasm_bindgen_test]
