@@ -1,0 +1,297 @@
+//! What follows from all that happened: the outbox is written, the leader leads, commits and folds, a
+//! follower announces, and whoever waits for all to be in step is answered.
+
+use std::collections::BTreeSet;
+
+use tutti_protocol::{
+    Code, LogId, Millis, OperationId, Revision, Seq, codec, limits,
+    local::{self, ChangeSet, Queued, channel_frame},
+};
+
+use super::{ANNOUNCE, Engine, Gathered, RECONCILE, Role, Sync, Who, queued_id};
+use crate::{
+    Connection, Effect, Event, Extent, Failure, Now, Reply,
+    batch::{Batch, Durability, Key, Table, Write},
+    fold::{self, Fold},
+    link::Order,
+    replica::META,
+};
+
+/// Messages in the journal at which it is folded.
+const FOLD_MESSAGES: usize = 8_000;
+/// Messages, or journal records, at which it is folded when nothing else happens.
+const FOLD_IDLE: (usize, u64) = (2_000, 256);
+
+impl Engine {
+    /// Does what can be done now. Called after every input.
+    pub(super) fn advance(&mut self, now: Now) {
+        if !self.closed {
+            self.read_again(now);
+            self.write_outbox();
+            self.lead(now);
+            self.announce(now);
+            self.advance_syncs(now);
+        }
+        let status = self.status();
+        if self.last_status.as_ref() != Some(&status) {
+            self.last_status = Some(status.clone());
+            self.broadcast_leader_status();
+            self.events.push_back(Event::Status(status));
+        }
+    }
+
+    fn read_again(&mut self, now: Now) {
+        let due = |at: &mut Millis| *at <= now.monotonic;
+        if self.reload.as_mut().is_some_and(|reload| reload.again_at.take_if(due).is_some()) {
+            let id = self.load(Extent::Everything);
+            self.reload.iter_mut().for_each(|reload| reload.id = id);
+        }
+    }
+
+    fn write_outbox(&mut self) {
+        if self.writing.is_some() || self.waiting.is_empty() {
+            return;
+        }
+        let waiting = std::mem::take(&mut self.waiting);
+        let writes = waiting
+            .iter()
+            .filter_map(|it| Some((queued_id(&it.queued)?, &it.queued)))
+            .map(|(id, queued)| Write::Insert(Table::Outbox, Key::Operation(id), codec::encode(queued)))
+            .collect();
+        let id = self.persist(Batch { fence: None, revision: None, writes, durability: Durability::Strict });
+        self.writing = Some((id, waiting));
+    }
+
+    fn lead(&mut self, now: Now) {
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        if !leader.ready {
+            return;
+        }
+        let due = |at: &mut Millis| *at <= now.monotonic;
+        let reconcile = due(&mut leader.reconcile_at);
+        if reconcile {
+            leader.reconcile_at = now.monotonic.plus(RECONCILE);
+            leader.look_at = Some(now.monotonic);
+            leader.link.reconcile();
+        }
+        leader.rest_until.take_if(due);
+        let idle = leader.idle_at.take_if(due).is_some();
+        let look = leader.loading.is_none() && leader.look_at.take_if(due).is_some();
+        leader.link.tick(now, leader.committing.is_none(), &mut self.entropy);
+        leader.link.submit(&self.replica.outbox, now);
+        leader.link.pull(leader.gathered.events.len());
+        if leader.link.connection() != Connection::Online {
+            leader.gathered = Gathered::default();
+            leader.catching_up = None;
+        }
+        self.commit(idle);
+        if idle || reconcile {
+            self.tell_state();
+        }
+        let load = look.then(|| self.load(Extent::Outbox));
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        leader.loading = load.or(leader.loading);
+        if leader.committing.is_none()
+            && leader.link.is_caught_up()
+            && let Some(events) = leader.catching_up.take()
+        {
+            self.complained = None;
+            self.events.push_back(Event::CaughtUp { events });
+        }
+        let trouble = leader.link.reason().filter(|failure| failure.code != Code::Offline).cloned();
+        for order in leader.link.orders.drain(..) {
+            self.effects.push_back(match order {
+                Order::Connect(id) => Effect::Connect(id),
+                Order::Disconnect(id) => Effect::Disconnect(id),
+                Order::Send(id, bytes) => Effect::Send(id, bytes),
+            });
+        }
+        if let Some(failure) = trouble {
+            self.complain(failure);
+        }
+    }
+
+    /// Writes what has gathered, or folds the journal, if no other commit is under way. `idle`: there
+    /// is time for what could wait.
+    pub(super) fn commit(&mut self, idle: bool) {
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        if leader.committing.is_some() || leader.rest_until.is_some() {
+            return;
+        }
+        let cursor = leader.gathered.cursor.unwrap_or(self.replica.cursor);
+        let settled = leader.link.settled(cursor, &self.replica.outbox);
+        let news = leader.gathered.cursor.is_some() || !leader.gathered.refused.is_empty();
+        let (change_set, writes) = if news || !settled.is_empty() {
+            self.build_commit(cursor, &settled)
+        } else if self.is_fold_due(idle) {
+            self.build_fold()
+        } else {
+            return;
+        };
+        let batch = Batch {
+            fence: Some(self.epoch),
+            revision: Some(Revision(change_set.revision)),
+            writes,
+            durability: Durability::Relaxed,
+        };
+        let id = self.persist(batch);
+        if let Role::Leader(leader) = &mut self.role {
+            leader.committing = Some((id, change_set));
+            leader.idle_at = None;
+        }
+    }
+
+    fn build_commit(&mut self, cursor: Seq, accepted: &[OperationId]) -> (ChangeSet, Vec<Write>) {
+        let Role::Leader(leader) = &mut self.role else {
+            return Default::default();
+        };
+        let Gathered { log, events, refused, .. } = std::mem::take(&mut leader.gathered);
+        let reset = log.is_some() && self.replica.log.is_some();
+        let log = log.or(self.replica.log);
+        let mut writes = Vec::new();
+        if reset {
+            let derived = [Table::Journal, Table::Blocks, Table::Heads, Table::Locators];
+            writes.extend(derived.map(Write::Clear));
+        }
+        let first = if reset { 0 } else { self.replica.next_journal };
+        let journal = fold::cut(events.iter().cloned(), |journal: &mut local::Journal, event| {
+            journal.events.push(event)
+        });
+        let next_journal = first + journal.len() as u64;
+        let numbered = (first..).zip(journal);
+        writes
+            .extend(numbered.map(|(number, record)| Write::Put(Table::Journal, Key::Number(number), record)));
+        // An operation leaves the outbox in the commit that stores what became of it.
+        let in_events = events.iter().filter_map(|event| OperationId::try_from(&event.operation).ok());
+        let settled: BTreeSet<OperationId> = in_events
+            .filter(|id| self.replica.outbox.get(*id).is_some())
+            .chain(accepted.iter().copied())
+            .collect();
+        writes.extend(settled.iter().map(|id| Write::Delete(Table::Outbox, Key::Operation(*id))));
+        writes.extend(refused.iter().filter_map(|queued| {
+            Some(Write::Put(Table::Outbox, Key::Operation(queued_id(queued)?), codec::encode(queued)))
+        }));
+        let meta = local::Meta { log: log.map(LogId::to_bytes).unwrap_or_default(), cursor: cursor.0 };
+        writes.push(Write::Put(Table::Meta, META, codec::encode(&meta)));
+        let change_set = ChangeSet {
+            epoch: self.epoch.0,
+            revision: self.replica.revision.next().0,
+            cursor: cursor.0,
+            events,
+            settled: settled.into_iter().map(OperationId::to_bytes).collect(),
+            refused,
+            folded: None,
+            reset,
+            log: meta.log,
+            next_journal,
+        };
+        (change_set, writes)
+    }
+
+    fn is_fold_due(&self, idle: bool) -> bool {
+        let messages = self.replica.fresh.len();
+        messages >= FOLD_MESSAGES
+            || idle && (messages >= FOLD_IDLE.0 || self.replica.next_journal >= FOLD_IDLE.1)
+    }
+
+    fn build_fold(&mut self) -> (ChangeSet, Vec<Write>) {
+        let Fold { writes, folded } = fold::fold(&self.replica);
+        let change_set = ChangeSet {
+            epoch: self.epoch.0,
+            revision: self.replica.revision.next().0,
+            cursor: self.replica.cursor.0,
+            log: self.replica.log.map(LogId::to_bytes).unwrap_or_default(),
+            folded: Some(folded),
+            ..ChangeSet::default()
+        };
+        (change_set, writes)
+    }
+
+    pub(super) fn announce(&mut self, now: Now) {
+        let Role::Follower(follower) = &mut self.role else {
+            return;
+        };
+        if follower.announce_at.is_none_or(|at| now.monotonic < at) {
+            return;
+        }
+        let outbox = &self.replica.outbox;
+        follower.unclaimed.retain(|id| outbox.get(*id).is_some_and(|queued| queued.refused.is_none()));
+        // The oldest first; when those are claimed, the next.
+        let queued = follower.unclaimed.iter().filter_map(|id| outbox.get(*id).cloned());
+        let queued: Vec<Queued> = queued.take(limits::SUBMIT_OPERATIONS).collect();
+        follower.announce_at = (!queued.is_empty()).then(|| now.monotonic.plus(ANNOUNCE));
+        if !queued.is_empty() {
+            self.broadcast(channel_frame::Frame::Announce(local::Announce { queued }));
+        }
+    }
+
+    fn advance_syncs(&mut self, now: Now) {
+        if self.syncs.is_empty() {
+            return;
+        }
+        let timeout = Failure::new(Code::Timeout, "sync did not finish in time; it goes on");
+        self.end_syncs(|sync| sync.until <= now.monotonic, Err(timeout));
+        match &self.role {
+            Role::Leader(leader) if leader.ready => {
+                let written = self.waiting.is_empty() && self.writing.is_none();
+                let sent = self.replica.outbox.pending().next().is_none();
+                let stored = leader.committing.is_none() && leader.gathered.cursor.is_none();
+                let looked = leader.loading.is_none();
+                if leader.link.is_caught_up() && written && sent && stored && looked {
+                    self.tell_state();
+                    self.end_syncs(|_| true, Ok(()));
+                } else if leader.link.connection() == Connection::Offline && leader.committing.is_none() {
+                    let failure = leader.link.reason().cloned();
+                    let failure = failure
+                        .unwrap_or_else(|| Failure::new(Code::Offline, "the server cannot be reached"));
+                    self.end_syncs(|_| true, Err(failure));
+                }
+            }
+            Role::Leader(_) => {}
+            Role::Follower(_) => {
+                if self.reload.is_none() {
+                    self.end_syncs(|sync| sync.ask_at.is_none(), Ok(()));
+                }
+                let mut ask = Vec::new();
+                for sync in &mut self.syncs {
+                    if let Who::Local(request) = sync.who
+                        && sync.ask_at.is_some_and(|at| at <= now.monotonic)
+                        && self.writing.is_none()
+                    {
+                        sync.ask_at = Some(now.monotonic.plus(ANNOUNCE));
+                        ask.push(request.0);
+                    }
+                }
+                for id in ask {
+                    self.broadcast(channel_frame::Frame::SyncRequest(local::SyncRequest { id }));
+                }
+            }
+        }
+    }
+
+    pub(super) fn end_syncs(&mut self, which: impl Fn(&Sync) -> bool, result: Result<(), Failure>) {
+        for sync in self.syncs.extract_if(.., |sync| which(sync)).collect::<Vec<_>>() {
+            self.answer_sync(sync.who, result.clone());
+        }
+    }
+
+    pub(super) fn answer_sync(&mut self, who: Who, result: Result<(), Failure>) {
+        match who {
+            Who::Local(request) => self.resolve(request, result.map(|()| Reply::Done)),
+            Who::Tab(tab, id) => {
+                let (code, message) = match result {
+                    Ok(()) => Default::default(),
+                    Err(failure) => (failure.code.as_str().to_owned(), failure.message),
+                };
+                let done = local::SyncDone { tab: tab.to_bytes(), id, code, message };
+                self.broadcast(channel_frame::Frame::SyncDone(done));
+            }
+        }
+    }
+}

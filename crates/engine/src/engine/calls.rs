@@ -1,0 +1,130 @@
+//! What the application asks for.
+
+use tutti_protocol::{
+    Code, Conversation as ConversationId, Millis, OperationId, Position, content, conversation, limits,
+    local::{self, Queued, channel_frame},
+    wire::{self, operation},
+};
+
+use super::{Engine, Enqueued, Role, Sync, Who};
+use crate::{Failure, Now, Reply, RequestId};
+
+/// How long another tab's leader may take to answer a request, in milliseconds.
+const REQUEST_DEADLINE: u64 = 30_000;
+
+impl Engine {
+    pub(super) fn handle_send(
+        &mut self,
+        request: RequestId,
+        send: wire::Send,
+        id: Option<OperationId>,
+        now: Now,
+    ) {
+        if let Err(failure) = self.check_send(&send) {
+            return self.resolve(request, Err(failure));
+        }
+        let id = id.unwrap_or_else(|| self.mint(now));
+        // The same message again is no second message.
+        if let crate::Located::Found(message) = self.replica.locate(id) {
+            let same = message.conversation == send.conversation && message.content == send.content;
+            let failure = || Failure::new(Code::Conflict, "another message has this id");
+            return self.resolve(request, if same { Ok(Reply::Message(message)) } else { Err(failure()) });
+        }
+        self.enqueue(request, id, operation::Body::Send(send), now);
+    }
+
+    fn check_send(&self, send: &wire::Send) -> Result<(), Failure> {
+        self.check_conversation(&send.conversation)?;
+        if !conversation::is_name(&send.r#type) || send.r#type.len() > limits::TYPE {
+            return Err(Failure::new(
+                Code::Invalid,
+                "type: expected 1 to 64 bytes without control characters",
+            ));
+        }
+        content::check(&send.content).map_err(|error| {
+            let code = match error {
+                content::InvalidContent::TooLarge => Code::TooLarge,
+                content::InvalidContent::NotJson => Code::Invalid,
+            };
+            Failure::new(code, error.to_string())
+        })
+    }
+
+    fn check_conversation(&self, id: &str) -> Result<(), Failure> {
+        if self.closed {
+            return Err(Failure::new(Code::Closed, "this client is closed"));
+        }
+        ConversationId::parse(id).map(drop).map_err(|error| Failure::new(Code::Invalid, error.to_string()))
+    }
+
+    pub(super) fn handle_mark_read(
+        &mut self,
+        request: RequestId,
+        conversation: String,
+        position: Option<Position>,
+        now: Now,
+    ) {
+        if let Err(failure) = self.check_conversation(&conversation) {
+            return self.resolve(request, Err(failure));
+        }
+        let Some(head) = self.replica.conversation(&conversation) else {
+            let failure = Failure::new(Code::NotFound, "no such conversation on this device");
+            return self.resolve(request, Err(failure));
+        };
+        let last = self.replica.last_position(&conversation);
+        let position = position.unwrap_or(last).min(last);
+        if position <= head.read_position {
+            return self.resolve(request, Ok(Reply::Done));
+        }
+        let id = self.mint(now);
+        let body = operation::Body::MarkRead(wire::MarkRead { conversation, position: position.0 });
+        self.enqueue(request, id, body, now);
+    }
+
+    pub(super) fn handle_sync_now(&mut self, who: Who, now: Now) {
+        if self.closed {
+            return self.answer_sync(who, Err(Failure::new(Code::Closed, "this client is closed")));
+        }
+        if self.offline {
+            return self.answer_sync(who, Err(Failure::new(Code::Offline, "working offline by choice")));
+        }
+        let until = now.monotonic.plus(REQUEST_DEADLINE);
+        self.syncs.push(Sync { who, until, ask_at: Some(now.monotonic) });
+        if let Role::Leader(leader) = &mut self.role
+            && leader.ready
+        {
+            leader.look_at = Some(now.monotonic);
+            leader.link.connect_now_if_waiting();
+            leader.link.reconcile();
+        }
+    }
+
+    pub(super) fn handle_close(&mut self) {
+        if self.closed {
+            return;
+        }
+        self.closed = true;
+        self.step_down();
+        self.broadcast(channel_frame::Frame::Leave(local::Leave {}));
+        for sync in std::mem::take(&mut self.syncs) {
+            self.answer_sync(sync.who, Err(Failure::new(Code::Closed, "this client was closed")));
+        }
+        // What is being written is answered when it is written; what waits will not be.
+        for Enqueued { request, .. } in std::mem::take(&mut self.waiting) {
+            self.resolve(request, Err(Failure::new(Code::Closed, "this client was closed")));
+        }
+    }
+
+    pub(super) fn enqueue(&mut self, request: RequestId, id: OperationId, body: operation::Body, now: Now) {
+        // After all that this device did before, whatever its wall clock has done since.
+        let corrected = Millis(now.wall.0.saturating_add_signed(self.clock_offset));
+        if let Some(newest) = self.replica.newest_clock() {
+            self.clock.observe(newest, newest.millis().max(corrected));
+        }
+        let operation =
+            wire::Operation { id: id.to_bytes(), clock: self.clock.tick(corrected).0, body: Some(body) };
+        self.own.insert(id);
+        let queued = Queued { operation: Some(operation), queued_at: now.wall.0, refused: None };
+        self.waiting.push(Enqueued { request, queued });
+    }
+}

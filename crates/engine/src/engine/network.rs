@@ -1,0 +1,62 @@
+//! What the link brings.
+
+use bytes::Bytes;
+use tutti_protocol::{Seq, local::Queued};
+
+use super::{Engine, Gathered, Role};
+use crate::{ConnectionId, Failure, Now, link::Arrived};
+
+impl Engine {
+    pub(super) fn handle_connected(&mut self, id: ConnectionId, token: String) {
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        if leader.link.id() == id {
+            let copy = (self.replica.log, self.replica.cursor);
+            leader.link.opened(token, &self.identity, self.epoch, copy);
+        }
+    }
+
+    pub(super) fn handle_disconnected(&mut self, id: ConnectionId, failure: Failure, now: Now) {
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        if leader.link.id() == id {
+            leader.link.closed(failure, now, &mut self.entropy);
+        }
+    }
+
+    pub(super) fn handle_frame(&mut self, id: ConnectionId, bytes: Bytes, now: Now) {
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        if leader.link.id() != id {
+            return;
+        }
+        let copy = (self.replica.log, self.replica.cursor);
+        for arrived in leader.link.frame(bytes, copy, now, &mut self.entropy) {
+            match arrived {
+                Arrived::Time(server) => {
+                    self.clock_offset =
+                        i64::try_from(server.0).unwrap_or(0).saturating_sub_unsigned(now.wall.0);
+                    leader.catching_up = Some(0);
+                }
+                Arrived::OtherLog(log) => {
+                    leader.gathered =
+                        Gathered { log: Some(log), cursor: Some(Seq(0)), ..Gathered::default() };
+                }
+                Arrived::Events(events, cursor) => {
+                    leader.gathered.events.extend(events);
+                    leader.gathered.cursor = Some(cursor);
+                }
+                Arrived::Refused(refused) => {
+                    for (id, refused) in refused {
+                        if let Some(queued) = self.replica.outbox.get(id) {
+                            leader.gathered.refused.push(Queued { refused: Some(refused), ..queued.clone() });
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! What the store answers: batches that are durable or not, and copies read again.
+
+use prost::Message as _;
+use tutti_protocol::{
+    Code, OperationId, codec,
+    local::{self, Queued, channel_frame},
+};
+
+use super::{ANNOUNCE, Engine, Enqueued, Gathered, IDLE, RECONCILE, Reload, Role, queued_id};
+use crate::{
+    BatchId, Effect, Event, Extent, Failure, LoadId, Now, Replica, Reply,
+    batch::{Snapshot, StoreError, Table},
+    message::Message,
+    replica::Applied,
+};
+
+impl Engine {
+    pub(super) fn handle_persisted(&mut self, id: BatchId, now: Now) {
+        if self.writing.as_ref().is_some_and(|(batch, _)| *batch == id) {
+            let (_, written) = self.writing.take().unwrap_or_default();
+            return self.enqueued(written, now);
+        }
+        let Role::Leader(leader) = &mut self.role else {
+            // Begun while this tab led. What it changed, the store tells.
+            return self.start_reload();
+        };
+        let Some((_, change_set)) = leader.committing.take_if(|(batch, _)| *batch == id) else {
+            return;
+        };
+        self.storage.reset();
+        leader.idle_at = Some(now.monotonic.plus(IDLE));
+        if let Some(events) = &mut leader.catching_up {
+            *events += change_set.events.len() as u64;
+        }
+        let settled = change_set.settled.iter().filter_map(|id| OperationId::try_from(id).ok());
+        for id in settled.chain(change_set.refused.iter().filter_map(queued_id)) {
+            leader.link.forget(id);
+        }
+        self.broadcast(channel_frame::Frame::ChangeSet(change_set.clone()));
+        let applied = self.replica.apply(change_set);
+        self.report(applied);
+    }
+
+    pub(super) fn handle_persist_failed(&mut self, id: BatchId, error: StoreError, now: Now) {
+        if self.writing.as_ref().is_some_and(|(batch, _)| *batch == id) {
+            let (_, written) = self.writing.take().unwrap_or_default();
+            for Enqueued { request, .. } in written {
+                self.resolve(request, Err(Failure::from(&error)));
+            }
+            return;
+        }
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        let Some((_, change_set)) = leader.committing.take_if(|(batch, _)| *batch == id) else {
+            return;
+        };
+        if error == StoreError::Fenced {
+            self.effects.push_back(Effect::Resign);
+            self.step_down();
+            return self.start_reload();
+        }
+        let wait = self.storage.next(&mut self.entropy);
+        leader.rest_until = Some(now.monotonic.plus(wait));
+        leader.idle_at = Some(now.monotonic.plus(wait + IDLE));
+        if change_set.folded.is_some() {
+            return self.complain(Failure::from(&error));
+        }
+        // Memory is never ahead of the disk: what was received is received again.
+        leader.gathered = Gathered::default();
+        leader.link.fail(Failure::from(&error), Some(wait), now, &mut self.entropy);
+    }
+
+    pub(super) fn handle_loaded(&mut self, id: LoadId, result: Result<Snapshot, StoreError>, now: Now) {
+        if self.closed {
+            return;
+        }
+        let looked = match &mut self.role {
+            Role::Leader(leader) => leader.loading.take_if(|loading| *loading == id).is_some(),
+            Role::Follower(_) => false,
+        };
+        if !looked && self.reload.as_ref().is_none_or(|reload| reload.id != id) {
+            // An answer that nobody waits for any more.
+            return;
+        }
+        let loaded = result.and_then(|snapshot| {
+            if looked {
+                self.load_outbox(&snapshot);
+                return Ok(());
+            }
+            let replica = Replica::load(&self.identity.account, &snapshot)?;
+            self.replace_replica(replica);
+            Ok(())
+        });
+        match loaded {
+            Ok(()) => self.storage.reset(),
+            Err(error) => return self.handle_load_failed(looked, &error, now),
+        }
+        if let Role::Leader(leader) = &mut self.role
+            && !leader.ready
+        {
+            leader.ready = true;
+            leader.reconcile_at = now.monotonic.plus(RECONCILE);
+            leader.idle_at = Some(now.monotonic.plus(IDLE));
+            leader.link.connect_now_if_waiting();
+            self.tell_state();
+        }
+    }
+
+    fn handle_load_failed(&mut self, looked: bool, error: &StoreError, now: Now) {
+        let again_at = now.monotonic.plus(self.storage.next(&mut self.entropy));
+        match &mut self.role {
+            Role::Leader(leader) if leader.ready => leader.look_at = Some(again_at),
+            Role::Leader(_) => {
+                self.effects.push_back(Effect::Resign);
+                self.step_down();
+            }
+            Role::Follower(_) => {}
+        }
+        if let Some(reload) = self.reload.as_mut().filter(|_| !looked) {
+            reload.again_at = Some(again_at);
+        }
+        self.complain(Failure::from(error));
+    }
+
+    /// Tells of trouble that no call waits for.
+    pub(super) fn complain(&mut self, failure: Failure) {
+        if self.complained != Some(failure.code) {
+            self.complained = Some(failure.code);
+            self.events.push_back(Event::Failed(failure));
+        }
+    }
+
+    fn load_outbox(&mut self, snapshot: &Snapshot) {
+        for (_, _, record) in snapshot.records.iter().filter(|(table, _, _)| *table == Table::Outbox) {
+            let queued = Queued::decode(record.clone()).ok();
+            let valid = queued.filter(|queued| {
+                queued.operation.as_ref().is_some_and(|operation| codec::check_operation(operation).is_ok())
+            });
+            if let Some(applied) = valid.and_then(|queued| self.replica.enqueue(queued)) {
+                self.report(applied);
+            }
+        }
+    }
+
+    pub(super) fn start_reload(&mut self) {
+        if self.reload.is_none() {
+            let id = self.load(Extent::Everything);
+            self.reload = Some(Reload { id, again_at: None, change_sets: Vec::new(), queued: Vec::new() });
+        }
+    }
+
+    /// Puts a copy just read in the place of one that missed something, and tells what that was.
+    fn replace_replica(&mut self, replica: Replica) {
+        let Some(reload) = self.reload.take() else {
+            return;
+        };
+        let old = std::mem::replace(&mut self.replica, replica);
+        self.replica.outbox.remember_settled(&old.outbox);
+        let mut applied = Applied::default();
+        for (id, head) in &self.replica.heads {
+            let seen = old.last_position(id);
+            let new = head.recent.range(seen.next()..).filter_map(|(_, message)| Message::sequenced(message));
+            applied.messages.extend(new.map(|message| {
+                let known = old.outbox.get(message.id).is_some();
+                crate::replica::Change { message, known }
+            }));
+        }
+        for (id, queued) in self.replica.outbox.iter() {
+            let known = old.outbox.get(id);
+            if known.is_none_or(|known| known.refused != queued.refused)
+                && let Some(message) = Message::queued(queued, &self.identity.account, self.identity.device)
+            {
+                applied.messages.push(crate::replica::Change { message, known: known.is_some() });
+            }
+        }
+        applied.conversations.extend(self.replica.conversation_ids().map(str::to_owned));
+        self.report(applied);
+        for change_set in reload.change_sets {
+            self.follow(change_set);
+        }
+        // Whether what was queued meanwhile is over already, only the store can tell; or the server,
+        // which a leader asks anyway.
+        let again = !reload.queued.is_empty() && matches!(self.role, Role::Follower(_));
+        for queued in reload.queued {
+            // It was told of when it came.
+            let _ = self.replica.enqueue(queued);
+        }
+        if again {
+            self.start_reload();
+        }
+    }
+
+    /// Own operations are durable: show them, answer, and send them on their way.
+    fn enqueued(&mut self, written: Vec<Enqueued>, now: Now) {
+        let mut all = Applied::default();
+        let mut announce = local::Announce::default();
+        for Enqueued { request, queued } in written {
+            let same = |known: &Queued| {
+                known.operation.as_ref().map(|it| &it.body) == queued.operation.as_ref().map(|it| &it.body)
+            };
+            if queued_id(&queued).and_then(|id| self.replica.outbox.get(id)).is_some_and(|it| !same(it)) {
+                let failure = Failure::new(Code::Conflict, "another message has this id");
+                self.resolve(request, Err(failure));
+                continue;
+            }
+            let message = Message::queued(&queued, &self.identity.account, self.identity.device);
+            self.resolve(request, Ok(message.map_or(Reply::Done, Reply::Message)));
+            announce.queued.push(queued.clone());
+            if let Some(reload) = &mut self.reload {
+                reload.queued.push(queued.clone());
+            }
+            if let Some(applied) = self.replica.enqueue(queued) {
+                all.messages.extend(applied.messages);
+                all.conversations.extend(applied.conversations);
+            }
+        }
+        if let Role::Follower(follower) = &mut self.role {
+            let ids = announce.queued.iter().filter_map(queued_id);
+            follower.unclaimed.extend(ids);
+            follower.announce_at = Some(now.monotonic.plus(ANNOUNCE));
+        }
+        self.broadcast(channel_frame::Frame::Announce(announce));
+        self.report(all);
+    }
+}

@@ -1,0 +1,226 @@
+//! Leading and following, and what the tabs of a profile say to each other.
+
+use bytes::Bytes;
+use prost::Message as _;
+use tutti_protocol::{
+    Code, Epoch, Millis, OperationId, Revision, TabId, codec,
+    local::{self, ChangeSet, ChannelFrame, channel_frame},
+};
+
+use super::{ANNOUNCE, Engine, Follower, Gathered, Leader, Role, Who, queued_id};
+use crate::{Effect, Event, Extent, Failure, Now, RequestId, link::Link, replica::Applied};
+
+impl Engine {
+    pub(super) fn handle_gained(&mut self, epoch: Epoch, revision: Revision, now: Now) {
+        if self.closed {
+            return;
+        }
+        self.step_down();
+        self.epoch = epoch;
+        let current = revision == self.replica.revision && self.reload.is_none();
+        let loading = if current {
+            // Only news of an operation can have been missed.
+            Some(self.load(Extent::Outbox))
+        } else {
+            // A reload under way may have been read before the last leader's last commit.
+            self.reload = None;
+            self.start_reload();
+            None
+        };
+        self.role = Role::Leader(Box::new(Leader {
+            ready: false,
+            loading,
+            look_at: None,
+            link: Link::new(self.last_connection, self.offline || !self.network),
+            gathered: Gathered::default(),
+            committing: None,
+            rest_until: None,
+            catching_up: None,
+            idle_at: None,
+            reconcile_at: now.monotonic,
+        }));
+    }
+
+    pub(super) fn step_down(&mut self) {
+        if let Role::Leader(leader) = &mut self.role {
+            self.last_connection = leader.link.id();
+            self.effects.push_back(Effect::Disconnect(self.last_connection));
+            let unclaimed =
+                self.replica.outbox.pending().map(|(id, _)| id).filter(|id| self.own.contains(id)).collect();
+            self.role =
+                Role::Follower(Follower { unclaimed, announce_at: Some(Millis(0)), ..Follower::default() });
+            // Those who asked ask the next leader.
+            self.syncs.retain(|sync| matches!(sync.who, Who::Local(_)));
+            if !self.closed {
+                // What the next leader has said already, it says again.
+                self.broadcast(channel_frame::Frame::Presence(local::Presence { asks: true }));
+            }
+        }
+    }
+
+    pub(super) fn handle_channel(&mut self, bytes: &Bytes, now: Now) {
+        // Another version's frame may hold what this one does not know; then it is not for us.
+        let Ok(ChannelFrame { tab, frame: Some(frame) }) = ChannelFrame::decode(bytes.clone()) else {
+            return;
+        };
+        let Ok(tab) = TabId::try_from(&tab) else {
+            return;
+        };
+        if tab == self.identity.tab || self.closed {
+            return;
+        }
+        match frame {
+            channel_frame::Frame::Presence(presence) => {
+                self.tabs.insert(tab);
+                if presence.asks {
+                    self.broadcast(channel_frame::Frame::Presence(local::Presence { asks: false }));
+                    if self.offline {
+                        self.broadcast(channel_frame::Frame::Offline(local::Offline { offline: true }));
+                    }
+                    self.tell_state();
+                }
+            }
+            channel_frame::Frame::Leave(_) => {
+                self.tabs.remove(&tab);
+                if let Role::Leader(leader) = &mut self.role {
+                    // What it wrote last it could not announce any more.
+                    leader.look_at = Some(now.monotonic.plus(ANNOUNCE));
+                }
+            }
+            channel_frame::Frame::Offline(offline) => {
+                self.offline = offline.offline;
+                self.hold_link();
+            }
+            channel_frame::Frame::ChangeSet(change_set) => self.handle_change_set(change_set),
+            channel_frame::Frame::Announce(announce) => self.handle_announce(announce),
+            channel_frame::Frame::Claim(claim) => {
+                if let Role::Follower(follower) = &mut self.role {
+                    for id in claim.ids.iter().filter_map(|id| OperationId::try_from(id).ok()) {
+                        if follower.unclaimed.remove(&id) {
+                            follower.announce_at = Some(now.monotonic);
+                        }
+                    }
+                }
+            }
+            channel_frame::Frame::LeaderStatus(status) => self.handle_leader_status(status, now),
+            channel_frame::Frame::SyncRequest(request) => {
+                let who = Who::Tab(tab, request.id);
+                let known = self.syncs.iter().any(|sync| sync.who == who);
+                if matches!(self.role, Role::Leader(_)) && !known {
+                    self.handle_sync_now(who, now);
+                }
+            }
+            channel_frame::Frame::SyncDone(done) => {
+                if TabId::try_from(&done.tab) == Ok(self.identity.tab) {
+                    self.handle_sync_done(done);
+                }
+            }
+        }
+    }
+
+    fn handle_sync_done(&mut self, done: local::SyncDone) {
+        let who = Who::Local(RequestId(done.id));
+        if done.code.is_empty() {
+            // The leader is done. It has said at which revision, so this tab reads if it must.
+            self.syncs.iter_mut().filter(|sync| sync.who == who).for_each(|sync| sync.ask_at = None);
+        } else {
+            let failure = Failure::new(Code::parse(&done.code), done.message);
+            self.end_syncs(|sync| sync.who == who, Err(failure));
+        }
+    }
+
+    fn handle_change_set(&mut self, change_set: ChangeSet) {
+        let operations = || change_set.refused.iter().filter_map(|queued| queued.operation.as_ref());
+        let valid = change_set.events.iter().all(|event| codec::check_event(event).is_ok())
+            && operations().all(|operation| codec::check_operation(operation).is_ok());
+        if !valid || matches!(self.role, Role::Leader(_)) || Epoch(change_set.epoch) < self.epoch {
+            return;
+        }
+        match &mut self.reload {
+            Some(reload) => reload.change_sets.push(change_set),
+            None => self.follow(change_set),
+        }
+    }
+
+    /// Does as the leader did; a gap means that the store knows more.
+    pub(super) fn follow(&mut self, change_set: ChangeSet) {
+        let revision = Revision(change_set.revision);
+        if revision <= self.replica.revision {
+            // What is over stays over, whenever one hears of it.
+            let mut applied = Applied::default();
+            for id in change_set.settled.iter().filter_map(|id| OperationId::try_from(id).ok()) {
+                self.replica.settle(id, &mut applied);
+            }
+            return self.report(applied);
+        }
+        // Without a log it is no commit, only says how far the store is.
+        if revision > self.replica.revision.next() || change_set.log.is_empty() {
+            return self.start_reload();
+        }
+        if let Role::Follower(follower) = &mut self.role {
+            follower.caught += change_set.events.len() as u64;
+        }
+        let applied = self.replica.apply(change_set);
+        self.report(applied);
+    }
+
+    fn handle_announce(&mut self, announce: local::Announce) {
+        let mut claim = local::Claim::default();
+        let mut over = Vec::new();
+        for queued in announce.queued {
+            let Some(operation) = &queued.operation else {
+                continue;
+            };
+            if codec::check_operation(operation).is_err() {
+                continue;
+            }
+            claim.ids.push(operation.id.clone());
+            if queued_id(&queued).is_some_and(|id| self.replica.outbox.is_settled(id)) {
+                over.push(operation.id.clone());
+            }
+            if let Some(reload) = &mut self.reload {
+                reload.queued.push(queued.clone());
+            }
+            if let Some(applied) = self.replica.enqueue(queued) {
+                self.report(applied);
+            }
+        }
+        if matches!(&self.role, Role::Leader(leader) if leader.ready) {
+            self.broadcast(channel_frame::Frame::Claim(claim));
+            if !over.is_empty() {
+                // Others may take it for new, too.
+                self.tell_settled(over);
+            }
+        }
+    }
+
+    fn handle_leader_status(&mut self, status: local::LeaderStatus, now: Now) {
+        let Role::Follower(follower) = &mut self.role else {
+            return;
+        };
+        if Epoch(status.epoch) < self.epoch {
+            return;
+        }
+        if Epoch(status.epoch) > self.epoch {
+            // What was claimed, a new leader has read in the store.
+            self.epoch = Epoch(status.epoch);
+            follower.announce_at = Some(now.monotonic);
+        }
+        let ended = follower.leader.catching_up && !status.catching_up && status.connection == "online";
+        if !follower.leader.catching_up && status.catching_up {
+            follower.caught = 0;
+        }
+        follower.leader = status;
+        if ended {
+            let events = follower.caught;
+            self.events.push_back(Event::CaughtUp { events });
+        }
+    }
+
+    pub(super) fn hold_link(&mut self) {
+        let held = self.offline || !self.network;
+        if let Role::Leader(leader) = &mut self.role {
+            leader.link.hold(held);
+        }
+    }
+}
