@@ -305,6 +305,7 @@ fn rate_limited_operations_are_sent_again_in_order() {
     }
     world.pass(500);
     assert_eq!(world.page(tab, "direct:ben").messages.iter().filter(|it| it.state == State::Sent).count(), 3);
+    assert!(world.server.submits.len() < 10, "the server is not asked again before its time");
     world.server.refill(None);
     world.settle();
     let sent: Vec<String> = (0..10).map(|number| format!("\"{number}\"")).collect();
@@ -395,6 +396,49 @@ fn another_log_is_pulled_anew_and_the_outbox_is_kept() {
     world.settle();
     for tab in tabs {
         assert_eq!(texts(&world.page(tab, "direct:ben")), ["\"kept\""]);
+    }
+}
+
+#[test]
+fn a_server_restored_from_an_older_backup_is_followed() {
+    let mut world = World::new(17);
+    let anna = world.profile("anna");
+    let tab = world.open(anna);
+    for number in 0..5 {
+        world.send(tab, "direct:ben", &number.to_string());
+        world.settle();
+    }
+    world.server.bye(100);
+    for account in ["anna", "ben"] {
+        world.server.accounts.get_mut(account).expect("an account").forget_last(2);
+    }
+    world.deliver();
+    // What the server still has is told again: it may stand elsewhere now.
+    world.profiles[anna].tabs.get_mut(&tab.1).expect("the tab").told.clear();
+    world.settle();
+    assert_eq!(texts(&world.page(tab, "direct:ben")), ["\"0\"", "\"1\"", "\"2\""]);
+}
+
+#[test]
+fn a_robbed_leader_changes_nothing_any_more() {
+    for seed in 0..80 {
+        let mut world = World::new(seed);
+        let (anna, ben) = (world.profile("anna"), world.profile("ben"));
+        let ben = world.open(ben);
+        let tabs = [world.open(anna), world.open(anna)];
+        world.pass(1_000);
+        for round in 0..6 {
+            for number in 0..3 {
+                world.send(ben, "direct:anna", &format!("{round}/{number}"));
+                world.send(tabs[number % 2], "direct:ben", &format!("{round}/{number}"));
+            }
+            for _ in 0..world.chance.next_u32() % 40 {
+                world.step(u64::MAX);
+            }
+            world.steal(tabs[(round + 1) % 2]);
+        }
+        world.settle();
+        assert_eq!(world.page(tabs[0], "direct:ben").messages.len(), 36, "seed {seed}");
     }
 }
 

@@ -327,6 +327,14 @@ impl Server {
 }
 
 impl Account {
+    /// As a backup of some time ago has it: without the last messages.
+    pub fn forget_last(&mut self, messages: usize) {
+        self.log.truncate(self.log.len() - messages);
+        for view in self.views.values_mut() {
+            view.messages.truncate(view.messages.len() - messages);
+        }
+    }
+
     fn append(&mut self, operation: Bytes, body: event::Body) -> u64 {
         let seq = self.log.len() as u64 + 1;
         self.log.push(wire::Event { seq, operation, body: Some(body) });

@@ -189,6 +189,18 @@ impl World {
         }
     }
 
+    /// Gives the lock to a tab, whoever holds it; the old holder hears of it in its own time.
+    pub fn steal(&mut self, at: At) {
+        let place = &mut self.profiles[at.0];
+        place.queue.retain(|tab| *tab != at.1);
+        let robbed = place.lock.replace(at.1);
+        self.push(at, Source::Lock, Task::Grant);
+        if let Some(tab) = robbed.filter(|tab| *tab != at.1) {
+            self.profiles[at.0].queue.push_back(tab);
+            self.push(At(at.0, tab), Source::Lock, Task::Input(Input::LeadershipLost));
+        }
+    }
+
     /// Every connection breaks.
     pub fn cut(&mut self) {
         for at in self.alive() {
