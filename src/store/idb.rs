@@ -256,9 +256,8 @@ impl Connection {
                     put(&store, to_js(*key), value)?
                 }
                 Write::Delete(_, key) => remove(&store, KeyRange::Only(to_js(*key)))?,
-                Write::DeleteBelow(_, number) => remove(&store, numbers_below(*number as f64))?,
                 // Not `clear`: the epoch and the revision are no records.
-                Write::Clear(Table::Meta) => remove(&store, numbers_below(f64::INFINITY))?,
+                Write::Clear(Table::Meta) => remove(&store, all_numbers())?,
                 Write::Clear(_) => store.clear()?,
             });
         }
@@ -304,7 +303,7 @@ impl Connection {
             Write::Put(table, key, value) | Write::Insert(table, key, value) => {
                 Some(self.sealer.seal(*table, *key, value))
             }
-            Write::Delete(..) | Write::DeleteBelow(..) | Write::Clear(_) => None,
+            Write::Delete(..) | Write::Clear(_) => None,
         }
     }
 }
@@ -390,11 +389,9 @@ fn durability(of: Durability) -> TransactionDurability {
 
 fn write_table(write: &Write) -> Table {
     match write {
-        Write::Put(table, ..)
-        | Write::Insert(table, ..)
-        | Write::Delete(table, _)
-        | Write::DeleteBelow(table, _)
-        | Write::Clear(table) => *table,
+        Write::Put(table, ..) | Write::Insert(table, ..) | Write::Delete(table, _) | Write::Clear(table) => {
+            *table
+        }
     }
 }
 
@@ -427,8 +424,8 @@ fn from_js(key: &JsValue) -> Option<Key> {
 }
 
 /// Numbers come first among the keys of IndexedDB, so an upper bound is enough.
-fn numbers_below(end: f64) -> KeyRange<JsValue> {
-    KeyRange::UpperBound(end.into(), true)
+fn all_numbers() -> KeyRange<JsValue> {
+    KeyRange::UpperBound(f64::INFINITY.into(), true)
 }
 
 /// The epoch and the revision begin at 0.

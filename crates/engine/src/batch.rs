@@ -44,8 +44,6 @@ pub enum Write {
     Insert(Table, Key, Bytes),
     /// Removes a record, if it is there.
     Delete(Table, Key),
-    /// Removes the records with a number below this one.
-    DeleteBelow(Table, u64),
     /// Removes all records of a table.
     Clear(Table),
 }

@@ -66,9 +66,6 @@ impl Store {
             Write::Put(table, key, value) => drop(self.records.insert((table, key), value)),
             Write::Insert(table, key, value) => drop(self.records.entry((table, key)).or_insert(value)),
             Write::Delete(table, key) => drop(self.records.remove(&(table, key))),
-            Write::DeleteBelow(table, number) => {
-                self.records.retain(|(of, key), _| *of != table || *key >= Key::Number(number));
-            }
             Write::Clear(table) => self.records.retain(|(of, _), _| *of != table),
         }
     }

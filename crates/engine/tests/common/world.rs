@@ -35,9 +35,13 @@ pub struct World {
     pub profiles: Vec<Profile>,
     /// Of a hundred frames between tabs, so many are lost.
     pub channel_loss: u32,
+    /// Frames between tabs overtake each other, and one in four comes twice.
+    pub channel_disorder: bool,
     /// Whether the server can be reached.
     pub reachable: bool,
     pub chance: ChaCha8Rng,
+    /// What was sent, as the senders were told that it is safe.
+    pub confirmed: Vec<Bytes>,
     lanes: BTreeMap<(At, Source), VecDeque<Task>>,
     last: u64,
     effects: u64,
@@ -88,8 +92,10 @@ impl World {
             server: Server::new(),
             profiles: Vec::new(),
             channel_loss: 0,
+            channel_disorder: false,
             reachable: true,
             chance: ChaCha8Rng::seed_from_u64(seed),
+            confirmed: Vec::new(),
             lanes: BTreeMap::new(),
             last: 0,
             effects: 0,
@@ -267,16 +273,17 @@ impl World {
     /// Lets one thing that is on its way arrive, or else time pass. False when nothing is to happen
     /// before `until`.
     pub fn step(&mut self, until: u64) -> bool {
-        let open: Vec<_> =
-            self.lanes.iter().filter(|(_, lane)| !lane.is_empty()).map(|(key, _)| *key).collect();
-        if open.is_empty() {
-            let deadlines = self.alive().into_iter().filter_map(|at| {
-                self.tab(at).engine.deadline().map(|deadline| (deadline.0.max(self.now + 1), at))
-            });
+        if self.lanes.is_empty() {
+            let deadlines = self
+                .alive()
+                .into_iter()
+                .filter_map(|at| self.tab(at).engine.deadline().map(|deadline| (deadline.0, at)));
             return match deadlines.min_by_key(|(deadline, _)| *deadline) {
                 Some((deadline, at)) if deadline <= until => {
-                    self.now = deadline;
+                    self.now = self.now.max(deadline);
                     self.input(at, Input::Tick);
+                    let next = self.profiles[at.0].tabs.get(&at.1).and_then(|tab| tab.engine.deadline());
+                    assert!(next.is_none_or(|next| next.0 > self.now), "{at:?} ticks without end");
                     true
                 }
                 _ => {
@@ -285,8 +292,13 @@ impl World {
                 }
             };
         }
-        let (at, source) = open[self.chance.next_u32() as usize % open.len()];
-        let task = self.lanes.get_mut(&(at, source)).and_then(VecDeque::pop_front).expect("open");
+        let pick = self.chance.next_u32() as usize % self.lanes.len();
+        let (at, source) = *self.lanes.keys().nth(pick).expect("a lane");
+        let lane = self.lanes.get_mut(&(at, source)).expect("a lane");
+        let task = lane.pop_front().expect("no lane is empty");
+        if lane.is_empty() {
+            self.lanes.remove(&(at, source));
+        }
         self.run(at, source, task);
         true
     }
@@ -301,6 +313,7 @@ impl World {
     pub fn settle(&mut self) {
         self.reachable = true;
         self.channel_loss = 0;
+        self.channel_disorder = false;
         self.pass(300_000);
         self.check();
     }
@@ -460,12 +473,21 @@ impl World {
                 let others: Vec<At> =
                     self.alive().into_iter().filter(|to| to.0 == at.0 && *to != at).collect();
                 for to in others {
-                    if self.chance.next_u32() % 100 >= self.channel_loss {
-                        self.push(to, Source::Tab(at.1), Task::Input(Input::ChannelFrame(bytes.clone())));
+                    if self.chance.next_u32() % 100 < self.channel_loss {
+                        continue;
+                    }
+                    let twice = self.channel_disorder && self.chance.next_u32().is_multiple_of(4);
+                    for _ in 0..=u32::from(twice) {
+                        // A lane for each frame has no order.
+                        let lane = if self.channel_disorder { self.next() } else { at.1 };
+                        self.push(to, Source::Tab(lane), Task::Input(Input::ChannelFrame(bytes.clone())));
                     }
                 }
             }
             Effect::Resolve(id, result) => {
+                if let Ok(Reply::Message(message)) = &result {
+                    self.confirmed.push(message.content.clone());
+                }
                 if let Some(tab) = self.profiles[at.0].tabs.get_mut(&at.1) {
                     assert!(tab.replies.insert(id, result).is_none(), "answered twice");
                 }
