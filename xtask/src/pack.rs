@@ -33,6 +33,10 @@ const FEATURES: [&str; 7] = [
     "--enable-sign-ext",
 ];
 
+/// Functions with one caller are inlined only while they are this small. Without the bound the module is
+/// 2 % smaller, and 10 % larger once it is compressed: large functions repeat themselves less.
+const INLINE: &str = "--one-caller-inline-max-function-size=20";
+
 /// Completes the folder `pkg`: WebAssembly, its JavaScript, licences and readme.
 pub(crate) fn pack() -> Result<()> {
     wasm_toolchain(&[])?;
@@ -51,7 +55,7 @@ pub(crate) fn pack() -> Result<()> {
     announced("making it smaller with wasm-opt", || {
         let module = format!("{OUT}/tutti_sync_bg.wasm");
         let mut optimise = command(root().join("xtask/tools/node_modules/.bin/wasm-opt"));
-        run(optimise.args(["-Oz", &module, "-o", &module]).args(FEATURES))
+        run(optimise.args(["-Oz", INLINE, &module, "-o", &module]).args(FEATURES))
     })?;
     // npm would leave out the whole folder because of it.
     remove_if_there(&format!("{OUT}/.gitignore"))?;
