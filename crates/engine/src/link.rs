@@ -49,6 +49,8 @@ pub(crate) enum Arrived {
     Refused(Vec<(OperationId, wire::Refused)>),
     /// The server's wall clock.
     Time(Millis),
+    /// A newer leader of this device has a connection.
+    Replaced,
 }
 
 /// The link.
@@ -364,8 +366,10 @@ impl Link {
             }
             (Some(server_frame::Frame::Error(error)), _) => {
                 let wait = (error.retry_after > 0).then_some(u64::from(error.retry_after));
-                self.fail(Failure::new(Code::parse(&error.code), error.message), wait, now, entropy);
-                Vec::new()
+                let failure = Failure::new(Code::parse(&error.code), error.message);
+                let replaced = failure.code == Code::Conflict;
+                self.fail(failure, wait, now, entropy);
+                if replaced { vec![Arrived::Replaced] } else { Vec::new() }
             }
             (Some(server_frame::Frame::Bye(bye)), _) => {
                 let failure = Failure::new(Code::Offline, "the server closed the connection");

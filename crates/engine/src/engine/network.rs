@@ -41,6 +41,7 @@ impl Engine {
                         i64::try_from(server.0).unwrap_or(0).saturating_sub_unsigned(now.wall.0);
                     leader.catching_up = Some(0);
                 }
+                Arrived::Replaced => return self.resign(),
                 Arrived::OtherLog(log) => {
                     leader.gathered =
                         Gathered { log: Some(log), cursor: Some(Seq(0)), ..Gathered::default() };

@@ -8,7 +8,7 @@ use tutti_protocol::{
 
 use super::{ANNOUNCE, Engine, Enqueued, Gathered, IDLE, RECONCILE, Reload, Role, queued_id};
 use crate::{
-    BatchId, Effect, Event, Extent, Failure, LoadId, Now, Replica, Reply,
+    BatchId, Event, Extent, Failure, LoadId, Now, Replica, Reply,
     batch::{Snapshot, StoreError, Table},
     message::Message,
     replica::Applied,
@@ -19,6 +19,9 @@ impl Engine {
         if self.writing.as_ref().is_some_and(|(batch, _)| *batch == id) {
             let (_, written) = self.writing.take().unwrap_or_default();
             return self.enqueued(written, now);
+        }
+        if self.closed {
+            return;
         }
         let Role::Leader(leader) = &mut self.role else {
             // Begun while this tab led. What it changed, the store tells.
@@ -56,8 +59,7 @@ impl Engine {
             return;
         };
         if error == StoreError::Fenced {
-            self.effects.push_back(Effect::Resign);
-            self.step_down();
+            self.resign();
             return self.start_reload();
         }
         let wait = self.storage.next(&mut self.entropy);
@@ -111,10 +113,7 @@ impl Engine {
         let again_at = now.monotonic.plus(self.storage.next(&mut self.entropy));
         match &mut self.role {
             Role::Leader(leader) if leader.ready => leader.look_at = Some(again_at),
-            Role::Leader(_) => {
-                self.effects.push_back(Effect::Resign);
-                self.step_down();
-            }
+            Role::Leader(_) => self.resign(),
             Role::Follower(_) => {}
         }
         if let Some(reload) = self.reload.as_mut().filter(|_| !looked) {

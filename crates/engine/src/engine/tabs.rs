@@ -41,6 +41,12 @@ impl Engine {
         }));
     }
 
+    /// Steps down, and lets go of the lock that says otherwise.
+    pub(super) fn resign(&mut self) {
+        self.effects.push_back(Effect::Resign);
+        self.step_down();
+    }
+
     pub(super) fn step_down(&mut self) {
         if let Role::Leader(leader) = &mut self.role {
             self.last_connection = leader.link.id();
@@ -68,6 +74,15 @@ impl Engine {
         };
         if tab == self.identity.tab || self.closed {
             return;
+        }
+        let epoch = match &frame {
+            channel_frame::Frame::ChangeSet(change_set) => Epoch(change_set.epoch),
+            channel_frame::Frame::LeaderStatus(status) => Epoch(status.epoch),
+            _ => Epoch(0),
+        };
+        if epoch > self.epoch && matches!(self.role, Role::Leader(_)) {
+            // Whatever the lock says: the store obeys the newer leader.
+            self.resign();
         }
         match frame {
             channel_frame::Frame::Presence(presence) => {

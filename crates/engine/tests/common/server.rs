@@ -27,6 +27,8 @@ pub struct Server {
     /// Submits that have come in, by their number of operations.
     pub submits: Vec<usize>,
     sessions: BTreeMap<Wire, Session>,
+    /// Closed: what is still on its way from there goes nowhere.
+    gone: BTreeSet<Wire>,
     /// What is to be sent; none ends the connection.
     pub out: Vec<(Wire, Option<Bytes>)>,
 }
@@ -72,6 +74,7 @@ impl Server {
             pulled: 0,
             submits: Vec::new(),
             sessions: BTreeMap::new(),
+            gone: BTreeSet::new(),
             out: Vec::new(),
         }
     }
@@ -112,6 +115,12 @@ impl Server {
 
     pub fn closed(&mut self, wire: Wire) {
         self.sessions.remove(&wire);
+        self.gone.insert(wire);
+    }
+
+    /// Forgets its connections without a word.
+    pub fn fall_silent(&mut self) {
+        self.sessions.clear();
     }
 
     pub fn bye(&mut self, wait: u32) {
@@ -132,6 +141,9 @@ impl Server {
     }
 
     pub fn received(&mut self, wire: Wire, bytes: Bytes, now: Millis) {
+        if self.gone.contains(&wire) {
+            return;
+        }
         let frame = codec::decode_client(bytes).expect("the engine sends what the codec takes").frame;
         match (frame, self.sessions.get_mut(&wire)) {
             (Some(client_frame::Frame::Hello(hello)), None) => self.hello(wire, hello, now),
@@ -317,6 +329,7 @@ impl Server {
 
     fn end(&mut self, wire: Wire, frame: server_frame::Frame) {
         self.send(wire, frame);
+        self.gone.insert(wire);
         self.out.push((wire, None));
     }
 
