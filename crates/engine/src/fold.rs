@@ -68,7 +68,7 @@ pub(crate) fn cut<M: prost::Message + Default, I: prost::Message>(
 
 fn fold_messages(replica: &Replica, writes: &mut Vec<Write>) -> Vec<Piece> {
     let used = replica.heads.values().flat_map(|head| &head.pieces).map(|piece| piece.block).max();
-    let mut number = used.map_or(0, |used| used.saturating_add(1));
+    let mut number = used.map_or(0, |used| used + 1);
     let mut pieces: Vec<Piece> = Vec::new();
     let mut block = local::Block::default();
     let mut size = 0;
@@ -110,7 +110,7 @@ fn fold_messages(replica: &Replica, writes: &mut Vec<Write>) -> Vec<Piece> {
 
 fn fold_locators(replica: &Replica, writes: &mut Vec<Write>) -> Vec<LocatorSpan> {
     let used = replica.spans.iter().map(|span| span.number).max();
-    let first = used.map_or(0, |used| used.saturating_add(1));
+    let first = used.map_or(0, |used| used + 1);
     let fresh: Vec<_> = replica.fresh.iter().collect();
     let mut spans = Vec::new();
     for (number, chunk) in (first..).zip(fresh.chunks(LOCATORS)) {

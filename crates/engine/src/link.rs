@@ -127,7 +127,7 @@ impl Link {
     pub(crate) fn connection(&self) -> Connection {
         match self.state {
             // Nothing was tried yet.
-            State::Waiting(None) if !self.held => Connection::Connecting,
+            State::Waiting(_) if self.reason.is_none() => Connection::Connecting,
             State::Up(_) => Connection::Online,
             State::Connecting(_) | State::Greeting(_) => Connection::Connecting,
             State::Waiting(_) => Connection::Offline,

@@ -15,9 +15,16 @@ pub struct Outbox {
     /// Those of the queue that are still to be sent.
     pending: BTreeSet<Place>,
     clocks: BTreeMap<OperationId, Timestamp>,
-    conversations: BTreeMap<String, BTreeSet<Place>>,
+    conversations: BTreeMap<String, Concerning>,
     /// What has left since this tab was loaded: news of an operation may come after news of its end.
     settled: BTreeSet<OperationId>,
+}
+
+/// The operations that concern one conversation.
+#[derive(Debug, Default)]
+struct Concerning {
+    sends: BTreeSet<Place>,
+    marks: BTreeMap<Place, Position>,
 }
 
 /// Where an operation stands in the queue.
@@ -26,8 +33,8 @@ type Place = (Timestamp, OperationId);
 impl Outbox {
     /// Puts an operation in its place. Says whether it was not known before.
     pub(crate) fn insert(&mut self, queued: Queued) -> bool {
-        let Some((place, conversation)) =
-            queued.operation.as_ref().and_then(|it| Some((place(it)?, conversation(it)?)))
+        let Some((place, body)) =
+            queued.operation.as_ref().and_then(|it| Some((place(it)?, it.body.as_ref()?)))
         else {
             return false;
         };
@@ -35,7 +42,16 @@ impl Outbox {
         if self.settled.contains(&id) || self.clocks.contains_key(&id) {
             return false;
         }
-        self.conversations.entry(conversation.to_owned()).or_default().insert(place);
+        match body {
+            operation::Body::Send(send) => {
+                let concerning = self.conversations.entry(send.conversation.clone()).or_default();
+                concerning.sends.insert(place);
+            }
+            operation::Body::MarkRead(read) => {
+                let concerning = self.conversations.entry(read.conversation.clone()).or_default();
+                concerning.marks.insert(place, Position(read.position));
+            }
+        }
         self.clocks.insert(id, clock);
         if queued.refused.is_none() {
             self.pending.insert(place);
@@ -56,9 +72,10 @@ impl Outbox {
         self.pending.remove(&place);
         let queued = self.queue.remove(&place)?;
         let conversation = queued.operation.as_ref().and_then(conversation)?;
-        if let Some(places) = self.conversations.get_mut(conversation) {
-            places.remove(&place);
-            if places.is_empty() {
+        if let Some(concerning) = self.conversations.get_mut(conversation) {
+            concerning.sends.remove(&place);
+            concerning.marks.remove(&place);
+            if concerning.sends.is_empty() && concerning.marks.is_empty() {
                 self.conversations.remove(conversation);
             }
         }
@@ -80,6 +97,11 @@ impl Outbox {
     /// Whether an operation of this device is known to have taken effect.
     pub(crate) fn is_settled(&self, id: OperationId) -> bool {
         self.settled.contains(&id)
+    }
+
+    /// Where an operation stands among the others.
+    pub(crate) fn place(&self, id: OperationId) -> Option<impl Ord + use<>> {
+        Some((*self.clocks.get(&id)?, id))
     }
 
     /// One operation.
@@ -111,26 +133,18 @@ impl Outbox {
 
     /// The sends to one conversation, refused ones too, in order.
     pub(crate) fn sends(&self, conversation: &str) -> impl DoubleEndedIterator<Item = &Queued> {
-        self.of(conversation).filter(|queued| matches!(body(queued), Some(operation::Body::Send(_))))
+        let concerning = self.conversations.get(conversation).into_iter();
+        concerning.flat_map(|it| &it.sends).filter_map(|place| self.queue.get(place))
     }
 
     /// How far the pending marks of one conversation go.
     pub(crate) fn marked(&self, conversation: &str) -> Option<Position> {
-        let marks = self.of(conversation).filter_map(|queued| match body(queued)? {
-            operation::Body::MarkRead(read) if queued.refused.is_none() => Some(Position(read.position)),
-            _ => None,
-        });
-        marks.max()
+        self.conversations.get(conversation)?.marks.values().max().copied()
     }
 
     /// The newest reading of the clock among them.
     pub(crate) fn newest_clock(&self) -> Option<Timestamp> {
         self.queue.keys().next_back().map(|(clock, _)| *clock)
-    }
-
-    fn of(&self, conversation: &str) -> impl DoubleEndedIterator<Item = &Queued> {
-        let places = self.conversations.get(conversation).into_iter().flatten();
-        places.filter_map(|place| self.queue.get(place))
     }
 }
 
@@ -140,10 +154,6 @@ pub(crate) fn conversation(operation: &Operation) -> Option<&str> {
         operation::Body::Send(send) => &send.conversation,
         operation::Body::MarkRead(read) => &read.conversation,
     })
-}
-
-fn body(queued: &Queued) -> Option<&operation::Body> {
-    queued.operation.as_ref()?.body.as_ref()
 }
 
 fn place(operation: &Operation) -> Option<Place> {

@@ -130,8 +130,11 @@ impl Replica {
             for event in journal.events {
                 replica.apply_event(event, &mut applied);
             }
-            if let Key::Number(number) = number {
-                replica.next_journal = replica.next_journal.max(number.saturating_add(1));
+            match number {
+                Key::Number(number) if number < MAX => {
+                    replica.next_journal = replica.next_journal.max(number + 1);
+                }
+                _ => return Err(damaged("journal")),
             }
         }
         for (_, record) in of(snapshot, Table::Outbox) {
@@ -354,9 +357,12 @@ impl Replica {
             head.read_position = head.read_position.max(Position(part.read_position));
             head.read_inbound = head.read_inbound.max(part.read_inbound);
             head.pieces.extend(part.pieces);
-            if !head.pieces.is_sorted_by(|a, b| end_of(a) <= b.first) {
+            if !head.pieces.iter().all(is_piece) || !head.pieces.is_sorted_by(|a, b| end_of(a) <= b.first) {
                 return Err(damaged("heads"));
             }
+        }
+        if !page.locators.iter().all(is_span) {
+            return Err(damaged("heads"));
         }
         self.spans.extend(page.locators);
         Ok(())
@@ -522,11 +528,12 @@ impl Replica {
         }
         // By first position, so the piece is the last one that starts at or before it.
         let piece = &head.pieces[..head.pieces.partition_point(|piece| piece.first <= position.0)].last()?;
-        let within = position.0 - piece.first;
-        if within >= u64::from(piece.count) {
+        let within = u32::try_from(position.0.checked_sub(piece.first)?).ok()?;
+        if within >= piece.count {
             return None;
         }
-        let message = blocks.get(&piece.block)?.messages.get(piece.offset as usize + within as usize)?;
+        let index = piece.offset.checked_add(within)?;
+        let message = blocks.get(&piece.block)?.messages.get(index as usize)?;
         (message.conversation == conversation && message.position == position.0).then_some(message)
     }
 }
@@ -571,6 +578,27 @@ fn detach(message: &mut wire::Message) {
     for bytes in [&mut message.id, &mut message.device, &mut message.content] {
         *bytes = Bytes::copy_from_slice(bytes);
     }
+}
+
+/// Numbers of records stay below it, so that they are exact in JavaScript and there is always a next.
+const MAX: u64 = 1 << 53;
+
+/// Whether a change set from the channel is one that a leader may have made.
+pub(crate) fn check_change_set(change_set: &ChangeSet) -> bool {
+    let operations = || change_set.refused.iter().filter_map(|queued| queued.operation.as_ref());
+    let folded = change_set.folded.as_ref();
+    change_set.next_journal < MAX
+        && change_set.events.iter().all(|event| codec::check_event(event).is_ok())
+        && operations().all(|operation| codec::check_operation(operation).is_ok())
+        && folded.is_none_or(|it| it.pieces.iter().all(is_piece) && it.locators.iter().all(is_span))
+}
+
+fn is_piece(piece: &Piece) -> bool {
+    piece.first > 0 && piece.count > 0 && piece.block < MAX
+}
+
+fn is_span(span: &LocatorSpan) -> bool {
+    span.number < MAX && span.first.len() == 16 && span.last.len() == 16
 }
 
 /// The position after a piece's last.

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use tutti_protocol::{
     Code, LogId, Millis, OperationId, Revision, Seq, codec, limits,
     local::{self, ChangeSet, Queued, channel_frame},
+    wire::operation,
 };
 
 use super::{ANNOUNCE, Engine, Gathered, RECONCILE, Role, Sync, Who, queued_id};
@@ -152,6 +153,8 @@ impl Engine {
             return Default::default();
         };
         let Gathered { log, events, refused, .. } = std::mem::take(&mut leader.gathered);
+        // A message that was refused is shown as failed. For the rest there is nothing to show.
+        let (refused, dropped): (Vec<_>, Vec<_>) = refused.into_iter().partition(is_send);
         let reset = log.is_some() && self.replica.log.is_some();
         let log = log.or(self.replica.log);
         let mut writes = Vec::new();
@@ -163,7 +166,7 @@ impl Engine {
         let journal = fold::cut(events.iter().cloned(), |journal: &mut local::Journal, event| {
             journal.events.push(event)
         });
-        let next_journal = first + journal.len() as u64;
+        let next_journal = first.saturating_add(journal.len() as u64);
         let numbered = (first..).zip(journal);
         writes
             .extend(numbered.map(|(number, record)| Write::Put(Table::Journal, Key::Number(number), record)));
@@ -172,6 +175,7 @@ impl Engine {
         let settled: BTreeSet<OperationId> = in_events
             .filter(|id| self.replica.outbox.get(*id).is_some())
             .chain(accepted.iter().copied())
+            .chain(dropped.iter().filter_map(queued_id))
             .collect();
         writes.extend(settled.iter().map(|id| Write::Delete(Table::Outbox, Key::Operation(*id))));
         writes.extend(refused.iter().filter_map(|queued| {
@@ -223,8 +227,10 @@ impl Engine {
         let outbox = &self.replica.outbox;
         follower.unclaimed.retain(|id| outbox.get(*id).is_some_and(|queued| queued.refused.is_none()));
         // The oldest first; when those are claimed, the next.
-        let queued = follower.unclaimed.iter().filter_map(|id| outbox.get(*id).cloned());
-        let queued: Vec<Queued> = queued.take(limits::SUBMIT_OPERATIONS).collect();
+        let mut oldest: Vec<OperationId> = follower.unclaimed.iter().copied().collect();
+        oldest.sort_by_cached_key(|id| outbox.place(*id));
+        oldest.truncate(limits::SUBMIT_OPERATIONS);
+        let queued: Vec<Queued> = oldest.into_iter().filter_map(|id| outbox.get(id).cloned()).collect();
         follower.announce_at = (!queued.is_empty()).then(|| now.monotonic.plus(ANNOUNCE));
         if !queued.is_empty() {
             self.broadcast(channel_frame::Frame::Announce(local::Announce { queued }));
@@ -294,4 +300,9 @@ impl Engine {
             }
         }
     }
+}
+
+fn is_send(queued: &Queued) -> bool {
+    let body = queued.operation.as_ref().and_then(|operation| operation.body.as_ref());
+    matches!(body, Some(operation::Body::Send(_)))
 }

@@ -175,15 +175,15 @@ impl Engine {
         }
         applied.conversations.extend(self.replica.conversation_ids().map(str::to_owned));
         self.report(applied);
-        for change_set in reload.change_sets {
-            self.follow(change_set);
-        }
         // Whether what was queued meanwhile is over already, only the store can tell; or the server,
         // which a leader asks anyway.
         let again = !reload.queued.is_empty() && matches!(self.role, Role::Follower(_));
         for queued in reload.queued {
             // It was told of when it came.
             let _ = self.replica.enqueue(queued);
+        }
+        for change_set in reload.change_sets {
+            self.follow(change_set);
         }
         if again {
             self.start_reload();

@@ -8,7 +8,11 @@ use tutti_protocol::{
 };
 
 use super::{ANNOUNCE, Engine, Follower, Gathered, Leader, Role, Who, queued_id};
-use crate::{Effect, Event, Extent, Failure, Now, RequestId, link::Link, replica::Applied};
+use crate::{
+    Effect, Event, Extent, Failure, Now, RequestId,
+    link::Link,
+    replica::{Applied, check_change_set},
+};
 
 impl Engine {
     pub(super) fn handle_gained(&mut self, epoch: Epoch, revision: Revision, now: Now) {
@@ -145,10 +149,10 @@ impl Engine {
     }
 
     fn handle_change_set(&mut self, change_set: ChangeSet) {
-        let operations = || change_set.refused.iter().filter_map(|queued| queued.operation.as_ref());
-        let valid = change_set.events.iter().all(|event| codec::check_event(event).is_ok())
-            && operations().all(|operation| codec::check_operation(operation).is_ok());
-        if !valid || matches!(self.role, Role::Leader(_)) || Epoch(change_set.epoch) < self.epoch {
+        if !check_change_set(&change_set)
+            || matches!(self.role, Role::Leader(_))
+            || Epoch(change_set.epoch) < self.epoch
+        {
             return;
         }
         match &mut self.reload {

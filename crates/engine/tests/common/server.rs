@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use prost::Message as _;
 use tutti_protocol::{
     Code, Conversation, LogId, Millis, OperationId, codec, limits,
     wire::{self, client_frame, event, operation, outcome, server_frame},
@@ -190,8 +191,8 @@ impl Server {
         if after > head {
             return self.refuse(wire, Code::Protocol, 0);
         }
-        let next = head.min(after + self.page as u64);
-        let events = log[after as usize..next as usize].to_vec();
+        let events = page(log, after, self.page);
+        let next = after + events.len() as u64;
         self.pulled += events.len() as u64;
         if let Some(session) = self.sessions.get_mut(&wire) {
             session.live = (next == head).then_some(next);
@@ -310,8 +311,8 @@ impl Server {
             let log = &self.accounts[&session.account].log;
             let head = log.len() as u64;
             while let Some(after) = session.live.filter(|sent| *sent < head) {
-                let next = head.min(after + self.page as u64);
-                let events = log[after as usize..next as usize].to_vec();
+                let events = page(log, after, self.page);
+                let next = after + events.len() as u64;
                 frames.push((*wire, wire::Delta { after, events, next, head }));
                 session.live = Some(next);
             }
@@ -353,6 +354,17 @@ impl Account {
         self.log.push(wire::Event { seq, operation, body: Some(body) });
         seq
     }
+}
+
+/// What follows, up to so many events, closed once it is 256 KiB.
+fn page(log: &[wire::Event], after: u64, events: usize) -> Vec<wire::Event> {
+    let mut size = 0;
+    let fits = |event: &&wire::Event| {
+        let open = size < limits::PAGE_BYTES;
+        size += event.encoded_len();
+        open
+    };
+    log[after as usize..].iter().take(events).take_while(fits).cloned().collect()
 }
 
 fn accepted(seq: u64) -> outcome::Result {

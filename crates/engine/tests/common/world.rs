@@ -12,7 +12,7 @@ use rand_chacha::{
 };
 use tutti_engine::{
     Connection, ConnectionId, Effect, Engine, Event, Extent, Failure, Identity, Input, LoadId, Located,
-    Message, MessageEvent, Now, Page, Replica, Reply, RequestId, State,
+    Message, MessageEvent, Now, Page, Replica, Reply, RequestId, State, Status,
     batch::{Batch, Key, StoreError, Table},
     decode_block, decode_locators, identity_batch,
 };
@@ -39,6 +39,11 @@ pub struct World {
     pub channel_disorder: bool,
     /// Whether the server can be reached.
     pub reachable: bool,
+    /// Connections open, but nothing that is sent arrives.
+    pub swallows: bool,
+    /// What was read in the store is not told until [`World::tell_loaded`].
+    pub reads_slowly: bool,
+    loaded: Vec<(At, Input)>,
     pub chance: ChaCha8Rng,
     /// What was sent, as the senders were told that it is safe.
     pub confirmed: Vec<Bytes>,
@@ -64,6 +69,11 @@ pub struct Tab {
     pub told: Vec<MessageEvent>,
     pub caught_up: Vec<u64>,
     pub failures: Vec<Failure>,
+    pub statuses: Vec<Status>,
+    /// Connections that were asked for, and when.
+    pub attempts: Vec<u64>,
+    /// Times that it was woken because a deadline had come.
+    pub ticks: u64,
     socket: Option<(ConnectionId, u64)>,
 }
 
@@ -94,6 +104,9 @@ impl World {
             channel_loss: 0,
             channel_disorder: false,
             reachable: true,
+            swallows: false,
+            reads_slowly: false,
+            loaded: Vec::new(),
             chance: ChaCha8Rng::seed_from_u64(seed),
             confirmed: Vec::new(),
             lanes: BTreeMap::new(),
@@ -142,6 +155,9 @@ impl World {
             told: Vec::new(),
             caught_up: Vec::new(),
             failures: Vec::new(),
+            statuses: Vec::new(),
+            attempts: Vec::new(),
+            ticks: 0,
             socket: None,
         };
         place.tabs.insert(number, tab);
@@ -251,13 +267,15 @@ impl World {
     pub fn input(&mut self, at: At, input: Input) {
         let now = Now { monotonic: Millis(self.now), wall: self.clock() };
         let Some(tab) = self.profiles[at.0].tabs.get_mut(&at.1) else { return };
+        tab.ticks += u64::from(matches!(input, Input::Tick));
         tab.engine.handle(input, now);
         while let Some(event) = tab.engine.poll_event() {
             match event {
                 Event::Messages(messages) => tab.told.extend(messages),
                 Event::CaughtUp { events } => tab.caught_up.push(events),
                 Event::Failed(failure) => tab.failures.push(failure),
-                Event::Conversations(_) | Event::Status(_) => {}
+                Event::Status(status) => tab.statuses.push(status),
+                Event::Conversations(_) => {}
             }
         }
         let effects: Vec<Effect> = std::iter::from_fn(|| tab.engine.poll_effect()).collect();
@@ -400,8 +418,12 @@ impl World {
                     Extent::Everything => &RESIDENT,
                     Extent::Outbox => &[Table::Outbox],
                 };
-                let result = self.profiles[at.0].store.load(tables);
-                self.push(at, source, Task::Input(Input::Loaded(id, result)));
+                let input = Input::Loaded(id, self.profiles[at.0].store.load(tables));
+                if self.reads_slowly {
+                    self.loaded.push((at, input));
+                } else {
+                    self.push(at, source, Task::Input(input));
+                }
             }
             Task::Connect(id) if self.reachable => {
                 let wire = self.next();
@@ -413,6 +435,7 @@ impl World {
                 self.push(at, Source::Server, Task::Input(Input::Connected(id, token)));
             }
             Task::Connect(id) => self.push(at, Source::Server, Task::Input(Input::Disconnected(id, lost()))),
+            Task::ToServer(..) if self.swallows => {}
             Task::ToServer(wire, bytes) => {
                 let now = self.clock();
                 self.server.received(wire, bytes, now);
@@ -422,6 +445,14 @@ impl World {
                 Ok((epoch, revision)) => self.input(at, Input::LeadershipGained(epoch, revision)),
                 Err(_) => self.resign(at),
             },
+        }
+    }
+
+    /// Ends [`World::reads_slowly`].
+    pub fn tell_loaded(&mut self) {
+        self.reads_slowly = false;
+        for (at, input) in std::mem::take(&mut self.loaded) {
+            self.input(at, input);
         }
     }
 
@@ -454,7 +485,12 @@ impl World {
                 let source = Source::Store(self.next());
                 self.push(at, source, Task::Load(id, extent));
             }
-            Effect::Connect(id) => self.push(at, Source::Server, Task::Connect(id)),
+            Effect::Connect(id) => {
+                if let Some(tab) = self.profiles[at.0].tabs.get_mut(&at.1) {
+                    tab.attempts.push(self.now);
+                }
+                self.push(at, Source::Server, Task::Connect(id));
+            }
             Effect::Disconnect(id) => {
                 let Some(tab) = self.profiles[at.0].tabs.get_mut(&at.1) else { return };
                 if let Some((_, wire)) = tab.socket.take_if(|(of, _)| *of == id) {
@@ -527,7 +563,7 @@ impl World {
         }
     }
 
-    fn clock(&self) -> Millis {
+    pub fn clock(&self) -> Millis {
         Millis(self.wall + self.now)
     }
 
