@@ -81,6 +81,15 @@ pub struct Snapshot {
     pub records: Vec<(Table, Key, Bytes)>,
 }
 
+/// What came of beginning a leadership.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// It has begun, at this revision; its epoch is the one after the one it was claimed from.
+    Won(Revision),
+    /// Another had begun before: the store's epoch is this one. Nothing has changed.
+    Overtaken(Epoch),
+}
+
 /// Why a store did not do what it was asked. Nothing of the batch was written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -96,6 +105,9 @@ pub enum StoreError {
     /// The database is held by a newer version of this code.
     #[error("the store belongs to a newer version: reload the page")]
     Version,
+    /// The database is another one than before: the browser, or its user, has cleared this site's data.
+    #[error("the browser has cleared this site's data")]
+    Erased,
     /// A record does not open: another key, or changed bytes.
     #[error("a stored record is damaged: {0}")]
     Damaged(String),

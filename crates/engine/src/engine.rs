@@ -351,7 +351,7 @@ impl Engine {
     }
 
     fn broadcast(&mut self, frame: channel_frame::Frame) {
-        let frame = ChannelFrame { tab: self.identity.tab.to_bytes(), frame: Some(frame) };
+        let frame = ChannelFrame { tab: self.identity.tab.to_bytes(), frame: Some(frame), needs: 0 };
         self.effects.push_back(Effect::Broadcast(codec::encode(&frame)));
     }
 

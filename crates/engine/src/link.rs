@@ -306,6 +306,7 @@ impl Link {
             epoch: epoch.0,
             log: copy.0.map(LogId::to_bytes).unwrap_or_default(),
             cursor: copy.1.0,
+            take_over: Bytes::new(),
         }));
     }
 

@@ -73,6 +73,7 @@ pub fn decode_server(bytes: Bytes) -> Result<ServerFrame, DecodeError> {
             }
         }
         server_frame::Frame::Error(error) => ensure(is_name(&error.code), "error.code")?,
+        server_frame::Frame::Limit(limit) => check_limit(limit)?,
         server_frame::Frame::Bye(_) | server_frame::Frame::Pong(_) => {}
     }
     Ok(frame)
@@ -144,7 +145,20 @@ fn check_hello(hello: &wire::Hello) -> Result<(), DecodeError> {
     ensure(is_name(&hello.account), "hello.account")?;
     ensure(hello.device.len() == 16, "hello.device")?;
     ensure(hello.device_name.is_empty() || is_name(&hello.device_name), "hello.device_name")?;
-    ensure(matches!(hello.log.len(), 0 | 16), "hello.log")
+    ensure(matches!(hello.log.len(), 0 | 16), "hello.log")?;
+    ensure(matches!(hello.take_over.len(), 0 | 16), "hello.take_over")
+}
+
+/// Checks who holds an account's connections, wherever that was heard.
+///
+/// # Errors
+/// [`DecodeError::Field`] names the field.
+pub fn check_limit(limit: &wire::Limit) -> Result<(), DecodeError> {
+    ensure(limit.connections.len() <= limits::CONNECTIONS, "limit.connections")?;
+    limit.connections.iter().try_for_each(|connection| {
+        ensure(connection.device.len() == 16, "connection.device")?;
+        ensure(connection.name.is_empty() || is_name(&connection.name), "connection.name")
+    })
 }
 
 fn check_delta(delta: &wire::Delta) -> Result<(), DecodeError> {

@@ -18,6 +18,10 @@ pub const NAME: usize = 128;
 pub const TYPE: usize = 64;
 /// Longest token.
 pub const TOKEN: usize = 8 * 1024;
+/// Most connections that an account may have from the web.
+pub const CONNECTIONS: usize = 10;
+/// How long a connection keeps its place without a sign of life.
+pub const SLOT_LEASE: u64 = 45_000;
 /// Most members of a group.
 pub const GROUP: usize = 500;
 /// How far ahead another's clock is believed.

@@ -87,6 +87,7 @@ fn hello() -> Hello {
         epoch: 3,
         log: id(0x20),
         cursor: 300,
+        take_over: Bytes::new(),
     }
 }
 

@@ -285,6 +285,7 @@ fn random_client(rng: &mut Rng) -> ClientFrame {
             epoch: rng.number(),
             log: random_id_or_none(rng),
             cursor: rng.number(),
+            take_over: random_id_or_none(rng),
         }),
         2 | 3 => {
             Frame::Submit(Submit { operations: (0..rng.below(4)).map(|_| random_operation(rng)).collect() })

@@ -275,7 +275,10 @@ impl Engine {
                     }
                 }
                 for id in ask {
-                    self.broadcast(channel_frame::Frame::SyncRequest(local::SyncRequest { id }));
+                    self.broadcast(channel_frame::Frame::SyncRequest(local::SyncRequest {
+                        id,
+                        ..Default::default()
+                    }));
                 }
             }
         }

@@ -70,7 +70,7 @@ impl Engine {
 
     pub(super) fn handle_channel(&mut self, bytes: &Bytes, now: Now) {
         // Another version's frame may hold what this one does not know; then it is not for us.
-        let Ok(ChannelFrame { tab, frame: Some(frame) }) = ChannelFrame::decode(bytes.clone()) else {
+        let Ok(ChannelFrame { tab, frame: Some(frame), .. }) = ChannelFrame::decode(bytes.clone()) else {
             return;
         };
         let Ok(tab) = TabId::try_from(&tab) else {
@@ -134,6 +134,9 @@ impl Engine {
                     self.handle_sync_done(done);
                 }
             }
+            channel_frame::Frame::Ping(_)
+            | channel_frame::Frame::Pong(_)
+            | channel_frame::Frame::Limit(_) => {}
         }
     }
 
