@@ -15,6 +15,12 @@ export interface Options {
   /** A user token, or a function that fetches a fresh one whenever the old one has expired. */
   token: string | (() => string | Promise<string>);
   device?: { name?: string; platform?: Platform };
+  config?: Partial<Config>;
+}
+
+export interface Config {
+  /** Minutes between reconciliations, and between polls while there is no place for a connection; default 15, > 0, fractions allowed. */
+  syncInterval: number;
 }
 
 export type Platform = "mobile" | "web" | "desktop" | "miniprogram";
@@ -44,6 +50,9 @@ export class SyncClient {
   status(): Status;
   /** Reconciles now; resolves when the outbox is empty and the cursor has reached the server's head. */
   syncNow(): Promise<void>;
+  /** After "connection-limit": disconnects the named device's connection and connects this one. Rejects with
+   *  "connection-limit" when that device has none from the web and no other place is free. */
+  takeOver(deviceId: string): Promise<void>;
   /** Works offline by choice, in all tabs of this profile, until called with false or until the last tab closes.
    *  Sends stay durable meanwhile. */
   setOffline(offline: boolean): void;
@@ -91,7 +100,7 @@ export interface Conversation {
 
 export interface Status {
   role: "leader" | "follower";
-  connection: "online" | "connecting" | "offline" | "closed";
+  connection: "online" | "connecting" | "offline" | "polling" | "closed";
   /** Why, when not online: a SyncError code. */
   reason: string | null;
   /** Operations accepted here that the server has not confirmed. */
@@ -110,6 +119,8 @@ export interface Events {
   status: Status;
   /** A catch-up has ended: what it brought, and from when on this device's copy is complete. */
   "catch-up": { events: number; completeFrom: number | null };
+  /** All connection slots of the account are taken; `connections` says by what. The client polls until a slot frees. */
+  "connection-limit": { limit: number; connections: { deviceId: string; name: string; platform: Platform; since: number }[] };
   error: SyncError;
 }
 

@@ -43,7 +43,7 @@ impl WasmSyncClient {
     #[wasm_bindgen(getter)]
     #[must_use]
     pub fn account(&self) -> String {
-        self.driver.identity().account.clone()
+        self.driver.identity().account
     }
 
     /// The device: the same for all tabs of a profile.
@@ -133,6 +133,19 @@ impl WasmSyncClient {
         let driver = self.driver.clone();
         promise(async move {
             driver.request(Input::SyncNow).await?;
+            Ok(JsValue::UNDEFINED)
+        })
+    }
+
+    /// Connects this profile in the place of another device's connection.
+    #[wasm_bindgen(js_name = takeOver)]
+    pub fn take_over(&self, device_id: &JsValue) -> Promise {
+        let device = types::text(device_id, "deviceId")
+            .and_then(|id| id.parse().map_err(|_| invalid("deviceId: expected a UUID")));
+        let driver = self.driver.clone();
+        promise(async move {
+            let device = device?;
+            driver.request(|request| Input::TakeOver(request, device)).await?;
             Ok(JsValue::UNDEFINED)
         })
     }

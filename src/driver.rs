@@ -11,24 +11,23 @@ use std::{
 
 use bytes::Bytes;
 use futures_channel::oneshot;
-use gloo_timers::future::TimeoutFuture;
 use js_sys::{Function, Promise, TypeError};
 use tutti_engine::{
     BatchId, Connection, ConnectionId, Effect, Engine, Event, Extent, Failure, Identity, Input, LoadId,
-    Located, Message, MessageEvent, Page, Replica, Reply, RequestId, Status,
-    batch::{Batch, Key, StoreError, Table},
+    Located, LockId, Message, MessageEvent, Page, Replica, Reply, RequestId, Setup, Status, Transport,
+    batch::{Batch, Key, Snapshot, StoreError, Table},
     decode_block, decode_locators, identity, identity_batch,
 };
-use tutti_protocol::{Code, DeviceId, OperationId, Position, TabId, local};
+use tutti_protocol::{Code, DeviceId, Epoch, OperationId, Position, TabId, local, wire};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 
 use crate::{
     error::{self, describe},
     store::{self, AnyStore, Store},
-    tabs::{Channel, Lock},
+    tabs::{Channel, Lock, LockEvent},
     timer::{Soon, Timer, now},
-    transport::{Socket, SocketEvent},
+    transport::{self, ConnectionEvent, Post, Socket},
     types::{self, Options, TokenSource},
 };
 
@@ -40,6 +39,8 @@ extern "C" {
     fn remove_global_listener(kind: &str, listener: &Function);
     #[wasm_bindgen(js_namespace = navigator, js_name = onLine, thread_local_v2)]
     static ON_LINE: JsValue;
+    #[wasm_bindgen(js_namespace = document, js_name = visibilityState, thread_local_v2)]
+    static VISIBILITY: JsValue;
     #[wasm_bindgen(js_namespace = crypto, js_name = getRandomValues)]
     fn fill_random(bytes: &mut [u8]);
     #[wasm_bindgen(js_namespace = console, js_name = error)]
@@ -48,20 +49,17 @@ extern "C" {
 
 /// The tables that a replica is made of; blocks and locators are read when they are needed.
 const RESIDENT: [Table; 4] = [Table::Meta, Table::Journal, Table::Heads, Table::Outbox];
-/// How long a tab that could not lead leaves the lock to others, in milliseconds.
-const RESIGNED: u32 = 1_000;
 
 /// One tab's client.
 pub(crate) struct Driver {
     options: Options,
     profile: String,
-    identity: Identity,
     store: AnyStore,
     engine: RefCell<Engine>,
     inbox: Rc<Inbox>,
     channel: RefCell<Option<Channel>>,
-    lock: RefCell<Option<Lock>>,
-    socket: RefCell<Option<(ConnectionId, Socket)>>,
+    lock: RefCell<Option<(LockId, Lock)>>,
+    connection: RefCell<Option<(ConnectionId, transport::Connection)>>,
     /// The connection that the engine wants: a token may come when it does not any more.
     wanted: Cell<Option<ConnectionId>>,
     timer: Timer,
@@ -96,6 +94,7 @@ struct News {
     messages: Vec<MessageEvent>,
     conversations: BTreeSet<String>,
     status: Option<Status>,
+    limits: Vec<wire::Limit>,
     caught_up: Vec<u64>,
     failures: Vec<Failure>,
 }
@@ -107,6 +106,7 @@ pub(crate) enum Kind {
     Conversations,
     Status,
     CatchUp,
+    ConnectionLimit,
     Error,
 }
 
@@ -117,6 +117,7 @@ impl Kind {
             "conversations" => Self::Conversations,
             "status" => Self::Status,
             "catch-up" => Self::CatchUp,
+            "connection-limit" => Self::ConnectionLimit,
             "error" => Self::Error,
             _ => return None,
         })
@@ -135,20 +136,24 @@ impl Driver {
             profile = format!("{profile}-{tab}");
         }
         let inbox = Rc::new(Inbox::default());
-        let channel = Channel::join(&profile, {
-            let inbox = inbox.clone();
-            move |frame| inbox.feed(Input::ChannelFrame(frame))
-        })?;
-        let (device, replica) =
-            load_replica(&store, &options.account).await.map_err(|error| Failure::from(&error))?;
-        let identity = Identity {
-            account: options.account.clone(),
-            device,
-            device_name: options.device_name.clone(),
-            platform: options.platform,
-            tab,
+        let channel = inbox.join(&profile)?;
+        let snapshot = register(&store).await.map_err(|error| Failure::from(&error))?;
+        let replica = Replica::load(&options.account, &snapshot).map_err(|error| Failure::from(&error))?;
+        let setup = Setup {
+            identity: Identity {
+                account: options.account.clone(),
+                device: replica.device(),
+                device_name: options.device_name.clone(),
+                platform: options.platform,
+                tab,
+            },
+            seed: random(),
+            epoch: snapshot.epoch,
+            network: is_online(),
+            visible: is_visible(),
+            sync_interval: options.sync_interval,
         };
-        let engine = Engine::new(identity.clone(), replica, random(), is_online());
+        let engine = Engine::new(setup, replica, now());
         let told: Rc<RefCell<Weak<Self>>> = Rc::default();
         let news_task = Soon::new({
             let told = told.clone();
@@ -162,13 +167,12 @@ impl Driver {
         let driver = Rc::new_cyclic(|this| Self {
             options,
             profile,
-            identity,
             store,
             engine: RefCell::new(engine),
             inbox: inbox.clone(),
             channel: RefCell::new(Some(channel)),
             lock: RefCell::default(),
-            socket: RefCell::default(),
+            connection: RefCell::default(),
             wanted: Cell::default(),
             timer: Timer::default(),
             page_listeners: RefCell::default(),
@@ -183,15 +187,14 @@ impl Driver {
         });
         driver.open.replace(Some(driver.clone()));
         told.replace(driver.this.clone());
-        driver.request_lock()?;
         driver.listen_to_page();
         inbox.driver.replace(driver.this.clone());
         driver.feed(Input::NetworkChanged(is_online()));
         Ok(driver)
     }
 
-    pub(crate) fn identity(&self) -> &Identity {
-        &self.identity
+    pub(crate) fn identity(&self) -> Identity {
+        self.engine.borrow().identity().clone()
     }
 
     pub(crate) fn status(&self) -> JsValue {
@@ -306,14 +309,13 @@ impl Driver {
 
     /// Leaves the tab group. What is being written is written to its end.
     pub(crate) fn close(&self) {
-        if self.check_open().is_err() {
+        if self.open.take().is_none() {
             return;
         }
         self.feed(Input::Close);
-        self.open.take();
         self.wanted.take();
         self.lock.take();
-        self.socket.take();
+        self.connection.take();
         self.channel.take();
         self.timer.set(None, || {});
         for (kind, listener) in self.page_listeners.take() {
@@ -323,12 +325,21 @@ impl Driver {
     }
 
     fn check_open(&self) -> Result<(), Failure> {
-        let is_closed = self.engine.borrow().status().connection == Connection::Closed;
-        if is_closed { Err(closed()) } else { Ok(()) }
+        match self.engine.borrow().status() {
+            Status { connection: Connection::Closed, reason: Some(Code::Version), .. } => {
+                Err(Failure::from(&StoreError::Version))
+            }
+            Status { connection: Connection::Closed, .. } => Err(closed()),
+            _ => Ok(()),
+        }
     }
 
     async fn read_store(&self, table: Table, keys: &[Key]) -> Result<Vec<Option<Bytes>>, Failure> {
-        self.store.read(table, keys).await.map_err(|error| Failure::from(&error))
+        self.store.read(table, keys).await.map_err(|error| {
+            let failure = Failure::from(&error);
+            self.feed(Input::ReadFailed(error));
+            failure
+        })
     }
 
     // ---- what the page and the browser tell ----
@@ -347,59 +358,58 @@ impl Driver {
         };
         listen("online", |driver, _| driver.feed(Input::NetworkChanged(true)));
         listen("offline", |driver, _| driver.feed(Input::NetworkChanged(false)));
-        // The others learn at once that this tab is gone; the lock goes with the page.
-        listen("pagehide", |driver, event| {
-            let persisted = js_sys::Reflect::get(event, &"persisted".into());
-            if !persisted.is_ok_and(|persisted| persisted.is_truthy()) {
-                driver.close();
+        listen("visibilitychange", |driver, _| driver.feed(Input::VisibilityChanged(is_visible())));
+        // The others learn at once that this tab is gone, or may be back one day; a page that keeps
+        // anything is not kept by the browser.
+        listen(
+            "pagehide",
+            |driver, event| if is_persisted(event) { driver.suspend() } else { driver.close() },
+        );
+        listen("pageshow", |driver, event| {
+            if is_persisted(event) {
+                driver.resume()
             }
         });
+        listen("freeze", |driver, _| driver.suspend());
+        listen("resume", |driver, _| driver.resume());
     }
 
-    fn request_lock(&self) -> Result<(), Failure> {
-        if !self.store.durable() {
-            // Nobody else is in this profile.
-            self.spawn(async |driver| driver.lead().await);
-            return Ok(());
+    /// Lets go of all that others might wait for.
+    fn suspend(&self) {
+        self.feed(Input::Suspended);
+        self.channel.take();
+        self.store.suspend();
+    }
+
+    fn resume(&self) {
+        if self.check_open().is_err() || self.channel.borrow().is_some() {
+            return;
         }
-        let (granted, lost) = (self.this.clone(), self.this.clone());
-        let lock = Lock::request(
-            &self.profile,
-            move || {
-                if let Some(driver) = granted.upgrade() {
-                    spawn_local(async move { driver.lead().await });
-                }
-            },
-            move || {
-                if let Some(driver) = lost.upgrade() {
-                    driver.feed(Input::LeadershipLost);
-                    driver.resign();
-                }
-            },
-        )?;
-        self.lock.replace(Some(lock));
-        Ok(())
+        match self.inbox.join(&self.profile) {
+            Ok(channel) => drop(self.channel.replace(Some(channel))),
+            Err(failure) => self.note(Event::Failed(failure)),
+        }
+        self.feed(Input::Resumed);
     }
 
-    /// The lock is granted: fence whoever led before.
-    async fn lead(&self) {
-        let input = match self.store.raise_epoch().await {
-            Ok((epoch, revision)) => Input::LeadershipGained(epoch, revision),
-            Err(error) => Input::LeadershipFailed(error),
-        };
-        self.feed(input);
-    }
-
-    /// Leaves the lock to others, and queues for it again after a while.
-    fn resign(&self) {
-        self.lock.take();
-        self.spawn(async |driver| {
-            TimeoutFuture::new(RESIGNED).await;
-            if driver.check_open().is_ok()
-                && let Err(failure) = driver.request_lock()
-            {
-                driver.note(Event::Failed(failure));
+    fn lock(&self, id: LockId, steal: bool) {
+        let this = self.this.clone();
+        let lock = Lock::request(&self.profile, steal, move |event| {
+            if let Some(driver) = this.upgrade() {
+                driver.feed(match event {
+                    LockEvent::Granted => Input::LockGranted(id),
+                    LockEvent::Lost => Input::LockLost(id),
+                    LockEvent::Unavailable => Input::NoLocks,
+                });
             }
+        });
+        self.lock.replace(Some((id, lock)));
+    }
+
+    fn claim(&self, id: LockId, from: Epoch) {
+        self.spawn(async move |driver| {
+            let claim = driver.store.raise_epoch(from).await;
+            driver.feed(Input::Claimed(id, claim));
         });
     }
 
@@ -421,15 +431,15 @@ impl Driver {
         match effect {
             Effect::Persist(id, batch) => self.persist(id, batch),
             Effect::Load(id, extent) => self.load(id, extent),
-            Effect::Connect(id) => self.connect(id),
+            Effect::Connect(id, transport) => self.connect(id, transport),
             Effect::Disconnect(id) => {
-                // A socket of another connection stays.
+                // Another connection stays.
                 self.wanted.set(self.wanted.get().filter(|wanted| *wanted != id));
-                drop(self.socket.borrow_mut().take_if(|(of, _)| *of == id));
+                drop(self.connection.borrow_mut().take_if(|(of, _)| *of == id));
             }
             Effect::Send(id, bytes) => {
-                if let Some((_, socket)) = self.socket.borrow().as_ref().filter(|(of, _)| *of == id) {
-                    socket.send(&bytes);
+                if let Some((_, connection)) = self.connection.borrow().as_ref().filter(|(of, _)| *of == id) {
+                    connection.send(bytes);
                 }
             }
             Effect::Broadcast(bytes) => {
@@ -444,7 +454,15 @@ impl Driver {
                     let _ = answer.send(result);
                 }
             }
-            Effect::Resign => self.resign(),
+            Effect::Lock(id) => self.lock(id, false),
+            Effect::StealLock(id) => self.lock(id, true),
+            Effect::ReleaseLock(id) => drop(self.lock.borrow_mut().take_if(|(of, _)| *of == id)),
+            Effect::Claim(id, from) => self.claim(id, from),
+            Effect::Renew => self.spawn(async |driver| {
+                let result = register(&driver.store).await;
+                driver.feed(Input::Renewed(result));
+            }),
+            Effect::Close => self.close(),
         }
     }
 
@@ -469,11 +487,11 @@ impl Driver {
         });
     }
 
-    fn connect(&self, id: ConnectionId) {
+    fn connect(&self, id: ConnectionId, by: Transport) {
         self.wanted.set(Some(id));
         self.spawn(async move |driver| {
             let opened = match driver.token().await {
-                Ok(token) => driver.open_socket(id, token),
+                Ok(token) => driver.open_connection(id, by, token),
                 Err(failure) => Err(failure),
             };
             if let Err(failure) = opened {
@@ -500,21 +518,26 @@ impl Driver {
         types::check_token(token)
     }
 
-    fn open_socket(&self, id: ConnectionId, token: String) -> Result<(), Failure> {
+    fn open_connection(&self, id: ConnectionId, by: Transport, token: String) -> Result<(), Failure> {
         if self.wanted.get() != Some(id) {
             return Ok(());
         }
         let this = self.this.clone();
         let token = Rc::new(Cell::new(Some(token)));
-        let socket = Socket::open(&self.options.url, move |event| {
+        let on = move |event| {
             let Some(driver) = this.upgrade() else { return };
             driver.feed(match event {
-                SocketEvent::Opened => Input::Connected(id, token.take().unwrap_or_default()),
-                SocketEvent::Frame(bytes) => Input::FrameReceived(id, bytes),
-                SocketEvent::Closed(failure) => Input::Disconnected(id, failure),
+                ConnectionEvent::Opened => Input::Connected(id, token.take().unwrap_or_default()),
+                ConnectionEvent::Frame(bytes) => Input::FrameReceived(id, bytes),
+                ConnectionEvent::Closed(failure) => Input::Disconnected(id, failure),
             });
-        })?;
-        self.socket.replace(Some((id, socket)));
+        };
+        let url = &self.options.url;
+        let connection = match by {
+            Transport::Socket => transport::Connection::Socket(Socket::open(url, on)?),
+            Transport::Post => transport::Connection::Post(Post::open(url, on)?),
+        };
+        self.connection.replace(Some((id, connection)));
         Ok(())
     }
 
@@ -543,6 +566,7 @@ impl Driver {
             Event::Messages(messages) => news.messages.extend(messages),
             Event::Conversations(ids) => news.conversations.extend(ids),
             Event::Status(status) => news.status = Some(status),
+            Event::Limited(limit) => news.limits.push(limit),
             Event::CaughtUp { events } => news.caught_up.push(events),
             Event::Failed(failure) => news.failures.push(failure),
         }
@@ -573,6 +597,9 @@ impl Driver {
         if let Some(status) = &news.status {
             self.tell(Kind::Status, || types::status(status, self.store.durable()));
         }
+        for limit in &news.limits {
+            self.tell(Kind::ConnectionLimit, || types::connection_limit(limit));
+        }
         for events in news.caught_up {
             self.tell(Kind::CatchUp, || types::catch_up(events));
         }
@@ -599,6 +626,11 @@ impl Driver {
 }
 
 impl Inbox {
+    fn join(self: &Rc<Self>, profile: &str) -> Result<Channel, Failure> {
+        let inbox = self.clone();
+        Channel::join(profile, move |frame| inbox.feed(Input::ChannelFrame(frame)))
+    }
+
     fn feed(&self, input: Input) {
         self.inputs.borrow_mut().push_back(input);
         let Some(driver) = self.driver.borrow().upgrade() else { return };
@@ -614,16 +646,15 @@ impl Inbox {
     }
 }
 
-/// Reads the account's copy, and makes a new store this device's.
-async fn load_replica(store: &AnyStore, account: &str) -> Result<(DeviceId, Replica), StoreError> {
-    let mut snapshot = store.load(&RESIDENT).await?;
-    if identity(&snapshot)?.is_none() {
-        // Of two tabs that do this at once, one is first and the other takes what it wrote.
-        store.commit(identity_batch(DeviceId::mint(now().wall, random()))).await?;
-        snapshot = store.load(&RESIDENT).await?;
+/// Reads what a replica is made of, after making a new store this device's.
+async fn register(store: &AnyStore) -> Result<Snapshot, StoreError> {
+    let snapshot = store.load(&RESIDENT).await?;
+    if identity(&snapshot)?.is_some() {
+        return Ok(snapshot);
     }
-    let replica = Replica::load(account, &snapshot)?;
-    Ok((replica.device(), replica))
+    // Of two tabs that do this at once, one is first and the other takes what it wrote.
+    store.commit(identity_batch(DeviceId::mint(now().wall, random()))).await?;
+    store.load(&RESIDENT).await
 }
 
 fn random<const N: usize>() -> [u8; N] {
@@ -635,6 +666,15 @@ fn random<const N: usize>() -> [u8; N] {
 fn is_online() -> bool {
     // Only a clear "no" counts; some environments have no answer.
     ON_LINE.with(|answer| answer.as_bool()) != Some(false)
+}
+
+/// Whether somebody may look. Nobody looks at a worker, but its timers run.
+fn is_visible() -> bool {
+    VISIBILITY.with(|state| state.as_string()).is_none_or(|state| state == "visible")
+}
+
+fn is_persisted(event: &JsValue) -> bool {
+    js_sys::Reflect::get(event, &"persisted".into()).is_ok_and(|persisted| persisted.is_truthy())
 }
 
 fn conflict() -> Failure {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! let store = store::open("ada").await?;
-//! let (epoch, revision) = store.raise_epoch().await?;
+//! let claim = store.raise_epoch(snapshot.epoch).await?;
 //! store.commit(batch).await?; // all of it or nothing, and nothing once another tab leads
 //! let snapshot = store.load(&Table::ALL).await?;
 //! ```
@@ -12,8 +12,8 @@ mod memory;
 mod seal;
 
 use bytes::Bytes;
-use tutti_engine::batch::{Batch, Key, Snapshot, StoreError, Table};
-use tutti_protocol::{Epoch, Revision};
+use tutti_engine::batch::{Batch, Claim, Key, Snapshot, StoreError, Table};
+use tutti_protocol::Epoch;
 
 pub use idb::IdbStore;
 pub use memory::MemoryStore;
@@ -32,9 +32,10 @@ pub trait Store {
     /// # Errors
     /// [`StoreError::Fenced`] when the store's epoch is no longer the batch's fence.
     async fn commit(&self, batch: Batch) -> Result<(), StoreError>;
-    /// Begins the next leadership, which fences the one before. Answers the new epoch, and the
-    /// revision that it begins with.
-    async fn raise_epoch(&self) -> Result<(Epoch, Revision), StoreError>;
+    /// Begins the leadership after this one, which fences it, unless another has already begun.
+    async fn raise_epoch(&self, from: Epoch) -> Result<Claim, StoreError>;
+    /// Lets go of the database until the next call.
+    fn suspend(&self);
     /// Whether records outlive the tab.
     fn durable(&self) -> bool;
     /// Lets go of everything. What is under way completes; what comes later fails.
@@ -86,10 +87,10 @@ impl Store for AnyStore {
         }
     }
 
-    async fn raise_epoch(&self) -> Result<(Epoch, Revision), StoreError> {
+    async fn raise_epoch(&self, from: Epoch) -> Result<Claim, StoreError> {
         match self {
-            Self::Idb(store) => store.raise_epoch().await,
-            Self::Memory(store) => store.raise_epoch().await,
+            Self::Idb(store) => store.raise_epoch(from).await,
+            Self::Memory(store) => store.raise_epoch(from).await,
         }
     }
 
@@ -97,6 +98,13 @@ impl Store for AnyStore {
         match self {
             Self::Idb(store) => store.durable(),
             Self::Memory(store) => store.durable(),
+        }
+    }
+
+    fn suspend(&self) {
+        match self {
+            Self::Idb(store) => store.suspend(),
+            Self::Memory(store) => store.suspend(),
         }
     }
 

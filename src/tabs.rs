@@ -6,12 +6,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use js_sys::{Function, Promise, Uint8Array};
+use js_sys::{Function, Object, Promise, Reflect, Uint8Array};
 use tutti_engine::Failure;
 use tutti_protocol::Code;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
-use web_sys::{BroadcastChannel, MessageEvent};
+use web_sys::{AbortController, BroadcastChannel, MessageEvent};
 
 use crate::error::describe;
 
@@ -19,7 +19,7 @@ use crate::error::describe;
 #[wasm_bindgen]
 extern "C" {
     #[wasm_bindgen(catch, js_namespace = ["navigator", "locks"], js_name = request)]
-    fn request_lock(name: &str, callback: &Function) -> Result<Promise, JsValue>;
+    fn request_lock(name: &str, options: &Object, callback: &Function) -> Result<Promise, JsValue>;
 }
 
 /// The channel to the other tabs.
@@ -57,53 +57,78 @@ impl Drop for Channel {
     }
 }
 
-/// A wish for the profile's lock; while it is granted, this tab leads.
+/// What becomes of a wish for the lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LockEvent {
+    /// This tab has it.
+    Granted,
+    /// It was taken away.
+    Lost,
+    /// This browser, or this page, has no locks.
+    Unavailable,
+}
+
+/// A wish for the profile's lock, and then the lock. Dropping it lets go of either, silently.
 pub(crate) struct Lock {
-    inner: Rc<LockInner>,
+    state: Rc<LockState>,
 }
 
 #[derive(Default)]
-struct LockInner {
+struct LockState {
     /// Ends the promise that holds the lock.
     release: RefCell<Option<Function>>,
+    /// Ends the wait for it.
+    waiting: RefCell<Option<AbortController>>,
+    granted: Cell<bool>,
     given_up: Cell<bool>,
 }
 
 impl Lock {
-    /// Queues for the lock. `on_grant` is called when this tab has it, `on_loss` when it was taken
-    /// away without [`Lock`] having been dropped.
-    pub(crate) fn request(
-        profile: &str,
-        on_grant: impl FnOnce() + 'static,
-        on_loss: impl FnOnce() + 'static,
-    ) -> Result<Self, Failure> {
-        let inner = Rc::new(LockInner::default());
-        let granted = inner.clone();
+    /// Queues for the lock, or takes it from whoever has it.
+    pub(crate) fn request(profile: &str, steal: bool, on: impl Fn(LockEvent) + Clone + 'static) -> Self {
+        let state = Rc::new(LockState::default());
+        let (granting, tell) = (state.clone(), on.clone());
         let grant = Closure::once_into_js(move |_lock: JsValue| -> Promise {
-            if granted.given_up.get() {
+            granting.waiting.take();
+            if granting.given_up.get() {
                 return Promise::resolve(&JsValue::UNDEFINED);
             }
-            let held = Promise::new(&mut |resolve, _| drop(granted.release.replace(Some(resolve))));
-            on_grant();
+            granting.granted.set(true);
+            let held = Promise::new(&mut |resolve, _| drop(granting.release.replace(Some(resolve))));
+            tell(LockEvent::Granted);
             held
         });
-        let ended = request_lock(&format!("tutti-{profile}"), grant.unchecked_ref())
-            .map_err(|_| Failure::new(Code::Unsupported, "this browser has no Web Locks"))?;
-        let lost = inner.clone();
+        let options = Object::new();
+        // Setting a field of a fresh object cannot fail.
+        if steal {
+            let _ = Reflect::set(&options, &"steal".into(), &JsValue::TRUE);
+        } else if let Ok(controller) = AbortController::new() {
+            let _ = Reflect::set(&options, &"signal".into(), &controller.signal());
+            state.waiting.replace(Some(controller));
+        }
+        let ended = request_lock(&format!("tutti-{profile}"), &options, grant.unchecked_ref());
+        let asked = state.clone();
+        // In a task of its own, since whoever asks is not done yet.
         spawn_local(async move {
-            let result = JsFuture::from(ended).await;
-            if result.is_err() && !lost.given_up.get() {
-                on_loss();
+            let result = match ended {
+                Ok(ended) => JsFuture::from(ended).await,
+                Err(error) => Err(error),
+            };
+            if result.is_err() && !asked.given_up.get() {
+                on(if asked.granted.get() { LockEvent::Lost } else { LockEvent::Unavailable });
             }
         });
-        Ok(Self { inner })
+        Self { state }
     }
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        self.inner.given_up.set(true);
-        if let Some(release) = self.inner.release.take() {
+        self.state.given_up.set(true);
+        if let Some(controller) = self.state.waiting.take() {
+            controller.abort();
+        }
+        if let Some(release) = self.state.release.take() {
             // Resolving a promise does not throw.
             let _ = release.call0(&JsValue::UNDEFINED);
         }

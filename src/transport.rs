@@ -1,21 +1,51 @@
-//! The WebSocket to the server.
+//! The way to the server: a WebSocket, or, for accounts without a place for one, the same frames by post.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
 
 use bytes::Bytes;
-use js_sys::{ArrayBuffer, Uint8Array};
+use js_sys::{ArrayBuffer, Promise, Uint8Array};
 use tutti_engine::Failure;
-use tutti_protocol::Code;
+use tutti_protocol::{Code, limits, sequence};
 use wasm_bindgen::prelude::*;
-use web_sys::{BinaryType, Event, MessageEvent, Url, WebSocket};
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+use web_sys::{AbortController, BinaryType, Event, MessageEvent, RequestInit, Response, Url, WebSocket};
 
 use crate::error::{describe, invalid};
 
 const SUBPROTOCOL: &str = "tutti.v1";
+/// What a body of frames is called.
+const BODY: &str = "application/octet-stream";
 
-/// What a socket tells.
-pub(crate) enum SocketEvent {
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(catch)]
+    fn fetch(url: &str, init: &RequestInit) -> Result<Promise, JsValue>;
+}
+
+/// What a connection tells.
+pub(crate) enum ConnectionEvent {
     Opened,
     Frame(Bytes),
     Closed(Failure),
+}
+
+/// A way to the server.
+pub(crate) enum Connection {
+    Socket(Socket),
+    Post(Post),
+}
+
+impl Connection {
+    /// Sends one frame. One that is lost, the engine will notice.
+    pub(crate) fn send(&self, bytes: Bytes) {
+        match self {
+            Self::Socket(socket) => socket.send(&bytes),
+            Self::Post(post) => post.send(bytes),
+        }
+    }
 }
 
 /// An open or opening connection. Dropping it closes it, silently.
@@ -27,22 +57,22 @@ pub(crate) struct Socket {
 
 impl Socket {
     /// Begins to connect.
-    pub(crate) fn open(url: &str, on: impl Fn(SocketEvent) + Clone + 'static) -> Result<Self, Failure> {
+    pub(crate) fn open(url: &str, on: impl Fn(ConnectionEvent) + Clone + 'static) -> Result<Self, Failure> {
         let socket = WebSocket::new_with_str(url, SUBPROTOCOL)
             .map_err(|error| Failure::new(Code::Offline, describe(&error)))?;
         socket.set_binary_type(BinaryType::Arraybuffer);
         let tell = on.clone();
         let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
             tell(match event.data().dyn_ref::<ArrayBuffer>() {
-                Some(buffer) => SocketEvent::Frame(Uint8Array::new(buffer).to_vec().into()),
-                None => SocketEvent::Closed(Failure::new(Code::Protocol, "the server sent text")),
+                Some(buffer) => ConnectionEvent::Frame(Uint8Array::new(buffer).to_vec().into()),
+                None => ConnectionEvent::Closed(Failure::new(Code::Protocol, "the server sent text")),
             });
         });
         let on_event = Closure::<dyn FnMut(Event)>::new(move |event: Event| {
             on(match event.type_().as_str() {
-                "open" => SocketEvent::Opened,
+                "open" => ConnectionEvent::Opened,
                 // Browsers do not tell a page why.
-                _ => SocketEvent::Closed(Failure::new(Code::Offline, "the server cannot be reached")),
+                _ => ConnectionEvent::Closed(Failure::new(Code::Offline, "the server cannot be reached")),
             });
         });
         socket.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
@@ -52,8 +82,7 @@ impl Socket {
         Ok(Self { socket, _on_message: on_message, _on_event: on_event })
     }
 
-    /// Sends one frame. On a socket that is closing it is lost, which the engine will notice.
-    pub(crate) fn send(&self, bytes: &[u8]) {
+    fn send(&self, bytes: &[u8]) {
         let _ = self.socket.send_with_u8_array(bytes);
     }
 }
@@ -64,6 +93,100 @@ impl Drop for Socket {
         self.socket.set_onopen(None);
         self.socket.set_onclose(None);
         let _ = self.socket.close();
+    }
+}
+
+/// Frames by post: the first is a hello, and goes before each of the others, since the server forgets
+/// between two posts. Dropping it ends what is under way, silently.
+pub(crate) struct Post {
+    state: Rc<PostState>,
+}
+
+struct PostState {
+    url: String,
+    hello: RefCell<Option<Bytes>>,
+    abort: AbortController,
+    dropped: Cell<bool>,
+    on: Box<dyn Fn(ConnectionEvent)>,
+}
+
+/// Most frames in an answer: a welcome, and what the other frame asked for.
+const ANSWERS: usize = 2;
+
+impl Post {
+    pub(crate) fn open(url: &str, on: impl Fn(ConnectionEvent) + 'static) -> Result<Self, Failure> {
+        let unsupported = |error: JsValue| Failure::new(Code::Unsupported, describe(&error));
+        let state = Rc::new(PostState {
+            // wss: is https: with an upgrade (RFC 6455).
+            url: url.replacen("ws", "http", 1),
+            hello: RefCell::default(),
+            abort: AbortController::new().map_err(unsupported)?,
+            dropped: Cell::default(),
+            on: Box::new(on),
+        });
+        let opened = state.clone();
+        spawn_local(async move { opened.tell(ConnectionEvent::Opened) });
+        Ok(Self { state })
+    }
+
+    fn send(&self, frame: Bytes) {
+        let hello = self.state.hello.borrow().clone();
+        // The welcome is wanted once.
+        let skip = usize::from(hello.is_some());
+        let body = match hello {
+            Some(hello) => sequence::join([&hello, &frame]),
+            None => sequence::join([&frame]),
+        };
+        self.state.hello.borrow_mut().get_or_insert(frame);
+        let state = self.state.clone();
+        spawn_local(async move {
+            match state.exchange(&body).await {
+                Ok(frames) => {
+                    // Without a welcome, the only frame says why.
+                    let skip = if frames.len() > skip { skip } else { 0 };
+                    frames.into_iter().skip(skip).for_each(|frame| state.tell(ConnectionEvent::Frame(frame)));
+                }
+                Err(failure) => state.tell(ConnectionEvent::Closed(failure)),
+            }
+        });
+    }
+}
+
+impl PostState {
+    async fn exchange(&self, body: &[u8]) -> Result<Vec<Bytes>, Failure> {
+        let offline = |error: JsValue| Failure::new(Code::Offline, describe(&error));
+        let init = RequestInit::new();
+        init.set_method("POST");
+        init.set_body(&Uint8Array::from(body));
+        init.set_signal(Some(&self.abort.signal()));
+        let response: Response = JsFuture::from(fetch(&self.url, &init).map_err(offline)?)
+            .await
+            .map_err(offline)?
+            .unchecked_into();
+        let kind = response.headers().get("content-type").ok().flatten();
+        if !response.ok() || kind.as_deref() != Some(BODY) {
+            // A proxy's page, or a network that wants a login first.
+            let message =
+                format!("something else than the server answered, with status {}", response.status());
+            return Err(Failure::new(Code::Offline, message));
+        }
+        let body = JsFuture::from(response.array_buffer().map_err(offline)?).await.map_err(offline)?;
+        let body = Uint8Array::new(&body).to_vec().into();
+        sequence::split(body, ANSWERS, limits::SERVER_FRAME)
+            .map_err(|error| Failure::new(Code::Protocol, error.to_string()))
+    }
+
+    fn tell(&self, event: ConnectionEvent) {
+        if !self.dropped.get() {
+            (self.on)(event);
+        }
+    }
+}
+
+impl Drop for Post {
+    fn drop(&mut self) {
+        self.state.dropped.set(true);
+        self.state.abort.abort();
     }
 }
 

@@ -3,7 +3,12 @@
 
 use js_sys::{Function, JSON, Object, Reflect};
 use tutti_engine::{Connection, Conversation, Failure, Message, MessageEvent, Origin, Page, State, Status};
-use tutti_protocol::{Code, Position, conversation::is_name, limits, wire::Platform};
+use tutti_protocol::{
+    Code, DeviceId, Position,
+    conversation::is_name,
+    limits,
+    wire::{self, Platform},
+};
 use wasm_bindgen::prelude::*;
 
 use crate::{
@@ -22,6 +27,8 @@ pub(crate) struct Options {
     pub(crate) token: TokenSource,
     pub(crate) device_name: String,
     pub(crate) platform: Platform,
+    /// In milliseconds.
+    pub(crate) sync_interval: u64,
 }
 
 /// Where tokens come from.
@@ -62,6 +69,7 @@ impl Options {
             token,
             device_name,
             platform,
+            sync_interval: read_config(&field(options, "config")?)?,
         })
     }
 }
@@ -88,6 +96,60 @@ fn read_device(device: &Object) -> Result<(String, Platform), Failure> {
         },
     };
     Ok((name, platform))
+}
+
+/// How often a client compares all with the server when the application does not say, in minutes.
+const SYNC_INTERVAL: f64 = 15.0;
+/// The longest that can be waited, in minutes: what a timer can count.
+const SYNC_INTERVAL_MAX: f64 = 35_000.0;
+
+/// The sync interval of a configuration, in milliseconds. Nothing else can be changed yet, and none is
+/// ignored.
+fn read_config(config: &JsValue) -> Result<u64, Failure> {
+    let mut interval = SYNC_INTERVAL;
+    if !config.is_undefined() {
+        let config = as_object(config, "config")?;
+        let threw = |error: JsValue| invalid(format!("config: {}", describe(&error)));
+        for name in Reflect::own_keys(config).map_err(threw)? {
+            let Some(name) = name.as_string() else { continue };
+            let value = field(config, &name)?;
+            let is_default = match name.as_str() {
+                _ if value.is_undefined() => true,
+                "syncInterval" => {
+                    let minutes = value.as_f64().filter(|it| *it > 0.0 && *it <= SYNC_INTERVAL_MAX);
+                    interval = minutes.ok_or_else(|| {
+                        invalid("config.syncInterval: expected minutes, more than 0 and at most 35,000")
+                    })?;
+                    true
+                }
+                "enableMessageSync"
+                | "enableNotificationSync"
+                | "enableChatHistorySync"
+                | "shareTyping"
+                | "sharePresence"
+                | "shareReadReceipts" => value.is_truthy(),
+                "disableDeviceId" => value.is_falsy(),
+                "compensationDays" => value.as_f64() == Some(1.0),
+                "logLevel" => value.as_string().as_deref() == Some("warning"),
+                "pushNotificationSenderId" => value.is_null(),
+                _ => return Err(invalid(format!("config.{name}: no such option"))),
+            };
+            if !is_default {
+                let message = format!("config.{name}: only its default is supported yet");
+                return Err(Failure::new(Code::Unsupported, message));
+            }
+        }
+    }
+    Ok((interval * 60_000.0).ceil() as u64)
+}
+
+fn platform_name(platform: Platform) -> &'static str {
+    match platform {
+        Platform::Mobile => "mobile",
+        Platform::Desktop => "desktop",
+        Platform::Miniprogram => "miniprogram",
+        Platform::Web | Platform::Unspecified => "web",
+    }
 }
 
 /// A token that a frame can carry.
@@ -252,6 +314,18 @@ impl ToJson for Conversation {
     }
 }
 
+impl ToJson for wire::Connection {
+    fn write(&self, json: &mut Json) {
+        let device = DeviceId::try_from(&self.device).map(|device| device.to_string());
+        json.object(&[
+            ("deviceId", &device.unwrap_or_default()),
+            ("name", &self.name),
+            ("platform", &platform_name(self.platform())),
+            ("since", &self.since),
+        ]);
+    }
+}
+
 impl ToJson for Page {
     fn write(&self, json: &mut Json) {
         let holes: Vec<Hole> = self.holes.iter().map(|&(from, to)| Hole(from, to)).collect();
@@ -276,6 +350,7 @@ pub(crate) fn status(status: &Status, durable: bool) -> JsValue {
     let connection = match status.connection {
         Connection::Online => "online",
         Connection::Connecting => "connecting",
+        Connection::Polling => "polling",
         Connection::Offline => "offline",
         Connection::Closed => "closed",
     };
@@ -290,6 +365,10 @@ pub(crate) fn status(status: &Status, durable: bool) -> JsValue {
         ("epoch", &status.epoch.0),
         ("workingOffline", &status.working_offline),
     ])
+}
+
+pub(crate) fn connection_limit(limit: &wire::Limit) -> JsValue {
+    object(&[("limit", &u64::from(limit.limit)), ("connections", &limit.connections)])
 }
 
 pub(crate) fn catch_up(events: u64) -> JsValue {

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use indexed_db_futures::{database::Database, prelude::*, transaction::TransactionMode};
 use js_sys::{ArrayBuffer, Reflect, Uint8Array};
-use tutti_engine::batch::{Batch, Durability, Key, StoreError, Table, Write};
+use tutti_engine::batch::{Batch, Claim, Durability, Key, StoreError, Table, Write};
 use tutti_protocol::{Epoch, Millis, OperationId, Revision};
 use tutti_sync::store::{self, IdbStore, MemoryStore, Store, profile_name};
 use wasm_bindgen::prelude::*;
@@ -98,7 +98,7 @@ every_store! {
     reading_no_keys_gives_no_values,
     forty_records_of_fifty_kibibytes_are_one_batch,
     commits_at_the_same_time_all_happen,
-    one_of_two_leaders_at_the_same_time_is_fenced,
+    one_of_two_that_claim_at_the_same_time_leads,
     a_closed_store_refuses,
 }
 
@@ -199,7 +199,7 @@ async fn clearing_a_table_spares_the_others(store: impl Store) {
 }
 
 async fn clearing_meta_spares_epoch_and_revision(store: impl Store) {
-    store.raise_epoch().await.unwrap();
+    lead(&store).await;
     let put = Write::Put(Table::Meta, Key::Number(0), "cursor".into());
     let with_revision = Batch { revision: Some(Revision(7)), ..batch([put]) };
     store.commit(with_revision).await.unwrap();
@@ -210,11 +210,11 @@ async fn clearing_meta_spares_epoch_and_revision(store: impl Store) {
 }
 
 async fn a_raised_epoch_fences_the_one_before(store: impl Store) {
-    let (first, revision) = store.raise_epoch().await.unwrap();
-    assert_eq!((first, revision), (Epoch(1), Revision(0)));
+    let first = Epoch(1);
+    assert_eq!(store.raise_epoch(Epoch(0)).await, Ok(Claim::Won(Revision(0))));
     let leader = |fence| Batch { fence: Some(fence), revision: Some(Revision(4)), ..batch([]) };
     store.commit(leader(first)).await.unwrap();
-    assert_eq!(store.raise_epoch().await, Ok((Epoch(2), Revision(4))));
+    assert_eq!(store.raise_epoch(first).await, Ok(Claim::Won(Revision(4))));
     assert_eq!(store.commit(leader(first)).await, Err(StoreError::Fenced));
     store.commit(leader(Epoch(2))).await.unwrap();
     // Not even the future may write.
@@ -224,8 +224,8 @@ async fn a_raised_epoch_fences_the_one_before(store: impl Store) {
 async fn a_fenced_batch_writes_nothing(store: impl Store) {
     fill(&store, Table::Journal, [1, 2].map(Key::Number)).await;
     fill(&store, Table::Blocks, [Key::Number(1)]).await;
-    store.raise_epoch().await.unwrap();
-    store.raise_epoch().await.unwrap();
+    lead(&store).await;
+    lead(&store).await;
     let before = store.load(&Table::ALL).await.unwrap();
     let fenced = Batch {
         fence: Some(Epoch(1)),
@@ -243,7 +243,7 @@ async fn a_fenced_batch_writes_nothing(store: impl Store) {
 }
 
 async fn a_commit_without_fence_passes_any_epoch(store: impl Store) {
-    store.raise_epoch().await.unwrap();
+    lead(&store).await;
     fill(&store, Table::Outbox, [operation(1)]).await;
     assert_eq!(loaded_keys(&store, &Table::ALL).await, [(Table::Outbox, operation(1))]);
 }
@@ -286,7 +286,7 @@ async fn forty_records_of_fifty_kibibytes_are_one_batch(store: impl Store) {
 }
 
 async fn commits_at_the_same_time_all_happen(store: impl Store) {
-    let (epoch, _) = store.raise_epoch().await.unwrap();
+    let epoch = lead(&store).await;
     let value = |number| Bytes::from(noise(if number % 2 == 0 { 10 } else { 40_000 }, number));
     let commits = (0..20).map(|number| {
         let write = Write::Put(Table::Journal, Key::Number(number), value(number));
@@ -300,13 +300,19 @@ async fn commits_at_the_same_time_all_happen(store: impl Store) {
     }
 }
 
-async fn one_of_two_leaders_at_the_same_time_is_fenced(store: impl Store) {
-    let epochs = join_all([store.raise_epoch(), store.raise_epoch()]).await;
-    let mut epochs: Vec<_> = epochs.into_iter().map(|raised| raised.unwrap().0).collect();
-    epochs.sort();
-    assert_eq!(epochs, [Epoch(1), Epoch(2)]);
-    let commits = epochs.into_iter().map(|epoch| store.commit(Batch { fence: Some(epoch), ..batch([]) }));
+async fn one_of_two_that_claim_at_the_same_time_leads(store: impl Store) {
+    let mut claims = join_all([store.raise_epoch(Epoch(0)), store.raise_epoch(Epoch(0))]).await;
+    claims.sort_by_key(|claim| matches!(claim, Ok(Claim::Overtaken(_))));
+    assert_eq!(claims, [Ok(Claim::Won(Revision(0))), Ok(Claim::Overtaken(Epoch(1)))]);
+    let commits = [0, 1].map(|epoch| store.commit(Batch { fence: Some(Epoch(epoch)), ..batch([]) }));
     assert_eq!(join_all(commits).await, [Err(StoreError::Fenced), Ok(())]);
+}
+
+/// Begins the next leadership.
+async fn lead(store: &impl Store) -> Epoch {
+    let from = store.load(&[Table::Meta]).await.unwrap().epoch;
+    assert!(matches!(store.raise_epoch(from).await, Ok(Claim::Won(_))));
+    from.next()
 }
 
 async fn a_closed_store_refuses(store: impl Store) {
@@ -315,7 +321,7 @@ async fn a_closed_store_refuses(store: impl Store) {
     store.close();
     assert!(matches!(store.load(&Table::ALL).await, Err(StoreError::Closed)));
     assert!(matches!(store.read(Table::Journal, &[Key::Number(1)]).await, Err(StoreError::Closed)));
-    assert!(matches!(store.raise_epoch().await, Err(StoreError::Closed)));
+    assert!(matches!(store.raise_epoch(Epoch(0)).await, Err(StoreError::Closed)));
     let put = Write::Put(Table::Journal, Key::Number(1), "late".into());
     assert!(matches!(store.commit(batch([put])).await, Err(StoreError::Closed)));
 }
@@ -338,7 +344,7 @@ async fn a_browser_with_indexed_db_keeps_records() {
 async fn a_reopened_store_holds_what_was_committed() {
     let account = account();
     let store = open(&account).await;
-    let (epoch, _) = store.raise_epoch().await.unwrap();
+    let epoch = lead(&store).await;
     let writes = [
         Write::Put(Table::Meta, Key::Number(0), "cursor".into()),
         Write::Put(Table::Blocks, Key::Number(3), noise(40_000, 3).into()),
@@ -357,8 +363,8 @@ async fn two_handles_see_each_other() {
     let (one, other) = (open(&account).await, open(&account).await);
     fill(&one, Table::Outbox, [operation(1)]).await;
     assert_eq!(loaded_keys(&other, &Table::ALL).await, [(Table::Outbox, operation(1))]);
-    let (epoch, _) = one.raise_epoch().await.unwrap();
-    let (next, _) = other.raise_epoch().await.unwrap();
+    let epoch = lead(&one).await;
+    let next = lead(&other).await;
     assert_eq!((epoch, next), (Epoch(1), Epoch(2)));
     let late = Batch { fence: Some(epoch), ..batch([Write::Clear(Table::Outbox)]) };
     assert_eq!(one.commit(late).await, Err(StoreError::Fenced));
@@ -403,7 +409,7 @@ async fn the_raw_database_shows_no_plain_text() {
     });
     store.commit(Batch { revision: Some(Revision(1)), ..batch(writes) }).await.unwrap();
     store.commit(batch([Write::Put(Table::Journal, Key::Number(2), canary.into())])).await.unwrap();
-    store.raise_epoch().await.unwrap();
+    lead(&store).await;
 
     let raw = raw(&account).await;
     assert!(!raw.name().contains(canary));
@@ -574,14 +580,14 @@ async fn a_closed_handle_is_opened_again() {
     close_handles(&account).await;
     assert!(matches!(&store.read(Table::Outbox, &[operation(1)]).await.unwrap()[..], [Some(_)]));
     close_handles(&account).await;
-    assert_eq!(store.raise_epoch().await, Ok((Epoch(1), Revision(0))));
+    assert_eq!(store.raise_epoch(Epoch(0)).await, Ok(Claim::Won(Revision(0))));
 }
 
 #[wasm_bindgen_test]
 async fn an_erased_database_is_a_new_one() {
     let account = account();
     let store = open(&account).await;
-    let (epoch, _) = store.raise_epoch().await.unwrap();
+    let epoch = lead(&store).await;
     fill(&store, Table::Outbox, [operation(1)]).await;
     Database::delete_by_name(&database_name(&account).await).unwrap().await.unwrap();
     // The leader notices; what a follower writes is sealed with the new key.

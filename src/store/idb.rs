@@ -21,7 +21,7 @@ use indexed_db_futures::{
     transaction::{Transaction, TransactionDurability, TransactionMode, TransactionOptions},
 };
 use js_sys::{ArrayBuffer, Number, Uint8Array};
-use tutti_engine::batch::{Batch, Durability, Key, Snapshot, StoreError, Table, Write};
+use tutti_engine::batch::{Batch, Claim, Durability, Key, Snapshot, StoreError, Table, Write};
 use tutti_protocol::{Epoch, OperationId, Revision};
 use wasm_bindgen::prelude::*;
 use web_sys::{CryptoKey, IdbTransaction};
@@ -109,8 +109,12 @@ impl Store for IdbStore {
         self.transact(async |connection| connection.commit(&batch).await).await
     }
 
-    async fn raise_epoch(&self) -> Result<(Epoch, Revision), StoreError> {
-        self.transact(async |connection| connection.raise_epoch().await).await
+    async fn raise_epoch(&self, from: Epoch) -> Result<Claim, StoreError> {
+        self.transact(async |connection| connection.raise_epoch(from).await).await
+    }
+
+    fn suspend(&self) {
+        self.connection.take();
     }
 
     fn durable(&self) -> bool {
@@ -275,15 +279,19 @@ impl Connection {
         finish_writing(transaction, last).await
     }
 
-    async fn raise_epoch(&self) -> Result<(Epoch, Revision), Fault> {
-        let transaction = self.writing(&[META].into(), TransactionDurability::Strict)?;
+    async fn raise_epoch(&self, from: Epoch) -> Result<Claim, Fault> {
+        // A power cut ends every leadership, so none need outlive it.
+        let transaction = self.writing(&[META].into(), TransactionDurability::Relaxed)?;
         let meta = transaction.object_store(META)?;
         let revision = meta.get::<f64, _, _>(REVISION).primitive()?;
-        let epoch = number(meta.get::<f64, _, _>(EPOCH).primitive()?.await?) + 1;
-        let write = put(&meta, EPOCH.into(), (epoch as f64).into())?;
+        let epoch = Epoch(number(meta.get::<f64, _, _>(EPOCH).primitive()?.await?));
+        if epoch != from {
+            return Ok(Claim::Overtaken(epoch));
+        }
+        let write = put(&meta, EPOCH.into(), (epoch.next().0 as f64).into())?;
         drop(meta);
         finish_writing(transaction, Some(write)).await?;
-        Ok((Epoch(epoch), Revision(number(revision.await?))))
+        Ok(Claim::Won(Revision(number(revision.await?))))
     }
 
     fn reading(&self, names: &BTreeSet<&str>) -> Result<Transaction<'_>, Error> {

@@ -3,7 +3,7 @@
 use std::{cell::RefCell, collections::BTreeMap};
 
 use bytes::Bytes;
-use tutti_engine::batch::{Batch, Key, Snapshot, StoreError, Table, Write};
+use tutti_engine::batch::{Batch, Claim, Key, Snapshot, StoreError, Table, Write};
 use tutti_protocol::{Epoch, Revision};
 
 use super::Store;
@@ -62,12 +62,17 @@ impl Store for MemoryStore {
         })
     }
 
-    async fn raise_epoch(&self) -> Result<(Epoch, Revision), StoreError> {
+    async fn raise_epoch(&self, from: Epoch) -> Result<Claim, StoreError> {
         self.with(|state| {
-            state.epoch.0 += 1;
-            Ok((state.epoch, state.revision))
+            if from != state.epoch {
+                return Ok(Claim::Overtaken(state.epoch));
+            }
+            state.epoch = from.next();
+            Ok(Claim::Won(state.revision))
         })
     }
+
+    fn suspend(&self) {}
 
     fn durable(&self) -> bool {
         false

@@ -10,8 +10,8 @@ use std::collections::{BTreeSet, VecDeque};
 
 use crate::{
     BatchId, Connection, ConnectionId, Effect, Event, Extent, Failure, Identity, Input, LoadId, MessageEvent,
-    Now, Origin, Replica, Reply, RequestId, Status, backoff::Backoff, batch::Batch, link::Link,
-    message::Message, replica::Applied,
+    Now, Origin, Replica, Reply, RequestId, Setup, Status, backoff::Backoff, batch::Batch,
+    leadership::Leadership, link::Link, message::Message, replica::Applied,
 };
 use bytes::Bytes;
 use rand_chacha::{
@@ -19,7 +19,7 @@ use rand_chacha::{
     rand_core::{RngCore as _, SeedableRng as _},
 };
 use tutti_protocol::{
-    Code, Epoch, HybridClock, LogId, Millis, OperationId, Seq, TabId, codec,
+    Code, DeviceId, HybridClock, LogId, Millis, OperationId, Seq, TabId, codec,
     local::{self, ChangeSet, ChannelFrame, Queued, channel_frame},
     wire::{self},
 };
@@ -28,16 +28,14 @@ use tutti_protocol::{
 const IDLE: u64 = 5_000;
 /// How often a follower says again what the leader has not claimed, in milliseconds.
 const ANNOUNCE: u64 = 1_000;
-/// How often all is compared with the server though nothing seems missing, in milliseconds.
-const RECONCILE: u64 = 15 * 60_000;
 
 /// One tab's sync state machine.
 #[derive(Debug)]
 pub struct Engine {
     identity: Identity,
     replica: Replica,
+    leadership: Leadership,
     role: Role,
-    epoch: Epoch,
     clock: HybridClock,
     /// The server's wall clock less ours.
     clock_offset: i64,
@@ -46,7 +44,13 @@ pub struct Engine {
     tabs: BTreeSet<TabId>,
     offline: bool,
     network: bool,
-    closed: bool,
+    suspended: bool,
+    /// Why this client is at its end.
+    closed: Option<Code>,
+    renewal: Option<Renewal>,
+    sync_interval: u64,
+    /// What was last told of the account's connections, while there is no place for one here.
+    limit: Option<wire::Limit>,
     /// Local operations on their way to the disk, and those that wait for the disk.
     writing: Option<(BatchId, Vec<Enqueued>)>,
     waiting: Vec<Enqueued>,
@@ -74,8 +78,9 @@ enum Role {
 
 #[derive(Debug, Default)]
 struct Follower {
-    /// What the leader last said of itself.
+    /// What the leader last said of itself, and which tab it is.
     leader: local::LeaderStatus,
+    leader_tab: Option<TabId>,
     /// Own operations that no leader has claimed yet.
     unclaimed: BTreeSet<OperationId>,
     announce_at: Option<Millis>,
@@ -113,9 +118,16 @@ struct Gathered {
     refused: Vec<Queued>,
 }
 
+impl Gathered {
+    fn is_empty(&self) -> bool {
+        self.cursor.is_none() && self.refused.is_empty()
+    }
+}
+
 #[derive(Debug)]
 struct Enqueued {
-    request: RequestId,
+    /// The call that waits for it. None for what was saved out of a store that was erased.
+    request: Option<RequestId>,
     queued: Queued,
 }
 
@@ -129,6 +141,13 @@ struct Reload {
     queued: Vec<Queued>,
 }
 
+/// The store was erased, and this device is being registered anew.
+#[derive(Debug, Default)]
+struct Renewal {
+    /// That has failed; when to try again.
+    again_at: Option<Millis>,
+}
+
 /// A wish that all be in step.
 #[derive(Debug)]
 struct Sync {
@@ -136,6 +155,8 @@ struct Sync {
     until: Millis,
     /// When a follower asks (again). None once the leader is done and this copy follows.
     ask_at: Option<Millis>,
+    /// In the place of this device's connection.
+    take_over: Option<DeviceId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,22 +166,25 @@ enum Who {
 }
 
 impl Engine {
-    /// An engine on a copy just read from the store, as a follower. `seed` is entropy that no other
-    /// tab has.
+    /// An engine on a copy just read from the store. It follows, and queues for the lock.
     #[must_use]
-    pub fn new(identity: Identity, replica: Replica, seed: [u8; 32], network: bool) -> Self {
+    pub fn new(setup: Setup, replica: Replica, now: Now) -> Self {
         let mut engine = Self {
-            identity,
+            identity: setup.identity,
             replica,
+            leadership: Leadership::new(setup.epoch),
             role: Role::Follower(Follower::default()),
-            epoch: Epoch(0),
             clock: HybridClock::default(),
             clock_offset: 0,
-            entropy: ChaCha8Rng::from_seed(seed),
+            entropy: ChaCha8Rng::from_seed(setup.seed),
             tabs: BTreeSet::new(),
             offline: false,
-            network,
-            closed: false,
+            network: setup.network,
+            suspended: false,
+            closed: None,
+            renewal: None,
+            sync_interval: setup.sync_interval,
+            limit: None,
             writing: None,
             waiting: Vec::new(),
             own: BTreeSet::new(),
@@ -176,6 +200,9 @@ impl Engine {
             events: VecDeque::new(),
         };
         engine.broadcast(channel_frame::Frame::Presence(local::Presence { asks: true }));
+        engine.leadership.set_visible(setup.visible, now, &mut engine.entropy);
+        engine.leadership.join(now, &mut engine.entropy);
+        engine.carry_leadership();
         engine
     }
 
@@ -209,14 +236,14 @@ impl Engine {
         };
         Status {
             leader,
-            connection: if self.closed { Connection::Closed } else { connection },
-            reason: if self.closed { Some(Code::Closed) } else { reason },
+            connection: if self.closed.is_some() { Connection::Closed } else { connection },
+            reason: self.closed.or(reason),
             pending: self.replica.outbox.pending_count()
                 + self.waiting.len()
                 + self.writing.as_ref().map_or(0, |(_, queued)| queued.len()),
             catching_up,
             tabs: self.tabs.len() + 1,
-            epoch: self.epoch,
+            epoch: self.leadership.epoch(),
             working_offline: self.offline,
         }
     }
@@ -228,14 +255,18 @@ impl Engine {
             Input::Persisted(id) => self.handle_persisted(id, now),
             Input::PersistFailed(id, error) => self.handle_persist_failed(id, error, now),
             Input::Loaded(id, result) => self.handle_loaded(id, result, now),
-            Input::LeadershipGained(epoch, revision) => self.handle_gained(epoch, revision, now),
-            Input::LeadershipFailed(error) => {
-                if !self.closed {
-                    self.effects.push_back(Effect::Resign);
-                    self.complain(Failure::from(&error));
-                }
+            Input::LockGranted(id) => self.leadership.granted(id),
+            Input::LockLost(id) => {
+                let change = self.leadership.lost(id, now);
+                self.lead_or_follow(change, now);
             }
-            Input::LeadershipLost => self.step_down(),
+            Input::NoLocks => self.leadership.no_locks(now, &mut self.entropy),
+            Input::Claimed(id, claim) => self.handle_claimed(id, claim, now),
+            Input::VisibilityChanged(visible) => {
+                self.leadership.set_visible(visible, now, &mut self.entropy);
+            }
+            Input::Suspended => self.handle_suspended(),
+            Input::Resumed => self.handle_resumed(now),
             Input::ChannelFrame(bytes) => self.handle_channel(&bytes, now),
             Input::Connected(id, token) => self.handle_connected(id, token),
             Input::Disconnected(id, failure) => self.handle_disconnected(id, failure, now),
@@ -251,13 +282,22 @@ impl Engine {
             Input::MarkRead { request, conversation, position } => {
                 self.handle_mark_read(request, conversation, position, now);
             }
-            Input::SyncNow(request) => self.handle_sync_now(Who::Local(request), now),
+            Input::SyncNow(request) => self.handle_sync_now(Who::Local(request), None, now),
+            Input::TakeOver(request, device) => {
+                self.handle_sync_now(Who::Local(request), Some(device), now);
+            }
             Input::SetOffline(offline) => {
                 self.broadcast(channel_frame::Frame::Offline(local::Offline { offline }));
                 self.offline = offline;
                 self.hold_link();
             }
-            Input::Close => self.handle_close(),
+            Input::Renewed(result) => self.handle_renewed(result, now),
+            Input::StoreLost => self.start_reload(),
+            Input::ReadFailed(error) => {
+                // Whoever wanted to read is told anyway.
+                let _ = self.handle_loss(&error);
+            }
+            Input::Close => self.handle_close(Code::Closed),
             Input::Tick => {}
         }
         self.advance(now);
@@ -276,7 +316,7 @@ impl Engine {
     /// When to call [`Engine::handle`] with [`Input::Tick`], on the monotonic clock.
     #[must_use]
     pub fn deadline(&self) -> Option<Millis> {
-        if self.closed {
+        if self.closed.is_some() {
             return None;
         }
         let role = match &self.role {
@@ -296,7 +336,9 @@ impl Engine {
         let asking = matches!(self.role, Role::Follower(_)) && self.writing.is_none();
         let syncs = self.syncs.iter().flat_map(|sync| [Some(sync.until), sync.ask_at.filter(|_| asking)]);
         let reload = self.reload.as_ref().and_then(|reload| reload.again_at);
-        role.into_iter().chain(syncs.flatten()).chain(reload).min()
+        let renewal = self.renewal.as_ref().and_then(|renewal| renewal.again_at);
+        let leadership = self.leadership.deadline();
+        role.into_iter().chain(syncs.flatten()).chain(reload).chain(renewal).chain(leadership).min()
     }
 
     fn report(&mut self, applied: Applied) {
@@ -331,7 +373,7 @@ impl Engine {
 
     fn tell_settled(&mut self, settled: Vec<Bytes>) {
         if matches!(&self.role, Role::Leader(leader) if leader.ready) {
-            let (epoch, revision) = (self.epoch.0, self.replica.revision.0);
+            let (epoch, revision) = (self.leadership.epoch().0, self.replica.revision.0);
             let note = ChangeSet { epoch, revision, settled, ..ChangeSet::default() };
             self.broadcast(channel_frame::Frame::ChangeSet(note));
         }
@@ -367,6 +409,12 @@ impl Engine {
         self.last_load
     }
 
+    fn answer(&mut self, request: Option<RequestId>, result: Result<Reply, Failure>) {
+        if let Some(request) = request {
+            self.resolve(request, result);
+        }
+    }
+
     fn resolve(&mut self, request: RequestId, result: Result<Reply, Failure>) {
         self.effects.push_back(Effect::Resolve(request, result));
     }
@@ -386,6 +434,7 @@ fn connection_name(connection: Connection) -> &'static str {
     match connection {
         Connection::Online => "online",
         Connection::Connecting => "connecting",
+        Connection::Polling => "polling",
         Connection::Offline => "offline",
         Connection::Closed => "closed",
     }
@@ -394,6 +443,7 @@ fn connection_name(connection: Connection) -> &'static str {
 fn connection_named(name: &str) -> Connection {
     match name {
         "online" => Connection::Online,
+        "polling" => Connection::Polling,
         "offline" | "closed" => Connection::Offline,
         // Before the leader has said anything it is about to connect.
         _ => Connection::Connecting,

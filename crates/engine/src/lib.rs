@@ -19,21 +19,23 @@ mod backoff;
 pub mod batch;
 mod engine;
 mod fold;
+mod leadership;
 mod link;
 mod message;
 mod outbox;
 mod replica;
 
 use bytes::Bytes;
-use tutti_protocol::{DeviceId, Epoch, Millis, OperationId, Position, Revision, TabId, wire::Platform};
+use tutti_protocol::{DeviceId, Epoch, Millis, OperationId, Position, TabId, wire::Platform};
 
 pub use engine::Engine;
-pub use link::{Connection, ConnectionId};
+pub use leadership::LockId;
+pub use link::{Connection, ConnectionId, Transport};
 pub use message::{Conversation, Failure, Message, Page, State};
 pub use outbox::Outbox;
 pub use replica::{Located, Replica, decode_block, decode_locators, identity, identity_batch};
 
-use batch::{Batch, Snapshot, StoreError};
+use batch::{Batch, Claim, Snapshot, StoreError};
 
 /// Who runs this engine.
 #[derive(Clone, Debug)]
@@ -48,6 +50,24 @@ pub struct Identity {
     pub platform: Platform,
     /// The tab.
     pub tab: TabId,
+}
+
+/// What an engine begins with, besides its copy of the account.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Who runs it.
+    pub identity: Identity,
+    /// Entropy that no other tab has.
+    pub seed: [u8; 32],
+    /// The store's newest leadership, when the copy was read.
+    pub epoch: Epoch,
+    /// Whether the browser has a network.
+    pub network: bool,
+    /// Whether somebody looks at the tab, or its timers can be relied on all the same.
+    pub visible: bool,
+    /// How often all is compared with the server though nothing seems missing, and how often a client
+    /// without a connection of its own polls, in milliseconds.
+    pub sync_interval: u64,
 }
 
 /// This moment.
@@ -89,12 +109,20 @@ pub enum Input {
     PersistFailed(BatchId, StoreError),
     /// The store was read again.
     Loaded(LoadId, Result<Snapshot, StoreError>),
-    /// This tab leads: the store gave it an epoch, and says at which revision it is.
-    LeadershipGained(Epoch, Revision),
-    /// This tab was to lead, but the store could not be told.
-    LeadershipFailed(StoreError),
-    /// Another tab leads.
-    LeadershipLost,
+    /// The profile's lock was granted.
+    LockGranted(LockId),
+    /// Another tab has stolen the lock, or it could not be had.
+    LockLost(LockId),
+    /// The browser has no locks.
+    NoLocks,
+    /// What the store says to a claim of leadership.
+    Claimed(LockId, Result<Claim, StoreError>),
+    /// Somebody looks at this tab, or nobody does any more.
+    VisibilityChanged(bool),
+    /// The tab may stand still from now on: it is kept for a return, or frozen.
+    Suspended,
+    /// The tab is back, and may have missed anything.
+    Resumed,
     /// Bytes from another tab.
     ChannelFrame(Bytes),
     /// A socket is open, and this is the token to say hello with.
@@ -129,8 +157,16 @@ pub enum Input {
     },
     /// The application wants to be sure that all is in step.
     SyncNow(RequestId),
+    /// The user wants this profile to be connected, in the place of another device if there is no other.
+    TakeOver(RequestId, DeviceId),
     /// The user works offline, or no longer does.
     SetOffline(bool),
+    /// The device is registered anew, in a store that was erased: its records.
+    Renewed(Result<Snapshot, StoreError>),
+    /// What the store was opened with is gone; nobody knows yet what became of it.
+    StoreLost,
+    /// A record could not be read for the application.
+    ReadFailed(StoreError),
     /// The tab is going away.
     Close,
     /// A deadline has come.
@@ -145,7 +181,7 @@ pub enum Effect {
     /// Read; the answer is [`Input::Loaded`].
     Load(LoadId, Extent),
     /// Fetch a token and open a socket; the answer is [`Input::Connected`] or [`Input::Disconnected`].
-    Connect(ConnectionId),
+    Connect(ConnectionId, Transport),
     /// Close a socket.
     Disconnect(ConnectionId),
     /// Send bytes to the server.
@@ -154,8 +190,19 @@ pub enum Effect {
     Broadcast(Bytes),
     /// Answer a call of the application.
     Resolve(RequestId, Result<Reply, Failure>),
-    /// Let go of leadership: this tab cannot lead.
-    Resign,
+    /// Register the device anew, in a store that was erased; the answer is [`Input::Renewed`].
+    Renew,
+    /// This client cannot go on: let go of everything.
+    Close,
+    /// Queue for the profile's lock; the answer is [`Input::LockGranted`], now or much later, and
+    /// [`Input::LockLost`] when it is stolen.
+    Lock(LockId),
+    /// Take the profile's lock from whoever has it.
+    StealLock(LockId),
+    /// Let go of the lock, or of the place in its queue.
+    ReleaseLock(LockId),
+    /// Begin the leadership after this one in the store; the answer is [`Input::Claimed`].
+    Claim(LockId, Epoch),
 }
 
 /// The answer to a call of the application.
@@ -168,7 +215,7 @@ pub enum Reply {
 }
 
 /// What the user should know.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub enum Event {
     /// Messages that are new or look different now.
     Messages(Vec<MessageEvent>),
@@ -181,6 +228,8 @@ pub enum Event {
         /// What it brought.
         events: u64,
     },
+    /// All of the account's places for connections are taken, by these. The profile polls meanwhile.
+    Limited(tutti_protocol::wire::Limit),
     /// Something failed that no call waits for.
     Failed(Failure),
 }

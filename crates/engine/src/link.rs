@@ -2,13 +2,17 @@
 //!
 //! The link decides what goes over the wire and when. What arrives for the store it hands to the
 //! engine as [`Arrived`].
+//!
+//! When the account has no place left for a connection, the link polls: the same frames go by post, in
+//! short sessions that end when both sides have nothing more to say. One is held each time that a place
+//! was asked for in vain, and whenever there is something to send.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use rand_chacha::ChaCha8Rng;
 use tutti_protocol::{
-    Code, Epoch, LogId, Millis, OperationId, Seq, codec, limits,
+    Code, DeviceId, Epoch, LogId, Millis, OperationId, Seq, codec, limits,
     wire::{self, ClientFrame, Hello, client_frame, outcome, server_frame},
 };
 
@@ -26,6 +30,18 @@ const SUBMIT_PACE: u64 = 150;
 /// minute. What is done meanwhile goes into the next submit.
 const SUBMIT_BURST: u64 = 300;
 
+/// How long sessions by post lie apart at least, in milliseconds.
+const POST_PACE: u64 = 1_000;
+
+/// How frames travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Over a WebSocket, which takes one of the account's places.
+    Socket,
+    /// By `POST`, one exchange a frame, without a place. Ends when the engine disconnects.
+    Post,
+}
+
 /// Which connection something concerns. Late news of an older one is told by it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ConnectionId(pub u64);
@@ -33,7 +49,7 @@ pub struct ConnectionId(pub u64);
 /// What the link wants done.
 #[derive(Debug)]
 pub(crate) enum Order {
-    Connect(ConnectionId),
+    Connect(ConnectionId, Transport),
     Disconnect(ConnectionId),
     Send(ConnectionId, Bytes),
 }
@@ -51,6 +67,8 @@ pub(crate) enum Arrived {
     Time(Millis),
     /// A newer leader of this device has a connection.
     Replaced,
+    /// There is no place for a connection: these hold them all.
+    Limited(wire::Limit),
 }
 
 /// The link.
@@ -63,6 +81,17 @@ pub(crate) struct Link {
     reason: Option<Failure>,
     /// No connection is wanted: the user works offline, or the browser has no network.
     held: bool,
+    /// How the present connection, or the next one, travels.
+    transport: Transport,
+    /// Whether all places were taken when one was asked for last.
+    limited: bool,
+    /// When the next session by post may begin, and when a place is asked for again.
+    post_at: Millis,
+    place_at: Millis,
+    /// How long after a place was refused the next is asked for, in milliseconds.
+    sync_interval: u64,
+    /// Whose connection gives way if there is no other place.
+    take_over: Option<DeviceId>,
     pub(crate) orders: Vec<Order>,
 }
 
@@ -106,6 +135,8 @@ pub enum Connection {
     Online,
     /// On the way.
     Connecting,
+    /// None, since all places are taken; what there is to say goes by post.
+    Polling,
     /// None, and the next attempt waits.
     Offline,
     /// The client is closed.
@@ -113,19 +144,26 @@ pub enum Connection {
 }
 
 impl Link {
-    pub(crate) fn new(first: ConnectionId, held: bool) -> Self {
+    pub(crate) fn new(first: ConnectionId, held: bool, sync_interval: u64) -> Self {
         Self {
             connection: first,
             state: State::Waiting(None),
             backoff: Backoff::default(),
             reason: held.then(offline),
             held,
+            transport: Transport::Socket,
+            limited: false,
+            post_at: Millis(0),
+            place_at: Millis(0),
+            sync_interval,
+            take_over: None,
             orders: Vec::new(),
         }
     }
 
     pub(crate) fn connection(&self) -> Connection {
         match self.state {
+            _ if self.limited => Connection::Polling,
             // Nothing was tried yet.
             State::Waiting(_) if self.reason.is_none() => Connection::Connecting,
             State::Up(_) => Connection::Online,
@@ -135,7 +173,12 @@ impl Link {
     }
 
     pub(crate) fn reason(&self) -> Option<&Failure> {
-        self.reason.as_ref().filter(|_| !matches!(self.state, State::Up(_)))
+        self.reason.as_ref().filter(|_| self.limited || !self.is_up())
+    }
+
+    /// Whether the server listens, by whatever way.
+    pub(crate) fn is_up(&self) -> bool {
+        matches!(self.state, State::Up(_))
     }
 
     pub(crate) fn id(&self) -> ConnectionId {
@@ -169,6 +212,9 @@ impl Link {
         match &self.state {
             State::Waiting(until) => until.filter(|_| stored && !self.held),
             State::Connecting(until) | State::Greeting(until) => Some(*until),
+            State::Up(session) if self.transport == Transport::Post => {
+                Some(session.heard.plus(CONNECT_DEADLINE).min(session.hold.unwrap_or(Millis(u64::MAX))))
+            }
             State::Up(session) => {
                 let quiet = match session.pinged {
                     Some(at) => at.plus(limits::PONG_DEADLINE),
@@ -186,16 +232,34 @@ impl Link {
         }
         self.held = held;
         if held {
+            self.limited = false;
+            self.transport = Transport::Socket;
             self.close(None, offline());
         } else {
             self.connect_now_if_waiting();
         }
     }
 
+    /// Whose connection gives way, if one must, so that this one stands.
+    pub(crate) fn set_take_over(&mut self, device: Option<DeviceId>) {
+        if self.take_over == device {
+            return;
+        }
+        self.take_over = device;
+        if device.is_none() {
+            return;
+        }
+        if self.limited && !matches!(self.state, State::Waiting(_)) {
+            self.close(Some(Millis(0)), limit_reached());
+        }
+        self.connect_now_if_waiting();
+    }
+
     /// Makes an attempt now, if none is under way.
     pub(crate) fn connect_now_if_waiting(&mut self) {
         self.backoff.reset();
         if let State::Waiting(until) = &mut self.state {
+            self.transport = Transport::Socket;
             *until = Some(Millis(0));
         }
     }
@@ -223,8 +287,15 @@ impl Link {
 
     /// Sends what the outbox holds, one submit at a time.
     pub(crate) fn submit(&mut self, outbox: &Outbox, now: Now) {
-        let State::Up(session) = &mut self.state else {
-            return;
+        let session = match &mut self.state {
+            State::Up(session) => session,
+            State::Waiting(until) if self.limited && outbox.pending().next().is_some() => {
+                // What there is to say need not wait for a place.
+                self.transport = Transport::Post;
+                *until = Some(until.map_or(self.post_at, |until| until.min(self.post_at)));
+                return;
+            }
+            _ => return,
         };
         if !session.submitted.is_empty() || session.hold.is_some_and(|hold| now.monotonic < hold) {
             return;
@@ -254,6 +325,20 @@ impl Link {
         }
     }
 
+    /// Ends a session by post in which both sides have said everything. `stored`: and written it down.
+    pub(crate) fn finish(&mut self, outbox: &Outbox, stored: bool, now: Now) {
+        let State::Up(session) = &self.state else {
+            return;
+        };
+        let said = session.submitted.is_empty() && outbox.pending().next().is_none();
+        if self.transport == Transport::Post && stored && said && self.is_caught_up() {
+            self.backoff.reset();
+            self.close(Some(self.place_at), limit_reached());
+            self.transport = Transport::Socket;
+            self.post_at = now.monotonic.plus(POST_PACE);
+        }
+    }
+
     /// Time has passed. `stored`: nothing is being written. While something is, no connection begins,
     /// since the cursor that it says hello with would be out of date already.
     pub(crate) fn tick(&mut self, now: Now, stored: bool, entropy: &mut ChaCha8Rng) {
@@ -261,7 +346,7 @@ impl Link {
             State::Waiting(Some(until)) if stored && !self.held && *until <= now.monotonic => {
                 self.connection = ConnectionId(self.connection.0 + 1);
                 self.state = State::Connecting(now.monotonic.plus(CONNECT_DEADLINE));
-                self.orders.push(Order::Connect(self.connection));
+                self.orders.push(Order::Connect(self.connection, self.transport));
             }
             State::Connecting(until) | State::Greeting(until) if *until <= now.monotonic => {
                 self.fail(
@@ -272,11 +357,18 @@ impl Link {
                 );
             }
             State::Up(session) => {
-                if session.pinged.is_some_and(|at| at.plus(limits::PONG_DEADLINE) <= now.monotonic) {
+                let post = self.transport == Transport::Post;
+                let silent = match session.pinged {
+                    Some(at) => at.plus(limits::PONG_DEADLINE) <= now.monotonic,
+                    // A post is answered, or it is lost.
+                    None => post && session.heard.plus(CONNECT_DEADLINE) <= now.monotonic,
+                };
+                if silent {
                     self.fail(Failure::new(Code::Timeout, "the server fell silent"), None, now, entropy);
-                    return;
-                }
-                if session.pinged.is_none() && session.heard.plus(session.ping_interval) <= now.monotonic {
+                } else if !post
+                    && session.pinged.is_none()
+                    && session.heard.plus(session.ping_interval) <= now.monotonic
+                {
                     session.pinged = Some(now.monotonic);
                     self.send(client_frame::Frame::Ping(wire::Ping { nonce: now.monotonic.0 }));
                 }
@@ -297,6 +389,7 @@ impl Link {
             return;
         };
         self.state = State::Greeting(until);
+        let take_over = self.take_over.filter(|_| self.transport == Transport::Socket);
         self.send(client_frame::Frame::Hello(Hello {
             token,
             account: identity.account.clone(),
@@ -306,7 +399,7 @@ impl Link {
             epoch: epoch.0,
             log: copy.0.map(LogId::to_bytes).unwrap_or_default(),
             cursor: copy.1.0,
-            take_over: Bytes::new(),
+            take_over: take_over.map(DeviceId::to_bytes).unwrap_or_default(),
         }));
     }
 
@@ -320,6 +413,9 @@ impl Link {
     /// Ends the connection for good reason of ours, and comes back after a wait.
     pub(crate) fn fail(&mut self, failure: Failure, wait: Option<u64>, now: Now, entropy: &mut ChaCha8Rng) {
         let wait = wait.unwrap_or_else(|| self.backoff.next(entropy));
+        // There may be places when the server is back.
+        self.limited = false;
+        self.transport = Transport::Socket;
         self.close(Some(now.monotonic.plus(wait)), failure);
     }
 
@@ -372,6 +468,13 @@ impl Link {
                 self.fail(failure, wait, now, entropy);
                 if replaced { vec![Arrived::Replaced] } else { Vec::new() }
             }
+            (Some(server_frame::Frame::Limit(limit)), _) if self.transport == Transport::Socket => {
+                self.close(Some(Millis(0)), limit_reached());
+                self.limited = true;
+                self.place_at = now.monotonic.plus(self.sync_interval);
+                self.transport = Transport::Post;
+                vec![Arrived::Limited(limit)]
+            }
             (Some(server_frame::Frame::Bye(bye)), _) => {
                 let failure = Failure::new(Code::Offline, "the server closed the connection");
                 self.fail(failure, (bye.wait > 0).then_some(u64::from(bye.wait)), now, entropy);
@@ -390,7 +493,10 @@ impl Link {
         let Ok(log) = LogId::try_from(&welcome.log) else {
             return Vec::new();
         };
-        self.reason = None;
+        if self.transport == Transport::Socket {
+            self.limited = false;
+            self.reason = None;
+        }
         let head = Seq(welcome.head);
         // A server restored from a backup, or set up anew: what this copy counts is not what it counts.
         let other = copy.0 != Some(log) || head < copy.1;
@@ -429,6 +535,10 @@ impl Link {
         let bytes = codec::encode(&ClientFrame { frame: Some(frame) });
         self.orders.push(Order::Send(self.connection, bytes));
     }
+}
+
+fn limit_reached() -> Failure {
+    Failure::new(Code::ConnectionLimit, "the account has as many connections from the web as it may")
 }
 
 fn offline() -> Failure {

@@ -22,6 +22,8 @@ pub const TOKEN: usize = 8 * 1024;
 pub const CONNECTIONS: usize = 10;
 /// How long a connection keeps its place without a sign of life.
 pub const SLOT_LEASE: u64 = 45_000;
+/// Version of what the tabs of a profile say to each other; they ignore what needs a later one.
+pub const CHANNEL: u32 = 1;
 /// Most members of a group.
 pub const GROUP: usize = 500;
 /// How far ahead another's clock is believed.

@@ -197,6 +197,10 @@ fn promised_of_client(frame: &ClientFrame) {
 
 fn promised_of_server(frame: &ServerFrame) {
     match frame.frame.as_ref().unwrap() {
+        server_frame::Frame::Limit(limit) => {
+            assert!(limit.connections.len() <= limits::CONNECTIONS);
+            assert!(limit.connections.iter().all(|connection| connection.device.len() == 16));
+        }
         server_frame::Frame::Welcome(welcome) => assert_eq!(welcome.log.len(), 16),
         server_frame::Frame::Delta(delta) => {
             assert!(delta.events.len() <= limits::PAGE_EVENTS);
@@ -397,6 +401,7 @@ fn random_change_set(rng: &mut Rng) -> ChannelFrame {
     };
     ChannelFrame {
         tab: random_id(rng),
+        needs: 0,
         frame: Some(channel_frame::Frame::ChangeSet(ChangeSet {
             revision: rng.number(),
             events: (0..rng.below(3)).map(|seq| random_event(rng, seq)).collect(),

@@ -9,7 +9,7 @@ async function open(options) {
   await init();
   const begun = performance.now();
   const client = await SyncClient.open(options);
-  const log = { messages: [], conversations: [], status: [], "catch-up": [], error: [] };
+  const log = { messages: [], conversations: [], status: [], "catch-up": [], "connection-limit": [], error: [] };
   for (const kind of Object.keys(log)) {
     client.on(kind, (event) => log[kind].push({ at: performance.now(), event }));
   }

@@ -4,17 +4,17 @@
 use std::collections::BTreeSet;
 
 use tutti_protocol::{
-    Code, LogId, Millis, OperationId, Revision, Seq, codec, limits,
+    Code, DeviceId, LogId, Millis, OperationId, Revision, Seq, codec, limits,
     local::{self, ChangeSet, Queued, channel_frame},
     wire::operation,
 };
 
-use super::{ANNOUNCE, Engine, Gathered, RECONCILE, Role, Sync, Who, queued_id};
+use super::{ANNOUNCE, Engine, Gathered, Role, Sync, Who, queued_id};
 use crate::{
     Connection, Effect, Event, Extent, Failure, Now, Reply,
     batch::{Batch, Durability, Key, Table, Write},
     fold::{self, Fold},
-    link::Order,
+    leadership, link,
     replica::META,
 };
 
@@ -26,13 +26,16 @@ const FOLD_IDLE: (usize, u64) = (2_000, 256);
 impl Engine {
     /// Does what can be done now. Called after every input.
     pub(super) fn advance(&mut self, now: Now) {
-        if !self.closed {
+        if self.closed.is_none() {
+            self.leadership.tick(now, &mut self.entropy);
             self.read_again(now);
             self.write_outbox();
             self.lead(now);
             self.announce(now);
             self.advance_syncs(now);
+            self.finish_session(now);
         }
+        self.carry_leadership();
         let status = self.status();
         if self.last_status.as_ref() != Some(&status) {
             self.last_status = Some(status.clone());
@@ -47,10 +50,13 @@ impl Engine {
             let id = self.load(Extent::Everything);
             self.reload.iter_mut().for_each(|reload| reload.id = id);
         }
+        if self.renewal.as_mut().is_some_and(|renewal| renewal.again_at.take_if(due).is_some()) {
+            self.renew();
+        }
     }
 
     fn write_outbox(&mut self) {
-        if self.writing.is_some() || self.waiting.is_empty() {
+        if self.renewal.is_some() || self.writing.is_some() || self.waiting.is_empty() {
             return;
         }
         let waiting = std::mem::take(&mut self.waiting);
@@ -73,17 +79,18 @@ impl Engine {
         let due = |at: &mut Millis| *at <= now.monotonic;
         let reconcile = due(&mut leader.reconcile_at);
         if reconcile {
-            leader.reconcile_at = now.monotonic.plus(RECONCILE);
+            leader.reconcile_at = now.monotonic.plus(self.sync_interval);
             leader.look_at = Some(now.monotonic);
             leader.link.reconcile();
         }
         leader.rest_until.take_if(due);
         let idle = leader.idle_at.take_if(due).is_some();
         let look = leader.loading.is_none() && leader.look_at.take_if(due).is_some();
+        leader.link.set_take_over(self.syncs.iter().find_map(|sync| sync.take_over));
         leader.link.tick(now, leader.committing.is_none(), &mut self.entropy);
         leader.link.submit(&self.replica.outbox, now);
         leader.link.pull(leader.gathered.events.len());
-        if leader.link.connection() != Connection::Online {
+        if !leader.link.is_up() {
             leader.gathered = Gathered::default();
             leader.catching_up = None;
         }
@@ -103,16 +110,48 @@ impl Engine {
             self.complained = None;
             self.events.push_back(Event::CaughtUp { events });
         }
-        let trouble = leader.link.reason().filter(|failure| failure.code != Code::Offline).cloned();
-        for order in leader.link.orders.drain(..) {
-            self.effects.push_back(match order {
-                Order::Connect(id) => Effect::Connect(id),
-                Order::Disconnect(id) => Effect::Disconnect(id),
-                Order::Send(id, bytes) => Effect::Send(id, bytes),
-            });
-        }
+        // That all places are taken is told by an event of its own.
+        let told = [Code::Offline, Code::ConnectionLimit];
+        let trouble = leader.link.reason().filter(|failure| !told.contains(&failure.code)).cloned();
+        self.carry_link();
         if let Some(failure) = trouble {
             self.complain(failure);
+        }
+    }
+
+    /// When there is no place for a connection, and nothing more to say by post either.
+    fn finish_session(&mut self, now: Now) {
+        if let Role::Leader(leader) = &mut self.role {
+            let stored = leader.committing.is_none() && leader.gathered.is_empty();
+            leader.link.finish(&self.replica.outbox, stored, now);
+            self.carry_link();
+        }
+    }
+
+    fn carry_link(&mut self) {
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        for order in leader.link.orders.drain(..) {
+            self.effects.push_back(match order {
+                link::Order::Connect(id, transport) => Effect::Connect(id, transport),
+                link::Order::Disconnect(id) => Effect::Disconnect(id),
+                link::Order::Send(id, bytes) => Effect::Send(id, bytes),
+            });
+        }
+    }
+
+    pub(super) fn carry_leadership(&mut self) {
+        for order in std::mem::take(&mut self.leadership.orders) {
+            match order {
+                leadership::Order::Wait(id) => self.effects.push_back(Effect::Lock(id)),
+                leadership::Order::Steal(id) => self.effects.push_back(Effect::StealLock(id)),
+                leadership::Order::Release(id) => self.effects.push_back(Effect::ReleaseLock(id)),
+                leadership::Order::Claim(id, from) => self.effects.push_back(Effect::Claim(id, from)),
+                leadership::Order::Ping(number) => {
+                    self.broadcast(channel_frame::Frame::Ping(local::Ping { number }));
+                }
+            }
         }
     }
 
@@ -127,7 +166,7 @@ impl Engine {
         }
         let cursor = leader.gathered.cursor.unwrap_or(self.replica.cursor);
         let settled = leader.link.settled(cursor, &self.replica.outbox);
-        let news = leader.gathered.cursor.is_some() || !leader.gathered.refused.is_empty();
+        let news = !leader.gathered.is_empty();
         let (change_set, writes) = if news || !settled.is_empty() {
             self.build_commit(cursor, &settled)
         } else if self.is_fold_due(idle) {
@@ -136,7 +175,7 @@ impl Engine {
             return;
         };
         let batch = Batch {
-            fence: Some(self.epoch),
+            fence: Some(self.leadership.epoch()),
             revision: Some(Revision(change_set.revision)),
             writes,
             durability: Durability::Relaxed,
@@ -184,7 +223,7 @@ impl Engine {
         let meta = local::Meta { log: log.map(LogId::to_bytes).unwrap_or_default(), cursor: cursor.0 };
         writes.push(Write::Put(Table::Meta, META, codec::encode(&meta)));
         let change_set = ChangeSet {
-            epoch: self.epoch.0,
+            epoch: self.leadership.epoch().0,
             revision: self.replica.revision.next().0,
             cursor: cursor.0,
             events,
@@ -207,7 +246,7 @@ impl Engine {
     fn build_fold(&mut self) -> (ChangeSet, Vec<Write>) {
         let Fold { writes, folded } = fold::fold(&self.replica);
         let change_set = ChangeSet {
-            epoch: self.epoch.0,
+            epoch: self.leadership.epoch().0,
             revision: self.replica.revision.next().0,
             cursor: self.replica.cursor.0,
             log: self.replica.log.map(LogId::to_bytes).unwrap_or_default(),
@@ -271,14 +310,12 @@ impl Engine {
                         && self.writing.is_none()
                     {
                         sync.ask_at = Some(now.monotonic.plus(ANNOUNCE));
-                        ask.push(request.0);
+                        ask.push((request.0, sync.take_over));
                     }
                 }
-                for id in ask {
-                    self.broadcast(channel_frame::Frame::SyncRequest(local::SyncRequest {
-                        id,
-                        ..Default::default()
-                    }));
+                for (id, device) in ask {
+                    let take_over = device.map(DeviceId::to_bytes).unwrap_or_default();
+                    self.broadcast(channel_frame::Frame::SyncRequest(local::SyncRequest { id, take_over }));
                 }
             }
         }

@@ -1,13 +1,14 @@
 //! What the application asks for.
 
 use tutti_protocol::{
-    Code, Conversation as ConversationId, Millis, OperationId, Position, content, conversation, limits,
+    Code, Conversation as ConversationId, DeviceId, Millis, OperationId, Position, content, conversation,
+    limits,
     local::{self, Queued, channel_frame},
     wire::{self, operation},
 };
 
 use super::{Engine, Enqueued, Role, Sync, Who};
-use crate::{Failure, Now, Reply, RequestId};
+use crate::{Failure, Now, Reply, RequestId, batch::StoreError};
 
 /// How long another tab's leader may take to answer a request, in milliseconds.
 const REQUEST_DEADLINE: u64 = 30_000;
@@ -51,8 +52,8 @@ impl Engine {
     }
 
     fn check_conversation(&self, id: &str) -> Result<(), Failure> {
-        if self.closed {
-            return Err(Failure::new(Code::Closed, "this client is closed"));
+        if let Some(code) = self.closed {
+            return Err(closed(code));
         }
         ConversationId::parse(id).map(drop).map_err(|error| Failure::new(Code::Invalid, error.to_string()))
     }
@@ -81,15 +82,16 @@ impl Engine {
         self.enqueue(request, id, body, now);
     }
 
-    pub(super) fn handle_sync_now(&mut self, who: Who, now: Now) {
-        if self.closed {
-            return self.answer_sync(who, Err(Failure::new(Code::Closed, "this client is closed")));
+    pub(super) fn handle_sync_now(&mut self, who: Who, take_over: Option<DeviceId>, now: Now) {
+        if let Some(code) = self.closed {
+            return self.answer_sync(who, Err(closed(code)));
         }
         if self.offline {
             return self.answer_sync(who, Err(Failure::new(Code::Offline, "working offline by choice")));
         }
         let until = now.monotonic.plus(REQUEST_DEADLINE);
-        self.syncs.push(Sync { who, until, ask_at: Some(now.monotonic) });
+        self.syncs.push(Sync { who, until, ask_at: Some(now.monotonic), take_over });
+        self.leadership.ask(now, &mut self.entropy);
         if let Role::Leader(leader) = &mut self.role
             && leader.ready
         {
@@ -99,19 +101,20 @@ impl Engine {
         }
     }
 
-    pub(super) fn handle_close(&mut self) {
-        if self.closed {
+    pub(super) fn handle_close(&mut self, why: Code) {
+        if self.closed.is_some() {
             return;
         }
-        self.closed = true;
+        self.closed = Some(why);
+        self.leadership.leave();
         self.step_down();
         self.broadcast(channel_frame::Frame::Leave(local::Leave {}));
         for sync in std::mem::take(&mut self.syncs) {
-            self.answer_sync(sync.who, Err(Failure::new(Code::Closed, "this client was closed")));
+            self.answer_sync(sync.who, Err(closed(why)));
         }
         // What is being written is answered when it is written; what waits will not be.
         for Enqueued { request, .. } in std::mem::take(&mut self.waiting) {
-            self.resolve(request, Err(Failure::new(Code::Closed, "this client was closed")));
+            self.answer(request, Err(closed(why)));
         }
     }
 
@@ -124,7 +127,17 @@ impl Engine {
         let operation =
             wire::Operation { id: id.to_bytes(), clock: self.clock.tick(corrected).0, body: Some(body) };
         self.own.insert(id);
+        // Whoever acts wants a leader that lives.
+        self.leadership.ask(now, &mut self.entropy);
         let queued = Queued { operation: Some(operation), queued_at: now.wall.0, refused: None };
-        self.waiting.push(Enqueued { request, queued });
+        self.waiting.push(Enqueued { request: Some(request), queued });
+    }
+}
+
+/// What calls of a client at its end are told.
+pub(super) fn closed(why: Code) -> Failure {
+    match why {
+        Code::Version => Failure::from(&StoreError::Version),
+        _ => Failure::new(Code::Closed, "this client is closed"),
     }
 }

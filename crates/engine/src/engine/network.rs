@@ -1,19 +1,40 @@
 //! What the link brings.
 
 use bytes::Bytes;
-use tutti_protocol::{Seq, local::Queued};
+use tutti_protocol::{
+    Code, Seq,
+    local::{Queued, channel_frame},
+    wire,
+};
 
 use super::{Engine, Gathered, Role};
-use crate::{ConnectionId, Failure, Now, link::Arrived};
+use crate::{ConnectionId, Event, Failure, Now, link::Arrived};
 
 impl Engine {
+    /// There is no place for a connection. Whoever wanted another's has not got it.
+    fn handle_limited(&mut self, limit: wire::Limit) {
+        let failure =
+            Failure::new(Code::ConnectionLimit, "that device has no connection from the web to take over");
+        self.end_syncs(|sync| sync.take_over.is_some(), Err(failure));
+        self.broadcast(channel_frame::Frame::Limit(limit.clone()));
+        self.tell_limit(limit);
+    }
+
+    /// Tells of it, each time that it is another.
+    pub(super) fn tell_limit(&mut self, limit: wire::Limit) {
+        if self.limit.as_ref() != Some(&limit) {
+            self.limit = Some(limit.clone());
+            self.events.push_back(Event::Limited(limit));
+        }
+    }
+
     pub(super) fn handle_connected(&mut self, id: ConnectionId, token: String) {
         let Role::Leader(leader) = &mut self.role else {
             return;
         };
         if leader.link.id() == id {
             let copy = (self.replica.log, self.replica.cursor);
-            leader.link.opened(token, &self.identity, self.epoch, copy);
+            leader.link.opened(token, &self.identity, self.leadership.epoch(), copy);
         }
     }
 
@@ -41,7 +62,8 @@ impl Engine {
                         i64::try_from(server.0).unwrap_or(0).saturating_sub_unsigned(now.wall.0);
                     leader.catching_up = Some(0);
                 }
-                Arrived::Replaced => return self.resign(),
+                Arrived::Replaced => return self.resign(now),
+                Arrived::Limited(limit) => return self.handle_limited(limit),
                 Arrived::OtherLog(log) => {
                     leader.gathered =
                         Gathered { log: Some(log), cursor: Some(Seq(0)), ..Gathered::default() };

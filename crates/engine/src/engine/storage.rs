@@ -6,9 +6,9 @@ use tutti_protocol::{
     local::{self, Queued, channel_frame},
 };
 
-use super::{ANNOUNCE, Engine, Enqueued, Gathered, IDLE, RECONCILE, Reload, Role, queued_id};
+use super::{ANNOUNCE, Engine, Enqueued, Gathered, IDLE, Reload, Renewal, Role, queued_id};
 use crate::{
-    BatchId, Event, Extent, Failure, LoadId, Now, Replica, Reply,
+    BatchId, Effect, Event, Extent, Failure, LoadId, Now, Replica, Reply,
     batch::{Snapshot, StoreError, Table},
     message::Message,
     replica::Applied,
@@ -20,7 +20,7 @@ impl Engine {
             let (_, written) = self.writing.take().unwrap_or_default();
             return self.enqueued(written, now);
         }
-        if self.closed {
+        if self.closed.is_some() {
             return;
         }
         let Role::Leader(leader) = &mut self.role else {
@@ -47,9 +47,18 @@ impl Engine {
     pub(super) fn handle_persist_failed(&mut self, id: BatchId, error: StoreError, now: Now) {
         if self.writing.as_ref().is_some_and(|(batch, _)| *batch == id) {
             let (_, written) = self.writing.take().unwrap_or_default();
-            for Enqueued { request, .. } in written {
-                self.resolve(request, Err(Failure::from(&error)));
+            if error == StoreError::Erased {
+                // They are as good as ever, once there is a store again.
+                self.waiting.splice(..0, written);
+            } else {
+                for Enqueued { request, .. } in written {
+                    self.answer(request, Err(Failure::from(&error)));
+                }
             }
+            self.handle_loss(&error);
+            return;
+        }
+        if self.handle_loss(&error) {
             return;
         }
         let Role::Leader(leader) = &mut self.role else {
@@ -59,7 +68,7 @@ impl Engine {
             return;
         };
         if error == StoreError::Fenced {
-            self.resign();
+            self.resign(now);
             return self.start_reload();
         }
         let wait = self.storage.next(&mut self.entropy);
@@ -74,7 +83,11 @@ impl Engine {
     }
 
     pub(super) fn handle_loaded(&mut self, id: LoadId, result: Result<Snapshot, StoreError>, now: Now) {
-        if self.closed {
+        if self.closed.is_some() {
+            return;
+        }
+        // Whoever asked: this is told once.
+        if result.as_ref().is_err_and(|error| self.handle_loss(error)) {
             return;
         }
         let looked = match &mut self.role {
@@ -102,7 +115,7 @@ impl Engine {
             && !leader.ready
         {
             leader.ready = true;
-            leader.reconcile_at = now.monotonic.plus(RECONCILE);
+            leader.reconcile_at = now.monotonic.plus(self.sync_interval);
             leader.idle_at = Some(now.monotonic.plus(IDLE));
             leader.link.connect_now_if_waiting();
             self.tell_state();
@@ -113,13 +126,69 @@ impl Engine {
         let again_at = now.monotonic.plus(self.storage.next(&mut self.entropy));
         match &mut self.role {
             Role::Leader(leader) if leader.ready => leader.look_at = Some(again_at),
-            Role::Leader(_) => self.resign(),
+            Role::Leader(_) => self.resign(now),
             Role::Follower(_) => {}
         }
         if let Some(reload) = self.reload.as_mut().filter(|_| !looked) {
             reload.again_at = Some(again_at);
         }
         self.complain(Failure::from(error));
+    }
+
+    /// A store that is not what it was: erased, or of a version that this code does not know. Whether
+    /// that was it.
+    pub(super) fn handle_loss(&mut self, error: &StoreError) -> bool {
+        match error {
+            StoreError::Erased if self.renewal.is_none() && self.closed.is_none() => {
+                self.complain(Failure::from(error));
+                self.leadership.leave();
+                self.step_down();
+                self.reload = None;
+                self.renew();
+            }
+            StoreError::Version if self.closed.is_none() => {
+                self.events.push_back(Event::Failed(Failure::from(error)));
+                self.handle_close(Code::Version);
+                self.effects.push_back(Effect::Close);
+            }
+            StoreError::Erased | StoreError::Version => {}
+            _ => return false,
+        }
+        true
+    }
+
+    pub(super) fn renew(&mut self) {
+        self.renewal = Some(Renewal::default());
+        self.effects.push_back(Effect::Renew);
+    }
+
+    /// Begins again as a new device, with what this tab still has in memory and the server does not.
+    pub(super) fn handle_renewed(&mut self, result: Result<Snapshot, StoreError>, now: Now) {
+        if self.closed.is_some() || self.renewal.is_none() {
+            return;
+        }
+        let begun = result
+            .and_then(|snapshot| Ok((Replica::load(&self.identity.account, &snapshot)?, snapshot.epoch)));
+        let (replica, epoch) = match begun {
+            Ok(begun) => begun,
+            Err(StoreError::Erased) => return self.renew(),
+            Err(error) if self.handle_loss(&error) => return,
+            Err(error) => {
+                let again_at = Some(now.monotonic.plus(self.storage.next(&mut self.entropy)));
+                self.renewal = Some(Renewal { again_at });
+                return self.complain(Failure::from(&error));
+            }
+        };
+        self.renewal = None;
+        self.storage.reset();
+        self.identity.device = replica.device();
+        let old = std::mem::replace(&mut self.replica, replica);
+        let saved = old.outbox.iter().filter(|(_, queued)| queued.refused.is_none());
+        let saved = saved.map(|(_, queued)| Enqueued { request: None, queued: queued.clone() });
+        self.waiting.splice(..0, saved);
+        self.events.push_back(Event::Conversations(old.conversation_ids().map(str::to_owned).collect()));
+        self.leadership.restart(epoch);
+        self.leadership.join(now, &mut self.entropy);
     }
 
     /// Tells of trouble that no call waits for.
@@ -200,11 +269,11 @@ impl Engine {
             };
             if queued_id(&queued).and_then(|id| self.replica.outbox.get(id)).is_some_and(|it| !same(it)) {
                 let failure = Failure::new(Code::Conflict, "another message has this id");
-                self.resolve(request, Err(failure));
+                self.answer(request, Err(failure));
                 continue;
             }
             let message = Message::queued(&queued, &self.identity.account, self.identity.device);
-            self.resolve(request, Ok(message.map_or(Reply::Done, Reply::Message)));
+            self.answer(request, Ok(message.map_or(Reply::Done, Reply::Message)));
             announce.queued.push(queued.clone());
             if let Some(reload) = &mut self.reload {
                 reload.queued.push(queued.clone());

@@ -3,24 +3,39 @@
 use bytes::Bytes;
 use prost::Message as _;
 use tutti_protocol::{
-    Code, Epoch, Millis, OperationId, Revision, TabId, codec,
+    Code, DeviceId, Epoch, Millis, OperationId, Revision, TabId, codec, limits,
     local::{self, ChangeSet, ChannelFrame, channel_frame},
 };
 
 use super::{ANNOUNCE, Engine, Follower, Gathered, Leader, Role, Who, queued_id};
 use crate::{
-    Effect, Event, Extent, Failure, Now, RequestId,
+    Effect, Event, Extent, Failure, LockId, Now, RequestId,
+    batch::{Claim, StoreError},
+    leadership::Change,
     link::Link,
     replica::{Applied, check_change_set},
 };
 
 impl Engine {
-    pub(super) fn handle_gained(&mut self, epoch: Epoch, revision: Revision, now: Now) {
-        if self.closed {
-            return;
+    pub(super) fn handle_claimed(&mut self, id: LockId, claim: Result<Claim, StoreError>, now: Now) {
+        let change = self.leadership.claimed(id, &claim, now);
+        self.lead_or_follow(change, now);
+        if let (Err(error), None) = (&claim, self.closed)
+            && !self.handle_loss(error)
+        {
+            self.complain(Failure::from(error));
         }
-        self.step_down();
-        self.epoch = epoch;
+    }
+
+    pub(super) fn lead_or_follow(&mut self, change: Change, now: Now) {
+        match change {
+            Change::None => {}
+            Change::Began(revision) => self.begin_to_lead(revision, now),
+            Change::Ended => self.step_down(),
+        }
+    }
+
+    fn begin_to_lead(&mut self, revision: Revision, now: Now) {
         let current = revision == self.replica.revision && self.reload.is_none();
         let loading = if current {
             // Only news of an operation can have been missed.
@@ -35,7 +50,7 @@ impl Engine {
             ready: false,
             loading,
             look_at: None,
-            link: Link::new(self.last_connection, self.offline || !self.network),
+            link: Link::new(self.last_connection, self.offline || !self.network, self.sync_interval),
             gathered: Gathered::default(),
             committing: None,
             rest_until: None,
@@ -46,9 +61,31 @@ impl Engine {
     }
 
     /// Steps down, and lets go of the lock that says otherwise.
-    pub(super) fn resign(&mut self) {
-        self.effects.push_back(Effect::Resign);
+    pub(super) fn resign(&mut self, now: Now) {
+        let change = self.leadership.resign(now);
+        self.lead_or_follow(change, now);
+    }
+
+    /// Nothing can be relied on from now on, so nothing is kept from the others.
+    pub(super) fn handle_suspended(&mut self) {
+        if self.closed.is_some() || std::mem::replace(&mut self.suspended, true) {
+            return;
+        }
+        self.leadership.leave();
         self.step_down();
+        self.broadcast(channel_frame::Frame::Leave(local::Leave {}));
+    }
+
+    pub(super) fn handle_resumed(&mut self, now: Now) {
+        if self.closed.is_some() || !std::mem::replace(&mut self.suspended, false) {
+            return;
+        }
+        self.tabs.clear();
+        self.broadcast(channel_frame::Frame::Presence(local::Presence { asks: true }));
+        self.leadership.join(now, &mut self.entropy);
+        // Whatever was read, or is being read, is from before.
+        self.reload = None;
+        self.start_reload();
     }
 
     pub(super) fn step_down(&mut self) {
@@ -61,7 +98,7 @@ impl Engine {
                 Role::Follower(Follower { unclaimed, announce_at: Some(Millis(0)), ..Follower::default() });
             // Those who asked ask the next leader.
             self.syncs.retain(|sync| matches!(sync.who, Who::Local(_)));
-            if !self.closed {
+            if self.closed.is_none() && !self.suspended {
                 // What the next leader has said already, it says again.
                 self.broadcast(channel_frame::Frame::Presence(local::Presence { asks: true }));
             }
@@ -70,29 +107,32 @@ impl Engine {
 
     pub(super) fn handle_channel(&mut self, bytes: &Bytes, now: Now) {
         // Another version's frame may hold what this one does not know; then it is not for us.
-        let Ok(ChannelFrame { tab, frame: Some(frame), .. }) = ChannelFrame::decode(bytes.clone()) else {
+        let Ok(ChannelFrame { tab, frame: Some(frame), needs }) = ChannelFrame::decode(bytes.clone()) else {
             return;
         };
         let Ok(tab) = TabId::try_from(&tab) else {
             return;
         };
-        if tab == self.identity.tab || self.closed {
+        if tab == self.identity.tab || self.closed.is_some() || self.suspended || needs > limits::CHANNEL {
             return;
         }
-        let epoch = match &frame {
-            channel_frame::Frame::ChangeSet(change_set) => Epoch(change_set.epoch),
-            channel_frame::Frame::LeaderStatus(status) => Epoch(status.epoch),
-            _ => Epoch(0),
+        let leads = match &frame {
+            channel_frame::Frame::ChangeSet(change_set) => Some(Epoch(change_set.epoch)),
+            channel_frame::Frame::LeaderStatus(status) => Some(Epoch(status.epoch)),
+            channel_frame::Frame::Pong(pong) => Some(Epoch(pong.epoch)),
+            _ => None,
         };
-        if epoch > self.epoch && matches!(self.role, Role::Leader(_)) {
-            // Whatever the lock says: the store obeys the newer leader.
-            self.resign();
+        if let Some(epoch) = leads {
+            self.handle_leader_heard(tab, epoch, now);
         }
         match frame {
             channel_frame::Frame::Presence(presence) => {
                 self.tabs.insert(tab);
                 if presence.asks {
                     self.broadcast(channel_frame::Frame::Presence(local::Presence { asks: false }));
+                    if let (Role::Leader(_), Some(limit)) = (&self.role, self.limit.clone()) {
+                        self.broadcast(channel_frame::Frame::Limit(limit));
+                    }
                     if self.offline {
                         self.broadcast(channel_frame::Frame::Offline(local::Offline { offline: true }));
                     }
@@ -101,9 +141,14 @@ impl Engine {
             }
             channel_frame::Frame::Leave(_) => {
                 self.tabs.remove(&tab);
-                if let Role::Leader(leader) = &mut self.role {
+                match &mut self.role {
                     // What it wrote last it could not announce any more.
-                    leader.look_at = Some(now.monotonic.plus(ANNOUNCE));
+                    Role::Leader(leader) => leader.look_at = Some(now.monotonic.plus(ANNOUNCE)),
+                    Role::Follower(follower) => {
+                        if follower.leader_tab.take_if(|leader| *leader == tab).is_some() {
+                            self.leadership.vacated();
+                        }
+                    }
                 }
             }
             channel_frame::Frame::Offline(offline) => {
@@ -121,12 +166,12 @@ impl Engine {
                     }
                 }
             }
-            channel_frame::Frame::LeaderStatus(status) => self.handle_leader_status(status, now),
+            channel_frame::Frame::LeaderStatus(status) => self.handle_leader_status(status),
             channel_frame::Frame::SyncRequest(request) => {
                 let who = Who::Tab(tab, request.id);
                 let known = self.syncs.iter().any(|sync| sync.who == who);
                 if matches!(self.role, Role::Leader(_)) && !known {
-                    self.handle_sync_now(who, now);
+                    self.handle_sync_now(who, DeviceId::try_from(&request.take_over).ok(), now);
                 }
             }
             channel_frame::Frame::SyncDone(done) => {
@@ -134,9 +179,41 @@ impl Engine {
                     self.handle_sync_done(done);
                 }
             }
-            channel_frame::Frame::Ping(_)
-            | channel_frame::Frame::Pong(_)
-            | channel_frame::Frame::Limit(_) => {}
+            channel_frame::Frame::Ping(local::Ping { number }) => {
+                if self.leadership.answers() {
+                    let (epoch, tab) = (self.leadership.epoch().0, tab.to_bytes());
+                    self.broadcast(channel_frame::Frame::Pong(local::Pong { epoch, tab, number }));
+                    // Whoever missed something while nothing else happens learns it from this.
+                    self.tell_state();
+                }
+            }
+            channel_frame::Frame::Pong(pong) => {
+                if TabId::try_from(&pong.tab) == Ok(self.identity.tab) {
+                    self.leadership.answered(pong.number, now);
+                }
+            }
+            channel_frame::Frame::Limit(limit) => {
+                if matches!(self.role, Role::Follower(_)) && codec::check_limit(&limit).is_ok() {
+                    self.tell_limit(limit);
+                }
+            }
+        }
+    }
+
+    /// Another tab leads, at this epoch.
+    fn handle_leader_heard(&mut self, tab: TabId, epoch: Epoch, now: Now) {
+        let (known, answers) = (self.leadership.epoch(), self.leadership.answers());
+        let change = self.leadership.heard(epoch, now);
+        self.lead_or_follow(change, now);
+        if let Role::Follower(follower) = &mut self.role
+            && epoch >= known
+            && !answers
+        {
+            follower.leader_tab = Some(tab);
+            if epoch > known {
+                // What the last one claimed, this one has read in the store; what it did not, it may not.
+                follower.announce_at = Some(now.monotonic);
+            }
         }
     }
 
@@ -154,7 +231,7 @@ impl Engine {
     fn handle_change_set(&mut self, change_set: ChangeSet) {
         if !check_change_set(&change_set)
             || matches!(self.role, Role::Leader(_))
-            || Epoch(change_set.epoch) < self.epoch
+            || Epoch(change_set.epoch) < self.leadership.epoch()
         {
             return;
         }
@@ -216,17 +293,15 @@ impl Engine {
         }
     }
 
-    fn handle_leader_status(&mut self, status: local::LeaderStatus, now: Now) {
+    fn handle_leader_status(&mut self, status: local::LeaderStatus) {
         let Role::Follower(follower) = &mut self.role else {
             return;
         };
-        if Epoch(status.epoch) < self.epoch {
+        if Epoch(status.epoch) < self.leadership.epoch() {
             return;
         }
-        if Epoch(status.epoch) > self.epoch {
-            // What was claimed, a new leader has read in the store.
-            self.epoch = Epoch(status.epoch);
-            follower.announce_at = Some(now.monotonic);
+        if status.connection == "online" {
+            self.limit = None;
         }
         let ended = follower.leader.catching_up && !status.catching_up && status.connection == "online";
         if !follower.leader.catching_up && status.catching_up {

@@ -27,7 +27,11 @@ pub struct Server {
     pub pulled: u64,
     /// Submits that have come in, by their number of operations.
     pub submits: Vec<usize>,
+    /// Connections that an account may have.
+    pub places: usize,
     sessions: BTreeMap<Wire, Session>,
+    /// What comes over these comes by post.
+    posts: BTreeSet<Wire>,
     /// Closed: what is still on its way from there goes nowhere.
     gone: BTreeSet<Wire>,
     /// What is to be sent; none ends the connection.
@@ -60,6 +64,8 @@ struct Session {
     account: String,
     device: Bytes,
     epoch: u64,
+    /// It comes by post, and takes no place.
+    post: bool,
     /// Sent so far, once it is live.
     live: Option<u64>,
 }
@@ -74,7 +80,9 @@ impl Server {
             budget: None,
             pulled: 0,
             submits: Vec::new(),
+            places: limits::CONNECTIONS,
             sessions: BTreeMap::new(),
+            posts: BTreeSet::new(),
             gone: BTreeSet::new(),
             out: Vec::new(),
         }
@@ -106,12 +114,17 @@ impl Server {
         self.push();
     }
 
+    /// What comes over this wire comes by post.
+    pub fn posting(&mut self, wire: Wire) {
+        self.posts.insert(wire);
+    }
+
     pub fn refill(&mut self, budget: Option<usize>) {
         self.budget = budget;
     }
 
     pub fn sessions_of(&self, device: &[u8]) -> usize {
-        self.sessions.values().filter(|session| session.device[..] == *device).count()
+        self.sessions.values().filter(|session| !session.post && session.device[..] == *device).count()
     }
 
     pub fn closed(&mut self, wire: Wire) {
@@ -162,10 +175,30 @@ impl Server {
         if hello.token != format!("token of {}", hello.account) {
             return self.refuse(wire, Code::Auth, 0);
         }
+        let post = self.posts.contains(&wire);
+        let standing = |session: &&Session| !post && !session.post && session.account == hello.account;
+        let others = self.sessions.values().filter(standing).filter(|session| session.device != hello.device);
+        let limit = wire::Limit {
+            limit: self.places as u32,
+            connections: others
+                .map(|session| wire::Connection { device: session.device.clone(), ..Default::default() })
+                .collect(),
+        };
+        if limit.connections.len() >= self.places {
+            let robbed = self
+                .sessions
+                .iter()
+                .find(|(_, session)| standing(session) && session.device == hello.take_over);
+            let Some(robbed) = robbed.map(|(wire, _)| *wire) else {
+                return self.end(wire, server_frame::Frame::Limit(limit));
+            };
+            self.sessions.remove(&robbed);
+            self.end(robbed, server_frame::Frame::Limit(limit));
+        }
         let older: Vec<Wire> = self
             .sessions
             .iter()
-            .filter(|(_, session)| session.device == hello.device)
+            .filter(|(_, session)| standing(session) && session.device == hello.device)
             .map(|(wire, _)| *wire)
             .collect();
         if older.iter().any(|wire| self.sessions[wire].epoch > hello.epoch) {
@@ -178,7 +211,7 @@ impl Server {
         let account = self.accounts.entry(hello.account.clone()).or_default();
         let head = account.log.len() as u64;
         let (account, device, epoch) = (hello.account, hello.device, hello.epoch);
-        self.sessions.insert(wire, Session { account, device, epoch, live: None });
+        self.sessions.insert(wire, Session { account, device, epoch, post, live: None });
         let welcome =
             wire::Welcome { log: self.log.to_bytes(), head, server_time: now.0, ping_interval: 25_000 };
         self.send(wire, server_frame::Frame::Welcome(welcome));
@@ -195,7 +228,7 @@ impl Server {
         let next = after + events.len() as u64;
         self.pulled += events.len() as u64;
         if let Some(session) = self.sessions.get_mut(&wire) {
-            session.live = (next == head).then_some(next);
+            session.live = (next == head && !session.post).then_some(next);
         }
         self.send(wire, server_frame::Frame::Delta(wire::Delta { after, events, next, head }));
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use tutti_engine::batch::{Batch, Key, Snapshot, StoreError, Table, Write};
+use tutti_engine::batch::{Batch, Claim, Key, Snapshot, StoreError, Table, Write};
 use tutti_protocol::{Epoch, Revision};
 
 #[derive(Clone, Debug, Default)]
@@ -11,6 +11,8 @@ pub struct Store {
     pub epoch: Epoch,
     pub revision: Revision,
     pub records: BTreeMap<(Table, Key), Bytes>,
+    /// Which database this is.
+    pub generation: u64,
     /// Operations so far.
     pub operations: u64,
     /// The operation with this number fails.
@@ -43,10 +45,18 @@ impl Store {
         })
     }
 
-    pub fn raise_epoch(&mut self) -> Result<(Epoch, Revision), StoreError> {
+    pub fn raise_epoch(&mut self, from: Epoch) -> Result<Claim, StoreError> {
         self.begin()?;
-        self.epoch = self.epoch.next();
-        Ok((self.epoch, self.revision))
+        if from != self.epoch {
+            return Ok(Claim::Overtaken(self.epoch));
+        }
+        self.epoch = from.next();
+        Ok(Claim::Won(self.revision))
+    }
+
+    /// The site's data is cleared, and the next to open makes another database.
+    pub fn erase(&mut self) {
+        *self = Self { generation: self.generation + 1, ..Self::default() };
     }
 
     pub fn table(&self, table: Table) -> impl Iterator<Item = (Key, &Bytes)> {

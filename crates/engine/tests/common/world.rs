@@ -12,16 +12,21 @@ use rand_chacha::{
 };
 use tutti_engine::{
     Connection, ConnectionId, Effect, Engine, Event, Extent, Failure, Identity, Input, LoadId, Located,
-    Message, MessageEvent, Now, Page, Replica, Reply, RequestId, State, Status,
-    batch::{Batch, Key, StoreError, Table},
+    LockId, Message, MessageEvent, Now, Page, Replica, Reply, RequestId, Setup, State, Status, Transport,
+    batch::{Batch, Claim, Key, StoreError, Table},
     decode_block, decode_locators, identity_batch,
 };
-use tutti_protocol::{Code, DeviceId, Millis, OperationId, Position, TabId, local, wire::Platform};
+use tutti_protocol::{
+    Code, DeviceId, Epoch, Millis, OperationId, Position, TabId, local,
+    wire::{self, Platform},
+};
 
 use super::{server::Server, store::Store};
 
 const RESIDENT: [Table; 4] = [Table::Meta, Table::Journal, Table::Heads, Table::Outbox];
 const START: u64 = 1_750_000_000_000;
+/// How often clients compare all with the server, in milliseconds.
+pub const SYNC_INTERVAL: u64 = 15 * 60_000;
 
 /// A tab: its profile, and its number in the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,6 +42,10 @@ pub struct World {
     pub channel_loss: u32,
     /// Frames between tabs overtake each other, and one in four comes twice.
     pub channel_disorder: bool,
+    /// Whether browsers have locks.
+    pub locks: bool,
+    /// Whether somebody looks at the tabs.
+    pub visible: bool,
     /// Whether the server can be reached.
     pub reachable: bool,
     /// Connections open, but nothing that is sent arrives.
@@ -59,8 +68,10 @@ pub struct Profile {
     pub store: Store,
     pub tabs: BTreeMap<u64, Tab>,
     /// Who holds the lock, and who waits for it.
-    lock: Option<u64>,
-    queue: VecDeque<u64>,
+    lock: Option<(u64, LockId)>,
+    queue: VecDeque<(u64, LockId)>,
+    /// Who has led when: the epoch of each leadership that was claimed, and the tab.
+    pub leaderships: BTreeMap<Epoch, u64>,
 }
 
 pub struct Tab {
@@ -74,6 +85,15 @@ pub struct Tab {
     pub attempts: Vec<u64>,
     /// Times that it was woken because a deadline had come.
     pub ticks: u64,
+    pub limits: Vec<wire::Limit>,
+    /// It lives, but does nothing: what comes waits.
+    pub frozen: bool,
+    /// Since it was suspended it hears nothing from other tabs.
+    pub suspended: bool,
+    /// Its client has ended itself.
+    pub ended: bool,
+    /// Which database it knows.
+    generation: u64,
     socket: Option<(ConnectionId, u64)>,
 }
 
@@ -89,9 +109,10 @@ enum Task {
     Input(Input),
     Commit(tutti_engine::BatchId, Batch),
     Load(LoadId, Extent),
-    Connect(ConnectionId),
+    Claim(LockId, Epoch),
+    Renew,
+    Connect(ConnectionId, Transport),
     ToServer(u64, Bytes),
-    Grant,
 }
 
 impl World {
@@ -103,6 +124,8 @@ impl World {
             profiles: Vec::new(),
             channel_loss: 0,
             channel_disorder: false,
+            locks: true,
+            visible: true,
             reachable: true,
             swallows: false,
             reads_slowly: false,
@@ -124,6 +147,7 @@ impl World {
             tabs: BTreeMap::new(),
             lock: None,
             queue: VecDeque::new(),
+            leaderships: BTreeMap::new(),
         });
         self.profiles.len() - 1
     }
@@ -148,7 +172,16 @@ impl World {
             platform: Platform::Web,
             tab,
         };
-        let engine = Engine::new(identity, replica, seed, true);
+        let setup = Setup {
+            identity,
+            seed,
+            epoch: snapshot.epoch,
+            network: true,
+            visible: self.visible,
+            sync_interval: SYNC_INTERVAL,
+        };
+        let engine = Engine::new(setup, replica, Now { monotonic: Millis(self.now), wall: self.clock() });
+        let place = &mut self.profiles[profile];
         let tab = Tab {
             engine,
             replies: BTreeMap::new(),
@@ -158,12 +191,15 @@ impl World {
             statuses: Vec::new(),
             attempts: Vec::new(),
             ticks: 0,
+            limits: Vec::new(),
+            frozen: false,
+            suspended: false,
+            ended: false,
+            generation: place.store.generation,
             socket: None,
         };
         place.tabs.insert(number, tab);
-        place.queue.push_back(number);
         let at = At(profile, number);
-        self.grant(profile);
         self.input(at, Input::NetworkChanged(true));
         at
     }
@@ -186,7 +222,7 @@ impl World {
             self.server.closed(wire);
         }
         self.lanes.retain(|(to, _), _| *to != at);
-        self.release(at);
+        self.release(at.0, |(tab, _)| tab == at.1);
     }
 
     /// The tab says goodbye first, as it does when it is closed.
@@ -211,16 +247,48 @@ impl World {
         }
     }
 
-    /// Gives the lock to a tab, whoever holds it; the old holder hears of it in its own time.
+    /// Gives the lock to a tab that waits for it, whoever holds it; the old holder hears of it in its
+    /// own time.
     pub fn steal(&mut self, at: At) {
-        let place = &mut self.profiles[at.0];
-        place.queue.retain(|tab| *tab != at.1);
-        let robbed = place.lock.replace(at.1);
-        self.push(at, Source::Lock, Task::Grant);
-        if let Some(tab) = robbed.filter(|tab| *tab != at.1) {
-            self.profiles[at.0].queue.push_back(tab);
-            self.push(At(at.0, tab), Source::Lock, Task::Input(Input::LeadershipLost));
+        let mut queue = self.profiles[at.0].queue.iter();
+        if let Some((_, id)) = queue.find(|(tab, _)| *tab == at.1).copied() {
+            self.steal_lock(at, id);
         }
+    }
+
+    fn steal_lock(&mut self, at: At, id: LockId) {
+        let place = &mut self.profiles[at.0];
+        place.queue.retain(|waiting| *waiting != (at.1, id));
+        let robbed = place.lock.replace((at.1, id));
+        self.push(at, Source::Lock, Task::Input(Input::LockGranted(id)));
+        if let Some((tab, id)) = robbed {
+            self.push(At(at.0, tab), Source::Lock, Task::Input(Input::LockLost(id)));
+        }
+    }
+
+    /// The tab does nothing any more, and keeps its lock and its connection.
+    pub fn freeze(&mut self, at: At) {
+        self.profiles[at.0].tabs.get_mut(&at.1).expect("alive").frozen = true;
+    }
+
+    pub fn thaw(&mut self, at: At) {
+        self.profiles[at.0].tabs.get_mut(&at.1).expect("alive").frozen = false;
+    }
+
+    /// The page goes into the browser's cache, as the driver does it: the channel closes.
+    pub fn suspend(&mut self, at: At) {
+        self.input(at, Input::Suspended);
+        self.lanes.retain(|(to, source), _| *to != at || !matches!(source, Source::Tab(_)));
+        if let Some(tab) = self.profiles[at.0].tabs.get_mut(&at.1) {
+            tab.suspended = true;
+        }
+    }
+
+    pub fn resume(&mut self, at: At) {
+        if let Some(tab) = self.profiles[at.0].tabs.get_mut(&at.1) {
+            tab.suspended = false;
+        }
+        self.input(at, Input::Resumed);
     }
 
     /// Every connection breaks.
@@ -264,6 +332,21 @@ impl World {
         request
     }
 
+    /// The browser forgets what the profile has stored, and tells its tabs that the database is gone.
+    pub fn erase(&mut self, profile: usize) {
+        self.profiles[profile].store.erase();
+        self.profiles[profile].leaderships.clear();
+        for at in self.alive().into_iter().filter(|at| at.0 == profile) {
+            self.input(at, Input::StoreLost);
+        }
+    }
+
+    pub fn take_over(&mut self, at: At, device: DeviceId) -> RequestId {
+        let request = RequestId(self.next());
+        self.input(at, Input::TakeOver(request, device));
+        request
+    }
+
     pub fn input(&mut self, at: At, input: Input) {
         let now = Now { monotonic: Millis(self.now), wall: self.clock() };
         let Some(tab) = self.profiles[at.0].tabs.get_mut(&at.1) else { return };
@@ -275,6 +358,7 @@ impl World {
                 Event::CaughtUp { events } => tab.caught_up.push(events),
                 Event::Failed(failure) => tab.failures.push(failure),
                 Event::Status(status) => tab.statuses.push(status),
+                Event::Limited(limit) => tab.limits.push(limit),
                 Event::Conversations(_) => {}
             }
         }
@@ -291,10 +375,17 @@ impl World {
     /// Lets one thing that is on its way arrive, or else time pass. False when nothing is to happen
     /// before `until`.
     pub fn step(&mut self, until: u64) -> bool {
-        if self.lanes.is_empty() {
+        let frozen: BTreeSet<At> = self.alive().into_iter().filter(|at| self.tab(*at).frozen).collect();
+        let moving = |(at, source): &(At, Source)| {
+            // What a frozen tab has sent goes its way.
+            !frozen.contains(at) || *source == Source::Store(0)
+        };
+        let lanes: Vec<(At, Source)> = self.lanes.keys().copied().filter(moving).collect();
+        if lanes.is_empty() {
             let deadlines = self
                 .alive()
                 .into_iter()
+                .filter(|at| !frozen.contains(at))
                 .filter_map(|at| self.tab(at).engine.deadline().map(|deadline| (deadline.0, at)));
             return match deadlines.min_by_key(|(deadline, _)| *deadline) {
                 Some((deadline, at)) if deadline <= until => {
@@ -310,8 +401,7 @@ impl World {
                 }
             };
         }
-        let pick = self.chance.next_u32() as usize % self.lanes.len();
-        let (at, source) = *self.lanes.keys().nth(pick).expect("a lane");
+        let (at, source) = lanes[self.chance.next_u32() as usize % lanes.len()];
         let lane = self.lanes.get_mut(&(at, source)).expect("a lane");
         let task = lane.pop_front().expect("no lane is empty");
         if lane.is_empty() {
@@ -406,7 +496,7 @@ impl World {
         match task {
             Task::Input(input) => self.input(at, input),
             Task::Commit(id, batch) => {
-                let result = self.profiles[at.0].store.commit(batch);
+                let result = self.known(at).and_then(|()| self.profiles[at.0].store.commit(batch));
                 let answer = match result {
                     Ok(()) => Input::Persisted(id),
                     Err(error) => Input::PersistFailed(id, error),
@@ -418,15 +508,36 @@ impl World {
                     Extent::Everything => &RESIDENT,
                     Extent::Outbox => &[Table::Outbox],
                 };
-                let input = Input::Loaded(id, self.profiles[at.0].store.load(tables));
+                let result = self.known(at).and_then(|()| self.profiles[at.0].store.load(tables));
+                let input = Input::Loaded(id, result);
                 if self.reads_slowly {
                     self.loaded.push((at, input));
                 } else {
                     self.push(at, source, Task::Input(input));
                 }
             }
-            Task::Connect(id) if self.reachable => {
+            Task::Claim(id, from) => {
+                let result = self.known(at).and_then(|()| self.profiles[at.0].store.raise_epoch(from));
+                if let Ok(Claim::Won(_)) = result {
+                    let known = self.profiles[at.0].leaderships.insert(from.next(), at.1);
+                    assert_eq!(known, None, "two leaders of one epoch");
+                }
+                self.push(at, source, Task::Input(Input::Claimed(id, result)));
+            }
+            Task::Renew => {
+                let (clock, entropy) = (self.clock(), self.random());
+                let result = self.known(at).and_then(|()| {
+                    let store = &mut self.profiles[at.0].store;
+                    store.commit(identity_batch(DeviceId::mint(clock, entropy)))?;
+                    store.load(&RESIDENT)
+                });
+                self.push(at, source, Task::Input(Input::Renewed(result)));
+            }
+            Task::Connect(id, transport) if self.reachable => {
                 let wire = self.next();
+                if transport == Transport::Post {
+                    self.server.posting(wire);
+                }
                 let place = &mut self.profiles[at.0];
                 let token = format!("token of {}", place.account);
                 if let Some(tab) = place.tabs.get_mut(&at.1) {
@@ -434,17 +545,15 @@ impl World {
                 }
                 self.push(at, Source::Server, Task::Input(Input::Connected(id, token)));
             }
-            Task::Connect(id) => self.push(at, Source::Server, Task::Input(Input::Disconnected(id, lost()))),
+            Task::Connect(id, _) => {
+                self.push(at, Source::Server, Task::Input(Input::Disconnected(id, lost())))
+            }
             Task::ToServer(..) if self.swallows => {}
             Task::ToServer(wire, bytes) => {
                 let now = self.clock();
                 self.server.received(wire, bytes, now);
                 self.deliver();
             }
-            Task::Grant => match self.profiles[at.0].store.raise_epoch() {
-                Ok((epoch, revision)) => self.input(at, Input::LeadershipGained(epoch, revision)),
-                Err(_) => self.resign(at),
-            },
         }
     }
 
@@ -485,11 +594,11 @@ impl World {
                 let source = Source::Store(self.next());
                 self.push(at, source, Task::Load(id, extent));
             }
-            Effect::Connect(id) => {
+            Effect::Connect(id, transport) => {
                 if let Some(tab) = self.profiles[at.0].tabs.get_mut(&at.1) {
                     tab.attempts.push(self.now);
                 }
-                self.push(at, Source::Server, Task::Connect(id));
+                self.push(at, Source::Server, Task::Connect(id, transport));
             }
             Effect::Disconnect(id) => {
                 let Some(tab) = self.profiles[at.0].tabs.get_mut(&at.1) else { return };
@@ -506,8 +615,11 @@ impl World {
                 }
             }
             Effect::Broadcast(bytes) => {
-                let others: Vec<At> =
-                    self.alive().into_iter().filter(|to| to.0 == at.0 && *to != at).collect();
+                if self.profiles[at.0].tabs.get(&at.1).is_some_and(|tab| tab.suspended) {
+                    return;
+                }
+                let hears = |to: &At| to.0 == at.0 && *to != at && !self.tab(*to).suspended;
+                let others: Vec<At> = self.alive().into_iter().filter(hears).collect();
                 for to in others {
                     if self.chance.next_u32() % 100 < self.channel_loss {
                         continue;
@@ -528,32 +640,57 @@ impl World {
                     assert!(tab.replies.insert(id, result).is_none(), "answered twice");
                 }
             }
-            Effect::Resign => self.resign(at),
+            Effect::Lock(_) if !self.locks => self.push(at, Source::Lock, Task::Input(Input::NoLocks)),
+            Effect::Lock(id) => {
+                self.profiles[at.0].queue.push_back((at.1, id));
+                self.grant(at.0);
+            }
+            Effect::StealLock(id) => self.steal_lock(at, id),
+            Effect::ReleaseLock(id) => self.release(at.0, |held| held == (at.1, id)),
+            Effect::Claim(id, from) => {
+                let source = Source::Store(self.next());
+                self.push(at, source, Task::Claim(id, from));
+            }
+            Effect::Renew => {
+                let source = Source::Store(self.next());
+                self.push(at, source, Task::Renew);
+            }
+            Effect::Close => {
+                self.release(at.0, |(tab, _)| tab == at.1);
+                if let Some(tab) = self.profiles[at.0].tabs.get_mut(&at.1) {
+                    tab.ended = true;
+                }
+            }
         }
     }
 
-    fn resign(&mut self, at: At) {
-        self.release(at);
-        self.profiles[at.0].queue.push_back(at.1);
-        self.grant(at.0);
-    }
-
-    fn release(&mut self, at: At) {
+    /// Whether the store is the one that the tab knows. It is told once that it is not.
+    fn known(&mut self, at: At) -> Result<(), StoreError> {
         let place = &mut self.profiles[at.0];
-        place.queue.retain(|tab| *tab != at.1);
-        if place.lock == Some(at.1) {
-            place.lock = None;
+        let generation = place.store.generation;
+        match place.tabs.get_mut(&at.1) {
+            Some(tab) if tab.generation != generation => {
+                tab.generation = generation;
+                Err(StoreError::Erased)
+            }
+            _ => Ok(()),
         }
-        self.grant(at.0);
+    }
+
+    fn release(&mut self, profile: usize, which: impl Fn((u64, LockId)) -> bool) {
+        let place = &mut self.profiles[profile];
+        place.queue.retain(|waiting| !which(*waiting));
+        place.lock.take_if(|held| which(*held));
+        self.grant(profile);
     }
 
     fn grant(&mut self, profile: usize) {
         let place = &mut self.profiles[profile];
         if place.lock.is_none()
-            && let Some(tab) = place.queue.pop_front()
+            && let Some((tab, id)) = place.queue.pop_front()
         {
-            place.lock = Some(tab);
-            self.push(At(profile, tab), Source::Lock, Task::Grant);
+            place.lock = Some((tab, id));
+            self.push(At(profile, tab), Source::Lock, Task::Input(Input::LockGranted(id)));
         }
     }
 
@@ -583,7 +720,7 @@ fn lost() -> Failure {
     Failure::new(Code::Offline, "the server cannot be reached")
 }
 
-/// Every kind of failure that storage knows.
-pub fn store_errors() -> [StoreError; 4] {
-    [StoreError::Quota, StoreError::Version, StoreError::Damaged("x".into()), StoreError::Failed("x".into())]
+/// Every kind of failure that storage knows and that may pass.
+pub fn store_errors() -> [StoreError; 3] {
+    [StoreError::Quota, StoreError::Damaged("x".into()), StoreError::Failed("x".into())]
 }
