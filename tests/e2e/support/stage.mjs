@@ -6,10 +6,13 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Profile } from "./profile.mjs";
 import { Server } from "./server.mjs";
+import { Firefox, WebKit } from "./webdriver-profile.mjs";
 
 /** The repository. */
 export const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 const HARNESS = fileURLToPath(new URL("../harness/", import.meta.url));
+
+const ENGINES = { chromium: Profile, firefox: Firefox, webkit: WebKit };
 
 /** A browser that was killed may still be on its way out. */
 const REMOVAL = { recursive: true, force: true, maxRetries: 20, retryDelay: 100 };
@@ -33,12 +36,13 @@ export class Stage {
   }
 
   /** Browser profiles, each with a browser of its own: each a device. */
-  async profiles(server, count) {
-    return Promise.all(Array.from({ length: count }, () => this.profile(server)));
+  async profiles(server, count, options) {
+    return Promise.all(Array.from({ length: count }, () => this.profile(server, options)));
   }
 
-  async profile(server) {
-    const profile = new Profile(server, await this.#directory("profile"));
+  /** `engine`: chromium, firefox or webkit. */
+  async profile(server, { engine = "chromium" } = {}) {
+    const profile = new ENGINES[engine](server, await this.#directory("profile"));
     this.#endings.push(() => profile.close());
     await profile.start();
     this.#sweepAtExit();
