@@ -79,6 +79,8 @@ impl Socket {
         let on_event_function = Some(on_event.as_ref().unchecked_ref());
         socket.set_onopen(on_event_function);
         socket.set_onclose(on_event_function);
+        // Where a page may not connect (a blocked port, its own policy), WebKit tells this and no close.
+        socket.set_onerror(on_event_function);
         Ok(Self { socket, _on_message: on_message, _on_event: on_event })
     }
 
@@ -92,6 +94,7 @@ impl Drop for Socket {
         self.socket.set_onmessage(None);
         self.socket.set_onopen(None);
         self.socket.set_onclose(None);
+        self.socket.set_onerror(None);
         let _ = self.socket.close();
     }
 }
