@@ -212,7 +212,9 @@ fn optional_field(options: &JsValue, name: &str) -> Result<Option<JsValue>, Fail
 }
 
 fn as_object<'a>(value: &'a JsValue, name: &str) -> Result<&'a Object, Failure> {
-    value.dyn_ref::<Object>().ok_or_else(|| invalid(format!("{name}: expected an object")))
+    // Not `instanceof`: one of another realm, or without a prototype, is an object too.
+    let object = value.is_object().then(|| value.unchecked_ref());
+    object.ok_or_else(|| invalid(format!("{name}: expected an object")))
 }
 
 /// A field of the caller's object; getters and proxies may throw.
