@@ -1,0 +1,112 @@
+// Any number of tabs of one profile use one connection and show the same at once (T1, T5; fault 22).
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import { inPage } from "./support/client.mjs";
+import { contents, ids, numbered } from "./support/messages.mjs";
+import { Stage } from "./support/stage.mjs";
+import { until } from "./support/until.mjs";
+
+const TABS = 30;
+const SENT = 50;
+
+const stage = new Stage();
+after(() => stage.clear());
+
+test("30 tabs use one connection, and what is sent in one shows in the others at once", async (t) => {
+  const server = await stage.server();
+  const [first, second] = await stage.profiles(server, 2);
+  const bob = await second.client("bob");
+  const tabs = [];
+  while (tabs.length < TABS) tabs.push(await first.client("ann"));
+  for (const tab of tabs) await tab.untilStatus(`one of ${TABS}`, ({ tabs }) => tabs === TABS);
+  for (const client of [...tabs, bob]) await client.online();
+  assert.equal((await leaders(tabs)).length, 1);
+  assert.equal((await server.connections("ann")).length, 1);
+
+  const [leader] = await leaders(tabs);
+  const [follower, last] = [tabs.find((tab) => tab !== leader), tabs.at(-1)];
+  assert.notEqual(last, leader);
+  const ways = [
+    ["a follower to the leader", last, leader],
+    ["a follower to a follower", last, follower],
+    ["the leader to a follower", leader, last],
+  ];
+  const texts = [];
+  for (const [way, from, to] of ways) {
+    const sending = numbered(`from ${way}`, SENT);
+    texts.push(...sending);
+    const times = (await timesToShow(from, to, sending)).toSorted((a, b) => a - b);
+    const at = (part) => times[Math.min(Math.floor(times.length * part), times.length - 1)].toFixed(1);
+    t.diagnostic(`${way}, ${SENT} times: median ${at(0.5)} ms, p99 ${at(0.99)} ms`);
+  }
+
+  const bobs = await bob.untilSent("direct:ann", texts.length);
+  assert.deepEqual(contents(bobs), texts, "in the order of sending");
+  for (const tab of tabs) {
+    const messages = await tab.untilSent("direct:bob", texts.length);
+    assert.deepEqual(ids(messages), ids(bobs));
+    const told = (await tab.added()).map(({ message }) => message.id);
+    assert.deepEqual(told.toSorted(), ids(bobs).toSorted(), "told once");
+    assert.equal((await tab.status()).pending, 0);
+  }
+  const sockets = tabs.flatMap(({ page }) => page.sockets);
+  assert.equal(sockets.length, 1, "one tab has opened a connection, once");
+  for (const { pageErrors } of [first, second]) assert.deepEqual(pageErrors, []);
+});
+
+test("fault 22: a duplicated tab is a tab of its own", async () => {
+  const server = await stage.server();
+  const profile = await stage.profile(server);
+  const original = await profile.client("ann");
+  await original.online();
+  await original.send("direct:bob", "before it was duplicated");
+
+  // A window that a page opens starts with a copy of its session storage, as a duplicated tab does.
+  const [page] = await Promise.all([
+    original.page.context().waitForEvent("page"),
+    inPage(original.page, () => {
+      sessionStorage.setItem("of the page", "copied");
+      window.open(location.href);
+    }),
+  ]);
+  await page.waitForFunction("globalThis.harness !== undefined");
+  assert.equal(await inPage(page, () => sessionStorage.getItem("of the page")), "copied");
+  const copy = await profile.clientIn(page, "ann");
+
+  const tabIds = await Promise.all([original, copy].map((tab) => tab.run(({ client }) => client.tabId)));
+  assert.notEqual(tabIds[0], tabIds[1]);
+  assert.equal(copy.deviceId, original.deviceId);
+  for (const tab of [original, copy]) await tab.untilStatus("one of two", ({ tabs }) => tabs === 2);
+  await copy.send("direct:bob", "from the copy");
+  await original.send("direct:bob", "from the original");
+  for (const tab of [original, copy]) {
+    const messages = await tab.untilSent("direct:bob", 3);
+    assert.deepEqual(contents(messages), ["before it was duplicated", "from the copy", "from the original"]);
+  }
+  assert.equal((await leaders([original, copy])).length, 1);
+  assert.equal((await server.connections("ann")).length, 1);
+  assert.deepEqual(profile.pageErrors, []);
+});
+
+async function leaders(tabs) {
+  const statuses = await Promise.all(tabs.map((tab) => tab.status()));
+  return tabs.filter((_, at) => statuses[at].role === "leader");
+}
+
+/** Sends texts one after another; how long each took from the call to the listener in the other tab, in milliseconds. */
+async function timesToShow(from, to, texts) {
+  const begun = await to.run(() => performance.timeOrigin);
+  const times = [];
+  for (const text of texts) {
+    const { id, at } = await from.run(async ({ client }, text) => {
+      const at = performance.timeOrigin + performance.now();
+      const { id } = await client.send("direct:bob", text);
+      return { id, at };
+    }, text);
+    const shown = await until("the other tab shows it", () =>
+      to.run(({ log }, id) => log.messages.find(({ event }) => event.some(({ message }) => message.id === id))?.at, id),
+    );
+    times.push(begun + shown - at);
+  }
+  return times;
+}
