@@ -1,4 +1,4 @@
-// Any number of tabs of one profile use one connection and show the same at once (T1, T5; fault 22).
+// Any number of tabs of one profile use one connection and show the same at once (T1, T5; faults 7 and 22).
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { inPage } from "./support/client.mjs";
@@ -86,6 +86,39 @@ test("fault 22: a duplicated tab is a tab of its own", async () => {
   assert.equal((await leaders([original, copy])).length, 1);
   assert.equal((await server.connections("ann")).length, 1);
   assert.deepEqual(profile.pageErrors, []);
+});
+
+test("fault 7: a leader whose timers run once a minute serves the other tabs as ever", async () => {
+  const server = await stage.server();
+  const [first, second] = await stage.profiles(server, 2);
+  const bob = await second.client("bob");
+  await bob.online();
+  const hidden = await first.clientIn(await first.tab("/odd.html?timers=minute"), "ann");
+  await hidden.untilStatus("leading", ({ role, connection }) => role === "leader" && connection === "online");
+  const tabs = [await first.client("ann"), await first.client("ann")];
+  for (const tab of tabs) await tab.online();
+  const { epoch } = await hidden.status();
+
+  const texts = [];
+  for (const round of [1, 2, 3, 4, 5]) {
+    for (const tab of tabs) {
+      const text = `round ${round}, from ${tab === tabs[0] ? "one" : "the other"}`;
+      await tab.send("direct:bob", text);
+      await bob.untilSent("direct:ann", texts.push(text));
+    }
+    const answer = `Bob's answer ${round}`;
+    await bob.send("direct:ann", answer);
+    texts.push(answer);
+    for (const tab of tabs) await tab.untilSent("direct:bob", texts.length);
+    await tabs[round % 2].call("syncNow");
+  }
+  for (const client of [...tabs, hidden]) assert.deepEqual(contents(await client.messages("direct:bob")), texts);
+  for (const tab of tabs) {
+    const { role, pending, epoch: now } = await tab.status();
+    assert.deepEqual({ role, pending, epoch: now }, { role: "follower", pending: 0, epoch }, "nobody had to take over");
+  }
+  assert.equal((await server.connections("ann")).length, 1);
+  for (const { pageErrors } of [first, second]) assert.deepEqual(pageErrors, []);
 });
 
 async function leaders(tabs) {

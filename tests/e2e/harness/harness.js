@@ -45,5 +45,5 @@ async function readAll(client, conversation, limit = 100) {
   }
 }
 
-window.tutti = { init, SyncClient, SyncError };
-window.harness = { clients, open, settle, readAll, scan, plant };
+globalThis.tutti = { init, SyncClient, SyncError };
+globalThis.harness = { clients, open, settle, readAll, scan, plant };
