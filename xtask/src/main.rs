@@ -25,6 +25,7 @@ Usage: cargo xtask COMMAND
 
   setup                            install what is missing
   pack                             build the npm package's WebAssembly into pkg/wasm
+  pack --later                     build it as later versions could be, for the tests of two versions
   size                             weigh it: raw, gzip, brotli; fails over its budget
   purity                           prove that protocol and engine reach no clock, network or browser
 ";
@@ -56,6 +57,7 @@ fn command() -> Result<ExitCode> {
         ["ci"] => test::ci(),
         ["setup"] => setup::everything().map(done),
         ["pack"] => pack::pack().map(done),
+        ["pack", "--later"] => pack::later_versions().map(done),
         ["size"] => pack::size().map(done),
         ["purity"] => purity::purity().map(done),
         _ => bail!("`{}` is not a command\n\n{HELP}", arguments.join(" ")),

@@ -1,16 +1,18 @@
 //! Builds and weighs what goes to npm.
 
-use std::{fs, io};
+use std::{fs, io, path::PathBuf};
 
 use anyhow::{Context, Result};
 
 use crate::{
-    run::{announced, cargo_homes, command, root, run},
+    run::{announced, cargo_homes, command, root, run, target_dir},
     setup::wasm_toolchain,
     stamp::Stamp,
 };
 
 const OUT: &str = "pkg/wasm";
+/// Features that make a later version: one that lives together with this one, and one that cannot.
+const LATER: [&str; 2] = ["next", "breaking"];
 const INPUTS: [&str; 8] = [
     "Cargo.lock",
     "Cargo.toml",
@@ -64,6 +66,37 @@ pub(crate) fn pack() -> Result<()> {
             .with_context(|| format!("cannot copy {file} into pkg"))?;
     }
     stamp.set()
+}
+
+/// Builds the package as later versions of it could be, for tests of two versions side by side: with
+/// each of [`LATER`]'s features, quickly, and beside what goes to npm.
+pub(crate) fn later_versions() -> Result<()> {
+    wasm_toolchain(&[])?;
+    let out = later_versions_dir();
+    let inputs = INPUTS.into_iter().chain(["pkg/index.js"]).collect::<Vec<_>>();
+    let stamp = Stamp::new("later-versions", &inputs, &out);
+    if stamp.holds() {
+        println!("{} is up to date", out.display());
+        return Ok(());
+    }
+    for feature in LATER {
+        announced(&format!("compiling the package with the feature `{feature}`"), || {
+            let mut build = command("wasm-pack");
+            build
+                .args(["build", "--target", "web", "--dev", "--out-dir"])
+                .arg(out.join(feature).join("wasm"));
+            build.args(["--mode", "no-install", "--no-opt", "--no-pack"]);
+            run(build.args(["--", "--features", feature]))
+        })?;
+        fs::copy(root().join("pkg/index.js"), out.join(feature).join("index.js"))
+            .context("cannot copy the package's entry")?;
+    }
+    stamp.set()
+}
+
+/// Where [`later_versions`] builds: a folder for each feature.
+pub(crate) fn later_versions_dir() -> PathBuf {
+    target_dir().join("later-versions")
 }
 
 /// Flags for rustc: the package names no folder of the machine that built it.

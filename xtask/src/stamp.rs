@@ -19,14 +19,14 @@ const NOT_SOURCE: [&str; 3] = ["dist", "node_modules", "target"];
 pub(crate) struct Stamp {
     file: PathBuf,
     inputs: Vec<&'static str>,
-    output: &'static str,
+    output: PathBuf,
 }
 
 impl Stamp {
     /// Paths are relative to the workspace; a folder stands for all of its files.
-    pub(crate) fn new(name: &str, inputs: &[&'static str], output: &'static str) -> Self {
+    pub(crate) fn new(name: &str, inputs: &[&'static str], output: impl AsRef<Path>) -> Self {
         let file = run::target_dir().join("xtask").join(name);
-        Self { file, inputs: inputs.to_vec(), output }
+        Self { file, inputs: inputs.to_vec(), output: output.as_ref().to_owned() }
     }
 
     /// Whether nothing changed since [`Stamp::set`].
@@ -47,7 +47,7 @@ impl Stamp {
 
     fn state(&self) -> io::Result<String> {
         let mut hasher = DefaultHasher::new();
-        for path in self.inputs.iter().chain([&self.output]) {
+        for path in self.inputs.iter().map(Path::new).chain([&*self.output]) {
             hash(&run::root().join(path), &mut hasher)?;
         }
         Ok(format!("{:016x}", hasher.finish()))

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
     demo::build_site,
-    pack::{pack, size},
+    pack::{later_versions, later_versions_dir, pack, size},
     purity::purity,
     run::{cargo, command, each_line, elapsed, interrupted, read, root, run, target_dir},
     setup,
@@ -62,6 +62,7 @@ const STEPS: &[Step] = &[
     Step { name: "browser tests, Chromium", parts: WASM, run: chromium_tests },
     Step { name: "browser tests, Firefox", parts: WASM, run: firefox_tests },
     Step { name: "demo's pages", parts: END_TO_END, run: || check(build_site()) },
+    Step { name: "package, later versions", parts: END_TO_END, run: || check(later_versions()) },
     Step { name: "server", parts: END_TO_END, run: || check(build_server()) },
     Step { name: "end-to-end tests", parts: END_TO_END, run: end_to_end_tests },
 ];
@@ -194,6 +195,7 @@ fn end_to_end_tests() -> Result<Tally> {
     files.sort();
     let mut node = command("node");
     node.current_dir(folder).env("TUTTI_SERVER", target_dir().join("debug/tutti-server"));
+    node.env("TUTTI_LATER_VERSIONS", later_versions_dir());
     node.env("TUTTI_CHROMIUM", setup::chromium()?.binary);
     // One at a time: each starts several browsers.
     node.args(["--test", "--test-concurrency=1", "--test-reporter=spec"]);

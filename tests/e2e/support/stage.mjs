@@ -11,6 +11,7 @@ import { Firefox, WebKit } from "./webdriver-profile.mjs";
 /** The repository. */
 export const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 const HARNESS = fileURLToPath(new URL("../harness/", import.meta.url));
+const LATER_VERSIONS = process.env.TUTTI_LATER_VERSIONS ?? join(ROOT, "target/later-versions");
 
 const ENGINES = { chromium: Profile, firefox: Firefox, webkit: WebKit };
 
@@ -22,11 +23,11 @@ export class Stage {
   #servers = [];
   #directories = [];
 
-  /** A server that serves the page under test, or the files of `www`. */
-  async server({ www, args = [] } = {}) {
+  /** A server that serves the page under test, also with these later versions of the package, or the files of `www`. */
+  async server({ www, later = [], args = [] } = {}) {
     const server = await Server.start({
       data: await this.#directory("data"),
-      www: www ?? (await this.#harness()),
+      www: www ?? (await this.#harness(later)),
       args,
     });
     this.#endings.push(() => server.stop());
@@ -68,12 +69,15 @@ export class Stage {
     for (const directory of this.#directories) rmSync(directory, REMOVAL);
   };
 
-  async #harness() {
+  async #harness(later) {
     const site = await this.#directory("www");
     await cp(HARNESS, site, { recursive: true });
     await mkdir(join(site, "pkg"));
     for (const part of ["index.js", "wasm"]) {
       await cp(join(ROOT, "pkg", part), join(site, "pkg", part), { recursive: true });
+    }
+    for (const version of later) {
+      await cp(join(LATER_VERSIONS, version), join(site, `pkg-${version}`), { recursive: true });
     }
     return site;
   }
