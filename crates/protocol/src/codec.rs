@@ -201,7 +201,9 @@ mod outline {
         let delta = frame.delta.unwrap_or_default();
         ensure(delta.events.len() <= limits::PAGE_EVENTS, "delta.events")?;
         let submitted = frame.submitted.unwrap_or_default();
-        ensure(submitted.outcomes.len() <= limits::SUBMIT_OPERATIONS, "submitted.outcomes")
+        ensure(submitted.outcomes.len() <= limits::SUBMIT_OPERATIONS, "submitted.outcomes")?;
+        let limit = frame.limit.unwrap_or_default();
+        ensure(limit.connections.len() <= limits::CONNECTIONS, "limit.connections")
     }
 
     #[derive(Clone, PartialEq, Message)]
@@ -222,6 +224,14 @@ mod outline {
         delta: Option<Delta>,
         #[prost(message, optional, tag = "3")]
         submitted: Option<Submitted>,
+        #[prost(message, optional, tag = "7")]
+        limit: Option<Limit>,
+    }
+
+    #[derive(Clone, PartialEq, Message)]
+    struct Limit {
+        #[prost(message, repeated, tag = "2")]
+        connections: Vec<Element>,
     }
 
     #[derive(Clone, PartialEq, Message)]

@@ -9,14 +9,14 @@ use prost::Message as _;
 use tutti_protocol::{
     codec::{self, DecodeError},
     local::{
-        Announce, Block, ChangeSet, ChannelFrame, Claim, Folded, Head, HeadPage, Identity, Journal,
+        self, Announce, Block, ChangeSet, ChannelFrame, Claim, Folded, Head, HeadPage, Identity, Journal,
         LeaderStatus, Leave, LocatorSpan, Locators, Meta, Offline, Piece, Presence, Queued, SyncDone,
         SyncRequest, channel_frame,
     },
     wire::{
-        Accepted, Bye, ClientFrame, Delta, Error, Event, Hello, MarkRead, Members, Message, Operation,
-        Outcome, Ping, Platform, Pong, Pull, Read, Refused, Send, ServerFrame, Submit, Submitted, Welcome,
-        client_frame, event, operation, outcome, server_frame,
+        Accepted, Bye, ClientFrame, Connection, Delta, Error, Event, Hello, Limit, MarkRead, Members,
+        Message, Operation, Outcome, Ping, Platform, Pong, Pull, Read, Refused, Send, ServerFrame, Submit,
+        Submitted, Welcome, client_frame, event, operation, outcome, server_frame,
     },
 };
 
@@ -74,7 +74,7 @@ fn server(frame: server_frame::Frame) -> ServerFrame {
 }
 
 fn channel(frame: channel_frame::Frame) -> ChannelFrame {
-    ChannelFrame { tab: id(0x70), frame: Some(frame) }
+    ChannelFrame { tab: id(0x70), frame: Some(frame), needs: 0 }
 }
 
 fn hello() -> Hello {
@@ -88,6 +88,18 @@ fn hello() -> Hello {
         log: id(0x20),
         cursor: 300,
         take_over: Bytes::new(),
+    }
+}
+
+fn limit() -> Limit {
+    Limit {
+        limit: 10,
+        connections: vec![Connection {
+            device: id(0x10),
+            name: "Desk".into(),
+            platform: Platform::Web.into(),
+            since: 1_700_000_000_000,
+        }],
     }
 }
 
@@ -190,6 +202,14 @@ fn client_frames() -> Vec<Golden<ClientFrame>> {
             "0a19 1205616c696365 1a10101112131415161718191a1b1c1d1e1f",
         ),
         golden(
+            "hello that takes over",
+            client(Frame::Hello(Hello { take_over: id(0x60), ..hello() })),
+            "\
+             0a51 0a05742e6f2e6b 1205616c696365 1a10101112131415161718191a1b1c1d1e1f 22044465736b
+             2802 3003 3a10202122232425262728292a2b2c2d2e2f 40ac02
+             4a10606162636465666768696a6b6c6d6e6f",
+        ),
+        golden(
             "submit",
             client(Frame::Submit(Submit { operations: vec![send(), mark_read()] })),
             "\
@@ -262,6 +282,11 @@ fn server_frames() -> Vec<Golden<ServerFrame>> {
         ),
         golden("bye", server(Frame::Bye(Bye { wait: 2_000 })), "2a03 08d00f"),
         golden("pong", server(Frame::Pong(Pong { nonce: u64::MAX })), "320b 08ffffffffffffffffff01"),
+        golden(
+            "limit",
+            server(Frame::Limit(limit())),
+            "3a25 080a 1221 0a10101112131415161718191a1b1c1d1e1f 12044465736b 1802 2080d095ffbc31",
+        ),
     ]
 }
 
@@ -365,8 +390,35 @@ fn channel_frames() -> Vec<Golden<ChannelFrame>> {
         ),
         golden(
             "sync request",
-            channel(Frame::SyncRequest(SyncRequest { id: 12 })),
+            channel(Frame::SyncRequest(SyncRequest { id: 12, take_over: Bytes::new() })),
             "0a10707172737475767778797a7b7c7d7e7f 4202 080c",
+        ),
+        golden(
+            "sync request that takes over",
+            channel(Frame::SyncRequest(SyncRequest { id: 12, take_over: id(0x60) })),
+            "0a10707172737475767778797a7b7c7d7e7f 4214 080c 1210606162636465666768696a6b6c6d6e6f",
+        ),
+        golden(
+            "ping",
+            channel(Frame::Ping(local::Ping { number: 5 })),
+            "0a10707172737475767778797a7b7c7d7e7f 5a02 0805",
+        ),
+        golden(
+            "pong",
+            channel(Frame::Pong(local::Pong { epoch: 3, tab: id(0x60), number: 5 })),
+            "0a10707172737475767778797a7b7c7d7e7f 6216 0803 1210606162636465666768696a6b6c6d6e6f 1805",
+        ),
+        golden(
+            "limit on the channel",
+            channel(Frame::Limit(limit())),
+            "\
+             0a10707172737475767778797a7b7c7d7e7f 6a25 080a 1221 0a10101112131415161718191a1b1c1d1e1f
+             12044465736b 1802 2080d095ffbc31",
+        ),
+        golden(
+            "a frame of a later version",
+            ChannelFrame { needs: 2, ..channel(Frame::Leave(Leave {})) },
+            "0a10707172737475767778797a7b7c7d7e7f 3200 7002",
         ),
         golden(
             "leader status",
@@ -509,8 +561,9 @@ fn no_kind_is_left_out() {
         server_frame::Frame::Error(_) => "error",
         server_frame::Frame::Bye(_) => "bye",
         server_frame::Frame::Pong(_) => "pong",
+        server_frame::Frame::Limit(_) => "limit",
     });
-    assert_eq!(kinds.len(), 6);
+    assert_eq!(kinds.len(), 7);
 
     let kinds = named(operations(), |operation| match operation.body.unwrap() {
         operation::Body::Send(_) => "send",
@@ -535,8 +588,11 @@ fn no_kind_is_left_out() {
         channel_frame::Frame::SyncRequest(_) => "sync request",
         channel_frame::Frame::LeaderStatus(_) => "leader status",
         channel_frame::Frame::SyncDone(_) => "sync done",
+        channel_frame::Frame::Ping(_) => "ping",
+        channel_frame::Frame::Pong(_) => "pong",
+        channel_frame::Frame::Limit(_) => "limit",
     });
-    assert_eq!(kinds.len(), 9);
+    assert_eq!(kinds.len(), 12);
 }
 
 // ---- what a later version may say ----
@@ -581,5 +637,5 @@ fn an_unknown_frame_is_refused() {
 #[test]
 fn an_unknown_channel_frame_says_who_but_not_what() {
     let bytes = bytes_of("0a10 707172737475767778797a7b7c7d7e7f fa0100");
-    assert_eq!(ChannelFrame::decode(bytes).unwrap(), ChannelFrame { tab: id(0x70), frame: None });
+    assert_eq!(ChannelFrame::decode(bytes).unwrap(), ChannelFrame { tab: id(0x70), frame: None, needs: 0 });
 }
