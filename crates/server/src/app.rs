@@ -24,6 +24,8 @@ pub(crate) struct App {
     pub hub: Arc<Hub>,
     /// How much each account may do.
     pub rates: AccountRates,
+    /// How often each account may post frames.
+    pub posts: AccountRates,
     /// Reads and makes user tokens.
     pub tokens: Tokens,
     /// Authenticates the application's back end.

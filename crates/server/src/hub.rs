@@ -8,10 +8,16 @@ use std::{
     },
 };
 
-use tokio::sync::Notify;
-use tutti_protocol::{Epoch, Millis};
+use tokio::{
+    sync::{Notify, watch},
+    time::{Duration, Instant},
+};
+use tutti_protocol::{DeviceId, Epoch, Millis, limits, wire};
 
 use crate::platform::Platform;
+
+/// How long a connection keeps its place without a sign of life.
+const LEASE: Duration = Duration::from_millis(limits::SLOT_LEASE);
 
 /// The connections of this process, by account and device.
 #[derive(Default)]
@@ -25,6 +31,16 @@ struct Standing {
     ticket: u64,
     connection: Connection,
     signals: Arc<Signals>,
+}
+
+impl Standing {
+    fn is_web(&self) -> bool {
+        self.connection.platform == Platform::Web
+    }
+
+    fn lose(self, lost: Lost) {
+        self.signals.lost.send_replace(Some(lost));
+    }
 }
 
 /// What others may know of a connection.
@@ -42,24 +58,35 @@ pub(crate) struct Connection {
     pub since: Millis,
 }
 
-#[derive(Default)]
 struct Signals {
     wake: Notify,
-    replaced: Notify,
+    lost: watch::Sender<Option<Lost>>,
+    /// When there was a sign of life.
+    heard: Mutex<Instant>,
+}
+
+/// How a connection has lost its place.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Lost {
+    /// To a newer connection of its device, or because its lease had run out.
+    Replaced,
+    /// To another device, which asked for it. These have the places now.
+    TakenOver(wire::Limit),
 }
 
 /// Why a connection may not stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Denied {
     /// A later leader of the same device is connected.
     Superseded,
-    /// The account has as many web connections as it may.
-    Full,
+    /// The account has as many web connections as it may: these.
+    Full(wire::Limit),
 }
 
 impl Hub {
     /// Lets a connection stand until its [`Slot`] is dropped. An older connection of the same device
-    /// is told that it is replaced.
+    /// is told that it has lost its place, and so is that of the device `take_over`, if there is no
+    /// other place.
     ///
     /// # Errors
     /// [`Denied`] when it may not.
@@ -68,35 +95,60 @@ impl Hub {
         account: &str,
         connection: Connection,
         web_limit: usize,
+        take_over: Option<&str>,
     ) -> Result<Slot, Denied> {
         let mut accounts = self.accounts();
-        let standing = accounts.get(account);
-        let older = standing.and_then(|standing| standing.get(&connection.device));
-        if older.is_some_and(|older| older.connection.epoch > connection.epoch) {
+        let standing = accounts.entry(account.to_owned()).or_default();
+        let claimed = self.claim_among(standing, account, connection, web_limit, take_over);
+        if standing.is_empty() {
+            accounts.remove(account);
+        }
+        claimed
+    }
+
+    fn claim_among(
+        self: &Arc<Self>,
+        standing: &mut HashMap<String, Standing>,
+        account: &str,
+        connection: Connection,
+        web_limit: usize,
+        take_over: Option<&str>,
+    ) -> Result<Slot, Denied> {
+        let device = connection.device.clone();
+        if standing.get(&device).is_some_and(|older| older.connection.epoch > connection.epoch) {
             return Err(Denied::Superseded);
         }
-        let is_web = |connection: &Connection| connection.platform == Platform::Web;
-        let others = standing
-            .into_iter()
-            .flat_map(HashMap::values)
-            .filter(|other| is_web(&other.connection) && other.connection.device != connection.device)
-            .count();
-        if is_web(&connection) && others >= web_limit {
-            return Err(Denied::Full);
+        for (_, lapsed) in standing.extract_if(|_, standing| standing.signals.heard().elapsed() > LEASE) {
+            lapsed.lose(Lost::Replaced);
+        }
+        let others = standing.iter().filter(|(id, other)| other.is_web() && **id != device).count();
+        let mut robbed = None;
+        if connection.platform == Platform::Web && others >= web_limit {
+            // Only what stands among those that are counted can make room.
+            let victim = take_over.filter(|victim| *victim != device);
+            let victim = victim.filter(|victim| standing.get(*victim).is_some_and(Standing::is_web));
+            robbed = victim.filter(|_| others == web_limit).and_then(|victim| standing.remove(victim));
+            if robbed.is_none() {
+                return Err(Denied::Full(limit(standing, web_limit)));
+            }
         }
         let slot = Slot {
             hub: self.clone(),
             account: account.to_owned(),
-            device: connection.device.clone(),
+            device: device.clone(),
             ticket: self.tickets.fetch_add(1, Ordering::Relaxed),
-            signals: Arc::default(),
+            signals: Arc::new(Signals {
+                wake: Notify::new(),
+                lost: watch::Sender::new(None),
+                heard: Mutex::new(Instant::now()),
+            }),
         };
-        let older = accounts.entry(account.to_owned()).or_default().insert(
-            connection.device.clone(),
-            Standing { ticket: slot.ticket, connection, signals: slot.signals.clone() },
-        );
-        if let Some(older) = older {
-            older.signals.replaced.notify_one();
+        let standing_now = Standing { ticket: slot.ticket, connection, signals: slot.signals.clone() };
+        if let Some(older) = standing.insert(device, standing_now) {
+            older.lose(Lost::Replaced);
+        }
+        if let Some(robbed) = robbed {
+            robbed.lose(Lost::TakenOver(limit(standing, web_limit)));
         }
         Ok(slot)
     }
@@ -113,15 +165,7 @@ impl Hub {
     /// An account's connections, oldest first.
     #[must_use]
     pub(crate) fn connections(&self, account: &str) -> Vec<Connection> {
-        let mut connections: Vec<_> = self
-            .accounts()
-            .get(account)
-            .into_iter()
-            .flat_map(HashMap::values)
-            .map(|standing| standing.connection.clone())
-            .collect();
-        connections.sort_by(|a, b| (a.since, &a.device).cmp(&(b.since, &b.device)));
-        connections
+        self.accounts().get(account).map(oldest_first).unwrap_or_default()
     }
 
     /// Whether a device is connected.
@@ -133,6 +177,39 @@ impl Hub {
     /// No code can panic while it holds this lock, so a poisoned one is as good as any.
     fn accounts(&self) -> MutexGuard<'_, HashMap<String, HashMap<String, Standing>>> {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Signals {
+    fn heard(&self) -> MutexGuard<'_, Instant> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn oldest_first(standing: &HashMap<String, Standing>) -> Vec<Connection> {
+    let mut connections: Vec<_> = standing.values().map(|standing| standing.connection.clone()).collect();
+    connections.sort_by(|a, b| (a.since, &a.device).cmp(&(b.since, &b.device)));
+    connections
+}
+
+/// Who has an account's places.
+fn limit(standing: &HashMap<String, Standing>, web_limit: usize) -> wire::Limit {
+    let web = oldest_first(standing).into_iter().filter(|connection| connection.platform == Platform::Web);
+    wire::Limit {
+        limit: u32::try_from(web_limit).unwrap_or(u32::MAX),
+        // There may be more for a while, after the limit was lowered.
+        connections: web.take(limits::CONNECTIONS).map(Connection::into_wire).collect(),
+    }
+}
+
+impl Connection {
+    fn into_wire(self) -> wire::Connection {
+        wire::Connection {
+            device: self.device.parse().map(DeviceId::to_bytes).unwrap_or_default(),
+            name: self.name,
+            platform: wire::Platform::from(self.platform).into(),
+            since: self.since.0,
+        }
     }
 }
 
@@ -151,9 +228,19 @@ impl Slot {
         self.signals.wake.notified().await;
     }
 
-    /// Waits until a newer connection of the device has taken the place.
-    pub(crate) async fn replaced(&self) {
-        self.signals.replaced.notified().await;
+    /// Waits until the place is lost.
+    pub(crate) async fn lost(&self) -> Lost {
+        let mut lost = self.signals.lost.subscribe();
+        match lost.wait_for(Option::is_some).await.map(|lost| lost.clone()) {
+            Ok(Some(lost)) => lost,
+            // The sender is this slot's own, and lives.
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// There was a sign of life.
+    pub(crate) fn renew(&self) {
+        *self.signals.heard() = Instant::now();
     }
 }
 
@@ -189,9 +276,9 @@ mod tests {
     #[tokio::test]
     async fn a_newer_connection_of_a_device_replaces_the_older() {
         let hub = Arc::new(Hub::default());
-        let older = hub.claim("alice", connection("d", 1), 1).unwrap();
-        let newer = hub.claim("alice", connection("d", 1), 1).unwrap();
-        older.replaced().await;
+        let older = hub.claim("alice", connection("d", 1), 1, None).unwrap();
+        let newer = hub.claim("alice", connection("d", 1), 1, None).unwrap();
+        assert_eq!(older.lost().await, Lost::Replaced);
         drop(older);
         assert!(hub.is_online("alice", "d"));
         drop(newer);
@@ -201,28 +288,28 @@ mod tests {
     #[test]
     fn a_fenced_leader_does_not_replace_its_successor() {
         let hub = Arc::new(Hub::default());
-        let _standing = hub.claim("alice", connection("d", 2), 10).unwrap();
-        let denied = hub.claim("alice", connection("d", 1), 10).err();
+        let _standing = hub.claim("alice", connection("d", 2), 10, None).unwrap();
+        let denied = hub.claim("alice", connection("d", 1), 10, None).err();
         assert_eq!(denied, Some(Denied::Superseded));
     }
 
     #[test]
     fn web_connections_are_limited_an_account() {
         let hub = Arc::new(Hub::default());
-        let first = hub.claim("alice", connection("a", 0), 1).unwrap();
-        assert_eq!(hub.claim("alice", connection("b", 0), 1).err(), Some(Denied::Full));
+        let first = hub.claim("alice", connection("a", 0), 1, None).unwrap();
+        assert!(hub.claim("alice", connection("b", 0), 1, None).is_err());
         let mut phone = connection("p", 0);
         phone.platform = Platform::Mobile;
-        let _phone = hub.claim("alice", phone, 1).unwrap();
-        let _other = hub.claim("bob", connection("b", 0), 1).unwrap();
+        let _phone = hub.claim("alice", phone, 1, None).unwrap();
+        let _other = hub.claim("bob", connection("b", 0), 1, None).unwrap();
         drop(first);
-        assert!(hub.claim("alice", connection("b", 0), 1).is_ok());
+        assert!(hub.claim("alice", connection("b", 0), 1, None).is_ok());
     }
 
     #[test]
     fn a_denied_account_leaves_nothing_behind() {
         let hub = Arc::new(Hub::default());
-        assert!(hub.claim("alice", connection("a", 0), 0).is_err());
+        assert!(hub.claim("alice", connection("a", 0), 0, None).is_err());
         assert!(hub.accounts().is_empty());
     }
 }

@@ -48,3 +48,14 @@ impl From<wire::Platform> for Platform {
         }
     }
 }
+
+impl From<Platform> for wire::Platform {
+    fn from(platform: Platform) -> Self {
+        match platform {
+            Platform::Mobile => Self::Mobile,
+            Platform::Desktop => Self::Desktop,
+            Platform::Miniprogram => Self::Miniprogram,
+            Platform::Web => Self::Web,
+        }
+    }
+}

@@ -82,6 +82,7 @@ impl Server {
             writer: Writer::start(storage.clone(), hub.clone()),
             storage,
             hub,
+            posts: AccountRates::new(Rate::FRAMES),
             rates: AccountRates::new(Rate {
                 burst: config.rate_burst,
                 per_second: f64::from(config.rate_per_second),

@@ -1,15 +1,20 @@
-//! `GET /sync`: client traffic, one protobuf frame in each binary message of a WebSocket.
+//! `/sync`: client traffic, one protobuf frame in each binary message of a WebSocket; or a few of them in
+//! the body of a `POST`, for polling.
 
+mod caller;
 mod connection;
+mod ending;
 mod outbound;
+mod post;
 
 use std::sync::Arc;
 
 use axum::{
-    extract::{State, WebSocketUpgrade, ws::rejection::WebSocketUpgradeRejection},
-    http::HeaderMap,
-    response::Response,
+    extract::{State, WebSocketUpgrade, rejection::BytesRejection, ws::rejection::WebSocketUpgradeRejection},
+    http::{HeaderMap, HeaderValue, header},
+    response::{IntoResponse as _, Response},
 };
+use bytes::Bytes;
 use tutti_protocol::limits;
 
 use crate::{api::ApiError, app::App};
@@ -40,4 +45,27 @@ pub(crate) async fn upgrade(
         let serving = connection::serve(app, socket);
         connections.track_future(serving).await;
     }))
+}
+
+/// `POST /sync`. Pages of other origins that may connect may read the answer, too; what they post needs
+/// no leave beforehand, since the body has no type that would.
+pub(crate) async fn post(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, ApiError> {
+    if !app.origins.allow(&headers) {
+        return Err(ApiError::foreign_origin());
+    }
+    let body = body.map_err(|_| ApiError::too_large())?;
+    let answer = post::exchange(&app, body).await;
+    let mut response = answer.into_response();
+    let set = response.headers_mut();
+    set.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    set.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    set.insert(header::VARY, HeaderValue::from_static("origin"));
+    if let Some(origin) = headers.get(header::ORIGIN) {
+        set.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    }
+    Ok(response)
 }

@@ -4,6 +4,7 @@ mod common;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use common::{
     Client, PATIENCE, TestServer, accepted_seq, ends_with_error, eventually, hello, id, message, open,
     receive, refusal, send, token,
@@ -150,7 +151,13 @@ async fn the_eleventh_web_device_is_refused_until_another_goes() {
         clients.push(Client::greet(server.addr, hello(&token, "alice", device)).await.unwrap());
     }
     match Client::greet(server.addr, hello(&token, "alice", 11)).await {
-        Err(Frame::Error(error)) => assert_eq!(error.code, "connection-limit"),
+        Err(Frame::Limit(limit)) => {
+            assert_eq!(limit.limit, 10);
+            let devices: Vec<_> = limit.connections.iter().map(|connection| connection.device[0]).collect();
+            assert_eq!(devices, Vec::from_iter(1..=10), "oldest first");
+            assert_eq!(limit.connections[0].name, "device 1");
+            assert_eq!(limit.connections[0].platform(), wire::Platform::Web);
+        }
         _ => panic!("the eleventh was let in"),
     }
     let phone = wire::Hello { platform: wire::Platform::Mobile.into(), ..hello(&token, "alice", 12) };
@@ -169,7 +176,60 @@ async fn a_lower_limit_holds_for_new_connections_at_once() {
     let (status, settings) = server.call(Method::PUT, "/api/settings", limits).await;
     assert_eq!((status, &settings["limits"]["web"]), (StatusCode::OK, &json!(1)));
     let hello = hello(&token(server.addr, "alice").await, "alice", 2);
-    assert!(matches!(Client::greet(server.addr, hello).await, Err(Frame::Error(_))));
+    assert!(matches!(Client::greet(server.addr, hello).await, Err(Frame::Limit(_))));
+}
+
+#[tokio::test]
+async fn a_place_is_taken_over_and_whoever_had_it_is_told_by_whom() {
+    let server = TestServer::start().await;
+    let limits = json!({"limits": {"web": 2}});
+    server.call(Method::PUT, "/api/settings", limits).await;
+    let token = token(server.addr, "alice").await;
+    let id = |device: u8| Bytes::copy_from_slice(&[device; 16]);
+    let mut first = Client::greet(server.addr, hello(&token, "alice", 1)).await.unwrap();
+    let mut second = Client::greet(server.addr, hello(&token, "alice", 2)).await.unwrap();
+    let in_place_of = |device| wire::Hello { take_over: id(device), ..hello(&token, "alice", 3) };
+    for nobody in [3, 9] {
+        match Client::greet(server.addr, in_place_of(nobody)).await {
+            Err(Frame::Limit(limit)) => assert_eq!(limit.connections.len(), 2),
+            _ => panic!("let in without a place"),
+        }
+    }
+    let mut third = Client::greet(server.addr, in_place_of(1)).await.unwrap();
+    match first.next().await {
+        Frame::Limit(limit) => {
+            let devices: Vec<_> = limit.connections.into_iter().map(|connection| connection.device).collect();
+            assert_eq!(devices, [id(2), id(3)]);
+        }
+        frame => panic!("{frame:?}"),
+    }
+    assert_eq!(receive(&mut first.socket).await, None);
+    assert!(matches!(Client::greet(server.addr, hello(&token, "alice", 1)).await, Err(Frame::Limit(_))));
+    for standing in [&mut second, &mut third] {
+        assert_eq!(standing.pull(0).await.head, 0);
+    }
+    // With room for it, nobody has to go.
+    drop(third);
+    eventually(async || Client::greet(server.addr, in_place_of(2)).await.is_ok()).await;
+    assert_eq!(second.pull(0).await.head, 0);
+}
+
+#[tokio::test]
+async fn a_device_that_comes_back_many_times_at_once_has_one_place() {
+    let server = TestServer::start().await;
+    let token = token(server.addr, "alice").await;
+    let again = (0..20).map(|epoch| {
+        let hello = wire::Hello { epoch: epoch % 3, ..hello(&token, "alice", 1) };
+        Client::greet(server.addr, hello)
+    });
+    let answers = futures_util::future::join_all(again).await;
+    let path = "/api/connections?user_id=alice";
+    eventually(async || {
+        let (_, answer) = server.call(Method::GET, path, json!(null)).await;
+        answer["connections"].as_array().unwrap().len() == 1
+    })
+    .await;
+    drop(answers);
 }
 
 #[tokio::test]

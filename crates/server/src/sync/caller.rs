@@ -1,0 +1,130 @@
+//! Who a client is, once its hello was believed, and what it may ask for: the same over a WebSocket and
+//! by post.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::time::Instant;
+use tutti_protocol::{
+    Code, DeviceId, Epoch, Millis, Seq,
+    wire::{self, server_frame::Frame},
+};
+
+use super::ending::Ending;
+use crate::{
+    accept::{Refusal, Submission, Verdict},
+    app::App,
+    clock::now,
+    hub,
+    platform::Platform,
+    storage::{Page, Result as StorageResult, Sighting, Transaction},
+    writer::{Growth, Work},
+};
+
+/// A client whose hello was believed.
+pub(super) struct Caller<'a> {
+    pub(super) app: &'a App,
+    pub(super) account: String,
+    device: Bytes,
+    pub(super) sighting: Sighting,
+}
+
+impl<'a> Caller<'a> {
+    /// Believes a hello or not.
+    pub(super) fn admit(app: &'a App, hello: &wire::Hello) -> Result<Self, Ending> {
+        if app.tokens.account(&hello.token).as_ref() != Some(&hello.account) {
+            let message = "the token is not valid for this account";
+            return Err(Ending::error(Code::Auth, message));
+        }
+        let device = DeviceId::try_from(&hello.device)
+            .map_err(|error| Ending::error(Code::Protocol, error.to_string()))?;
+        let platform = Platform::from(hello.platform());
+        Ok(Self {
+            app,
+            account: hello.account.clone(),
+            device: hello.device.clone(),
+            sighting: Sighting { id: device.to_string(), name: hello.device_name.clone(), platform },
+        })
+    }
+
+    /// As others see its connection.
+    pub(super) fn connection(&self, epoch: u64) -> hub::Connection {
+        hub::Connection {
+            device: self.sighting.id.clone(),
+            name: self.sighting.name.clone(),
+            platform: self.sighting.platform,
+            epoch: Epoch(epoch),
+            since: now(),
+        }
+    }
+
+    pub(super) async fn welcome(&self) -> Result<Frame, Ending> {
+        let head = self.app.storage.head(&self.account).await?;
+        Ok(Frame::Welcome(wire::Welcome {
+            log: self.app.storage.log_id().to_bytes(),
+            head: head.0,
+            server_time: now().0,
+            ping_interval: u32::try_from(self.app.ping_interval.as_millis()).unwrap_or(u32::MAX),
+        }))
+    }
+
+    /// Accepts operations in order: as many as the account may submit now.
+    pub(super) async fn submit(&self, mut operations: Vec<wire::Operation>) -> Frame {
+        let ids: Vec<_> = operations.iter().map(|operation| operation.id.clone()).collect();
+        let wanted = u32::try_from(operations.len()).unwrap_or(u32::MAX);
+        let grant = self.app.rates.take(&self.account, wanted, Instant::now().into_std());
+        operations.truncate(grant.granted as usize);
+        let submission = Submission {
+            account: self.account.clone(),
+            device: Some(self.device.clone()),
+            operations,
+            include_sender: true,
+            now: now(),
+        };
+        let mut verdicts = submission.decide(&self.app.writer).await;
+        // One that has to wait makes those behind it wait, so that they stay in order.
+        let rest = Verdict::Refused(Refusal::rate_limited(grant.wait));
+        verdicts.resize(ids.len(), rest);
+        let outcomes = verdicts.into_iter().zip(ids).map(|(verdict, id)| verdict.into_outcome(id)).collect();
+        Frame::Submitted(wire::Submitted { outcomes })
+    }
+
+    /// The page that a client asks for.
+    pub(super) async fn page(&self, after: Seq) -> Result<Page, Ending> {
+        let page = self.app.storage.page(&self.account, after).await?;
+        if after > page.head {
+            let message = "the cursor is beyond the head of the log";
+            return Err(Ending::error(Code::Protocol, message));
+        }
+        Ok(page)
+    }
+
+    /// Notes that the device is here, for others to see. Not worth failing for: when the disk is full
+    /// there is still much to read.
+    pub(super) async fn note_sighting(&self) {
+        let noted = Noted { account: self.account.clone(), sighting: self.sighting.clone(), now: now() };
+        if let Err(error) = self.app.writer.write(noted).await {
+            tracing::warn!(%error, "a device's appearance was not noted");
+        }
+    }
+}
+
+/// A page as it goes to the client that asked for what comes after `after`.
+pub(super) fn delta(after: Seq, page: Page) -> Frame {
+    Frame::Delta(wire::Delta { after: after.0, next: page.next.0, head: page.head.0, events: page.events })
+}
+
+/// That a device was here.
+struct Noted {
+    account: String,
+    sighting: Sighting,
+    now: Millis,
+}
+
+#[async_trait]
+impl Work for Noted {
+    type Answer = ();
+
+    async fn run(&self, tx: &mut dyn Transaction, _: &mut Growth) -> StorageResult<()> {
+        tx.see_device(&self.account, &self.sighting, self.now).await
+    }
+}

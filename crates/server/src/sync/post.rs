@@ -1,0 +1,60 @@
+//! One exchange by post: a hello, at most one more frame, and what the server says to them. For clients
+//! of accounts whose places are all taken. Nothing is kept between two posts.
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use tutti_protocol::{
+    Code, Seq, codec, limits, sequence,
+    wire::{self, client_frame, server_frame::Frame},
+};
+
+use super::{
+    caller::{Caller, delta},
+    connection::read,
+    ending::Ending,
+};
+use crate::{accept::Refusal, app::App};
+
+/// Most frames in a body: a hello, and what it is for.
+const FRAMES: usize = 2;
+
+/// Answers a body with a body.
+pub(super) async fn exchange(app: &App, body: Bytes) -> Bytes {
+    let mut answers = Vec::new();
+    if let Err(ending) = answer(app, body, &mut answers).await {
+        answers.extend(ending.last_frame());
+    }
+    let frames: Vec<Bytes> =
+        answers.into_iter().map(|frame| codec::encode(&wire::ServerFrame { frame: Some(frame) })).collect();
+    sequence::join(&frames)
+}
+
+async fn answer(app: &App, body: Bytes, answers: &mut Vec<Frame>) -> Result<(), Ending> {
+    let frames = sequence::split(body, FRAMES, limits::CLIENT_FRAME)
+        .map_err(|error| Ending::error(Code::Protocol, error.to_string()))?;
+    let mut frames = frames.into_iter().map(read);
+    let Some(client_frame::Frame::Hello(hello)) = frames.next().transpose()? else {
+        return Err(Ending::error(Code::Protocol, "expected a hello"));
+    };
+    let request = frames.next().transpose()?;
+    let caller = Caller::admit(app, &hello)?;
+    let grant = app.posts.take(&caller.account, 1, Instant::now().into_std());
+    if grant.granted == 0 {
+        return Err(Refusal::rate_limited(grant.wait).into());
+    }
+    caller.note_sighting().await;
+    answers.push(caller.welcome().await?);
+    answers.extend(match request {
+        None => None,
+        Some(client_frame::Frame::Submit(submit)) => Some(caller.submit(submit.operations).await),
+        Some(client_frame::Frame::Pull(pull)) => {
+            let after = Seq(pull.after);
+            Some(delta(after, caller.page(after).await?))
+        }
+        Some(client_frame::Frame::Ping(ping)) => Some(Frame::Pong(wire::Pong { nonce: ping.nonce })),
+        Some(client_frame::Frame::Hello(_)) => {
+            return Err(Ending::error(Code::Protocol, "a second hello"));
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! Polling: frames in the body of a `POST /sync`.
+
+mod common;
+
+use bytes::Bytes;
+use common::{TestServer, accepted_seq, hello, id, message, token};
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+use tutti_protocol::{
+    codec, limits, sequence,
+    wire::{self, client_frame, server_frame::Frame},
+};
+
+#[tokio::test]
+async fn what_goes_over_a_socket_goes_by_post() {
+    let server = TestServer::start().await;
+    let hello = hello(&token(server.addr, "alice").await, "alice", 1);
+    let (welcome, none) = said(&server, &hello, None).await;
+    assert_eq!((welcome.head, none), (0, None));
+    let submit = wire::Submit { operations: vec![message(id(1, 1), "direct:bob", &json!("hi"))] };
+    for _ in 0..2 {
+        let (_, answer) = said(&server, &hello, Some(client_frame::Frame::Submit(submit.clone()))).await;
+        let Some(Frame::Submitted(submitted)) = answer else { panic!("{answer:?}") };
+        assert_eq!(accepted_seq(&submitted.outcomes[0]), Some(1), "once, however often it is sent");
+    }
+    let (welcome, answer) =
+        said(&server, &hello, Some(client_frame::Frame::Pull(wire::Pull { after: 0 }))).await;
+    let Some(Frame::Delta(delta)) = answer else { panic!("{answer:?}") };
+    assert_eq!((welcome.head, delta.next, delta.head, delta.events.len()), (1, 1, 1, 1));
+    let mut bob = server.client("bob", 2).await;
+    assert_eq!(bob.pull(0).await.events.len(), 1);
+    let (_, answer) = said(&server, &hello, Some(client_frame::Frame::Ping(wire::Ping { nonce: 7 }))).await;
+    assert_eq!(answer, Some(Frame::Pong(wire::Pong { nonce: 7 })));
+}
+
+#[tokio::test]
+async fn who_polls_has_no_place_and_needs_none() {
+    let server = TestServer::start().await;
+    server.call(Method::PUT, "/api/settings", json!({"limits": {"web": 1}})).await;
+    let mut standing = server.client("alice", 1).await;
+    let second = hello(&token(server.addr, "alice").await, "alice", 2);
+    said(&server, &second, None).await;
+    let (_, answer) = server.call(Method::GET, "/api/connections?user_id=alice", json!(null)).await;
+    assert_eq!(answer["connections"].as_array().unwrap().len(), 1);
+    let (_, answer) = server.call(Method::GET, "/api/devices?user_id=alice", json!(null)).await;
+    assert_eq!(answer["devices"].as_array().unwrap().len(), 2, "but it is a device of the account");
+    assert_eq!(standing.pull(0).await.head, 0);
+}
+
+#[tokio::test]
+async fn what_makes_no_sense_is_answered_in_frames() {
+    let server = TestServer::start().await;
+    let token = token(server.addr, "alice").await;
+    let good = framed(client_frame::Frame::Hello(hello(&token, "alice", 1)));
+    let bad_token = framed(client_frame::Frame::Hello(hello("nonsense", "alice", 1)));
+    let foreign = framed(client_frame::Frame::Hello(hello(&token, "bob", 1)));
+    let ping = framed(client_frame::Frame::Ping(wire::Ping { nonce: 1 }));
+    let beyond = framed(client_frame::Frame::Pull(wire::Pull { after: 9 }));
+    let huge = Bytes::from(vec![0; limits::CLIENT_FRAME + 1]);
+    let cases = [
+        (Bytes::new(), "protocol"),
+        (sequence::join([&ping]), "protocol"),
+        (sequence::join([&good, &good]), "protocol"),
+        (sequence::join([&good, &ping, &ping]), "protocol"),
+        (sequence::join([&good, &beyond]), "protocol"),
+        (sequence::join([&good, &huge]), "protocol"),
+        (sequence::join([&good]).slice(..20), "protocol"),
+        (sequence::join([&bad_token]), "auth"),
+        (sequence::join([&foreign]), "auth"),
+    ];
+    for (number, (body, code)) in cases.into_iter().enumerate() {
+        let (status, frames) = post(&server, body, None).await;
+        assert_eq!(status, StatusCode::OK);
+        match frames.last() {
+            Some(Frame::Error(error)) => assert_eq!(error.code, code, "case {number}"),
+            other => panic!("case {number}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn pages_from_elsewhere_may_not_poll_and_those_that_may_can_read_the_answer() {
+    let server = TestServer::start_with(&["--allow-origin", "https://app.example"]).await;
+    let hello = framed(client_frame::Frame::Hello(hello(&token(server.addr, "alice").await, "alice", 1)));
+    let body = sequence::join([&hello]);
+    let (status, _) = post(&server, body.clone(), Some("https://evil.example")).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    let url = format!("http://{}/sync", server.addr);
+    let request = reqwest::Client::new().post(url).header("origin", "https://app.example").body(body);
+    let response = request.send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()["access-control-allow-origin"], "https://app.example");
+    assert_eq!(response.headers()["vary"], "origin");
+}
+
+#[tokio::test]
+async fn an_account_posts_so_often_and_then_waits() {
+    let server = TestServer::start().await;
+    let hello = framed(client_frame::Frame::Hello(hello(&token(server.addr, "alice").await, "alice", 1)));
+    let body = sequence::join([&hello]);
+    let mut refused = None;
+    for _ in 0..limits::FRAMES_PER_MINUTE * 2 {
+        let (_, frames) = post(&server, body.clone(), None).await;
+        if let Some(Frame::Error(error)) = frames.last() {
+            refused = Some(error.clone());
+            break;
+        }
+    }
+    let refused = refused.expect("so many posts are too many");
+    assert_eq!(refused.code, "rate-limited");
+    assert!(refused.retry_after > 0);
+}
+
+/// The welcome, and the answer to the other frame.
+async fn said(
+    server: &TestServer,
+    hello: &wire::Hello,
+    frame: Option<client_frame::Frame>,
+) -> (wire::Welcome, Option<Frame>) {
+    let hello = framed(client_frame::Frame::Hello(hello.clone()));
+    let body: Vec<Bytes> = [hello].into_iter().chain(frame.map(framed)).collect();
+    let (status, frames) = post(server, sequence::join(&body), None).await;
+    assert_eq!(status, StatusCode::OK);
+    let mut frames = frames.into_iter();
+    let Some(Frame::Welcome(welcome)) = frames.next() else { panic!("no welcome") };
+    (welcome, frames.next())
+}
+
+async fn post(server: &TestServer, body: Bytes, origin: Option<&str>) -> (StatusCode, Vec<Frame>) {
+    let mut request = reqwest::Client::new().post(format!("http://{}/sync", server.addr)).body(body);
+    if let Some(origin) = origin {
+        request = request.header("origin", origin);
+    }
+    let response = request.send().await.unwrap();
+    let status = response.status();
+    let body = response.bytes().await.unwrap();
+    let frames = if status == StatusCode::OK {
+        sequence::split(body, 2, limits::SERVER_FRAME).unwrap()
+    } else {
+        Vec::new()
+    };
+    (status, frames.into_iter().map(|frame| codec::decode_server(frame).unwrap().frame.unwrap()).collect())
+}
+
+fn framed(frame: client_frame::Frame) -> Bytes {
+    codec::encode(&wire::ClientFrame { frame: Some(frame) })
+}
