@@ -76,7 +76,7 @@ pub(crate) struct Driver {
 }
 
 /// What this tab listens to, and how.
-type PageListener = (&'static str, Closure<dyn FnMut(JsValue)>);
+type PageListener = (&'static str, Function);
 
 /// Inputs that wait for the engine. It is there before the engine, so that no frame of another tab is
 /// missed while the store is read.
@@ -187,6 +187,7 @@ impl Driver {
         });
         driver.open.replace(Some(driver.clone()));
         told.replace(driver.this.clone());
+        driver.store.on_lost(driver.listener(|driver, _| driver.feed(Input::StoreLost)));
         driver.listen_to_page();
         inbox.driver.replace(driver.this.clone());
         driver.feed(Input::NetworkChanged(is_online()));
@@ -319,7 +320,7 @@ impl Driver {
         self.channel.take();
         self.timer.set(None, || {});
         for (kind, listener) in self.page_listeners.take() {
-            remove_global_listener(kind, listener.as_ref().unchecked_ref());
+            remove_global_listener(kind, &listener);
         }
         self.store.close();
     }
@@ -346,14 +347,9 @@ impl Driver {
 
     fn listen_to_page(&self) {
         let mut listeners = self.page_listeners.borrow_mut();
-        let mut listen = |kind, input: fn(&Driver, &JsValue)| {
-            let this = self.this.clone();
-            let listener = Closure::<dyn FnMut(JsValue)>::new(move |event| {
-                if let Some(driver) = this.upgrade() {
-                    input(&driver, &event);
-                }
-            });
-            add_global_listener(kind, listener.as_ref().unchecked_ref());
+        let mut listen = |kind, input| {
+            let listener = self.listener(input);
+            add_global_listener(kind, &listener);
             listeners.push((kind, listener));
         };
         listen("online", |driver, _| driver.feed(Input::NetworkChanged(true)));
@@ -372,6 +368,18 @@ impl Driver {
         });
         listen("freeze", |driver, _| driver.suspend());
         listen("resume", |driver, _| driver.resume());
+    }
+
+    /// A function that does something as long as there is a driver to do it.
+    fn listener(&self, work: fn(&Driver, &JsValue)) -> Function {
+        let this = self.this.clone();
+        let listener = Closure::<dyn FnMut(JsValue)>::new(move |event| {
+            if let Some(driver) = this.upgrade() {
+                work(&driver, &event);
+            }
+        });
+        // Freed with the JavaScript function.
+        listener.into_js_value().unchecked_into()
     }
 
     /// Lets go of all that others might wait for.

@@ -12,6 +12,7 @@ mod memory;
 mod seal;
 
 use bytes::Bytes;
+use js_sys::Function;
 use tutti_engine::batch::{Batch, Claim, Key, Snapshot, StoreError, Table};
 use tutti_protocol::Epoch;
 
@@ -53,6 +54,15 @@ pub async fn open(account: &str) -> Result<AnyStore, StoreError> {
         Ok(store) => Ok(AnyStore::Idb(store)),
         Err(StoreError::Failed(_)) => Ok(AnyStore::Memory(MemoryStore::default())),
         Err(error) => Err(error),
+    }
+}
+
+impl AnyStore {
+    /// Calls this when the browser has closed the database by itself.
+    pub fn on_lost(&self, listener: Function) {
+        if let Self::Idb(store) = self {
+            store.on_lost(listener);
+        }
     }
 }
 

@@ -1,15 +1,22 @@
 //! The store in IndexedDB: one object store a table, each record sealed before the transaction opens.
 //!
-//! In a transaction nothing is awaited but its own requests: a transaction without one commits by
-//! itself, and Safari ends it at the first microtask after it was opened.
+//! A transaction is issued whole, its end included, before anything is awaited: a tab may be frozen at
+//! any moment, and a transaction that then waits for it would hold up every other tab. So it is the
+//! database itself that checks the fence, by a constraint: each leadership that is over has a record, and
+//! a leader's transaction begins by adding that of its own.
 
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeSet,
+    future::poll_fn,
+    pin::pin,
     rc::Rc,
+    task::Poll,
 };
 
 use bytes::Bytes;
+use futures_channel::oneshot;
+use gloo_timers::future::TimeoutFuture;
 use indexed_db_futures::{
     KeyRange,
     database::Database,
@@ -20,21 +27,38 @@ use indexed_db_futures::{
     prelude::*,
     transaction::{Transaction, TransactionDurability, TransactionMode, TransactionOptions},
 };
-use js_sys::{ArrayBuffer, Number, Uint8Array};
+use js_sys::{ArrayBuffer, Function, Number, Uint8Array};
 use tutti_engine::batch::{Batch, Claim, Durability, Key, Snapshot, StoreError, Table, Write};
 use tutti_protocol::{Epoch, OperationId, Revision};
 use wasm_bindgen::prelude::*;
-use web_sys::{CryptoKey, IdbTransaction};
+use wasm_bindgen_futures::spawn_local;
+use web_sys::{CryptoKey, Event, IdbRequest, IdbTransaction};
 
 use super::{
     Store,
-    seal::{Sealer, generate_key, profile_name},
+    seal::{Sealer, generate_key, profile_name, random_name},
 };
 
-const VERSION: u32 = 1;
+/// Version of the schema. Later ones only add to it.
+const VERSION: u32 = if cfg!(feature = "next") { 2 } else { 1 };
+/// The oldest version whose code can still work with this schema.
+const OLDEST: u32 = if cfg!(feature = "breaking") { 2 } else { 1 };
+/// What the next version will bring, for tests of two versions side by side.
+#[cfg(feature = "next")]
+const NEXT: &str = "next";
+
+/// How long opening may take before somebody else is to blame, in milliseconds: a tab that does not let
+/// go of a database that is to be upgraded, or erased.
+const BLOCKED: u32 = 5_000;
+/// Leaderships whose fences are kept. A transaction that a frozen tab was about to begin is fenced unless
+/// there were more since.
+const FENCES: u64 = 1_000;
 
 const KEYS: &str = "keys";
 const SEALING_KEY: &str = "sealing";
+/// Which database this is: one that was erased and made anew is another.
+const GENERATION: &str = "generation";
+const PROBE: &str = "probe";
 const META: &str = name(Table::Meta);
 const EPOCH: &str = "epoch";
 const REVISION: &str = "revision";
@@ -44,6 +68,9 @@ const REVISION: &str = "revision";
 pub struct IdbStore {
     profile: String,
     connection: RefCell<Option<Rc<Connection>>>,
+    /// The database that this store knows.
+    generation: RefCell<Option<String>>,
+    on_lost: RefCell<Option<Function>>,
     closed: Cell<bool>,
 }
 
@@ -54,9 +81,23 @@ impl IdbStore {
     /// [`StoreError::Version`] when it is of a newer version; it is left as it is.
     pub async fn open(account: &str) -> Result<Self, StoreError> {
         let profile = profile_name(account).await?;
-        let store = Self { profile, connection: RefCell::default(), closed: Cell::new(false) };
+        let store = Self {
+            profile,
+            connection: RefCell::default(),
+            generation: RefCell::default(),
+            on_lost: RefCell::default(),
+            closed: Cell::new(false),
+        };
         store.transact(async |_| Ok(())).await?;
         Ok(store)
+    }
+
+    /// Calls this when the browser has closed the database by itself, as when the site's data is cleared.
+    pub fn on_lost(&self, listener: Function) {
+        if let Some(connection) = &*self.connection.borrow() {
+            connection.database.as_sys().set_onclose(Some(&listener));
+        }
+        self.on_lost.replace(Some(listener));
     }
 
     /// Does some work on the database. A handle that turns out to be lost is thrown away and the
@@ -86,13 +127,25 @@ impl IdbStore {
         let connection = match present {
             Some(connection) => connection,
             None if self.closed.get() => return Err(StoreError::Closed.into()),
-            None => Rc::new(Connection::open(&self.profile).await?),
+            None => self.open_connection().await?,
         };
         if self.closed.get() {
             return Err(StoreError::Closed.into());
         }
         // Another call may have opened one meanwhile.
         Ok(self.connection.borrow_mut().get_or_insert(connection).clone())
+    }
+
+    async fn open_connection(&self) -> Result<Rc<Connection>, Fault> {
+        let connection = Rc::new(Connection::open(&self.profile).await?);
+        connection.database.as_sys().set_onclose(self.on_lost.borrow().as_ref());
+        let known = self.generation.replace(Some(connection.generation.clone()));
+        if known.is_some_and(|known| known != connection.generation) {
+            // This call was meant for the one before. Those that follow go to this one.
+            self.connection.replace(Some(connection));
+            return Err(StoreError::Erased.into());
+        }
+        Ok(connection)
     }
 }
 
@@ -133,36 +186,32 @@ impl Store for IdbStore {
 #[derive(Debug)]
 struct Connection {
     database: Database,
+    generation: String,
+    /// Whether this browser undoes a transaction in which something fails after `commit` was called.
+    undoes: Rc<Cell<bool>>,
     sealer: Sealer,
     _on_version_change: Closure<dyn FnMut()>,
 }
 
 impl Connection {
     async fn open(profile: &str) -> Result<Self, Fault> {
-        let database = Database::open(format!("tutti-{profile}"))
-            .with_version(VERSION)
-            .with_on_upgrade_needed(|_, database| {
-                for table in Table::ALL {
-                    database.create_object_store(name(table)).build()?;
-                }
-                database.create_object_store(KEYS).build()?;
-                Ok(())
-            })
-            .await?;
+        let database = open_database(format!("tutti-{profile}")).await?;
         // A newer tab, or one that erases, waits until this handle is closed. The next call here
         // opens another, and then learns what has become of the database.
         let handle = database.clone();
         let on_version_change = Closure::new(move || handle.as_sys().close());
         database.as_sys().set_onversionchange(Some(on_version_change.as_ref().unchecked_ref()));
-        let key = match stored_key(&database).await {
-            Ok(key) => key,
+        let (key, generation) = match stored_key(&database).await {
+            Ok(stored) => stored,
             Err(fault) => {
                 database.close();
                 return Err(fault);
             }
         };
         let sealer = Sealer::new(profile, key)?;
-        Ok(Self { database, sealer, _on_version_change: on_version_change })
+        let undoes = Rc::<Cell<bool>>::default();
+        spawn_local(probe(database.clone(), undoes.clone()));
+        Ok(Self { database, generation, undoes, sealer, _on_version_change: on_version_change })
     }
 
     async fn load(&self, tables: &[Table]) -> Result<Snapshot, Fault> {
@@ -243,10 +292,11 @@ impl Connection {
         }
 
         let transaction = self.writing(&names, durability(batch.durability))?;
-        let mut epoch = None;
-        if batch.fence.is_some() {
+        let mut fenced = None;
+        if let Some(fence) = batch.fence {
             let meta = transaction.object_store(META)?;
-            epoch = Some(meta.get::<f64, _, _>(EPOCH).primitive()?);
+            fenced = Some(add(&meta, &fence_key(fence), &JsValue::TRUE)?);
+            meta.delete::<JsValue, _>(KeyRange::Only(fence_key(fence))).primitive()?;
         }
         let mut last = None;
         for (write, value) in batch.writes.iter().zip(values) {
@@ -254,13 +304,11 @@ impl Connection {
             last = Some(match write {
                 Write::Put(_, key, _) => put(&store, to_js(*key), value)?,
                 Write::Insert(_, key, _) => {
-                    if store.get_key::<JsValue, _>(to_js(*key)).primitive()?.await?.is_some() {
-                        continue;
-                    }
-                    put(&store, to_js(*key), value)?
+                    add_unless_present(&store, &to_js(*key), &value)?;
+                    continue;
                 }
                 Write::Delete(_, key) => remove(&store, KeyRange::Only(to_js(*key)))?,
-                // Not `clear`: the epoch and the revision are no records.
+                // Not `clear`: the epoch, the revision and the fences are no records.
                 Write::Clear(Table::Meta) => remove(&store, all_numbers())?,
                 Write::Clear(_) => store.clear()?,
             });
@@ -269,14 +317,16 @@ impl Connection {
             let meta = transaction.object_store(META)?;
             last = Some(put(&meta, REVISION.into(), (revision.0 as f64).into())?);
         }
-        // The writes are under way already, which saves a round trip, and are undone if they must be.
-        if let (Some(fence), Some(epoch)) = (batch.fence, epoch)
-            && Epoch(number(epoch.await?)) != fence
-        {
-            transaction.abort().await?;
+        if last.is_none() {
+            // Something to wait for, where the browser needs it: a record that is there or is not.
+            let store = transaction.object_store(names.first().copied().unwrap_or(META))?;
+            last = Some(remove(&store, KeyRange::Only(PROBE.into()))?);
+        }
+        let result = self.finish_writing(transaction, last).await;
+        if result.is_err() && fenced.is_some_and(|request| is_present(&request)) {
             return Err(StoreError::Fenced.into());
         }
-        finish_writing(transaction, last).await
+        result
     }
 
     async fn raise_epoch(&self, from: Epoch) -> Result<Claim, Fault> {
@@ -284,14 +334,32 @@ impl Connection {
         let transaction = self.writing(&[META].into(), TransactionDurability::Relaxed)?;
         let meta = transaction.object_store(META)?;
         let revision = meta.get::<f64, _, _>(REVISION).primitive()?;
+        // Whoever claims is alive, so this much may be awaited.
         let epoch = Epoch(number(meta.get::<f64, _, _>(EPOCH).primitive()?.await?));
         if epoch != from {
             return Ok(Claim::Overtaken(epoch));
         }
+        put(&meta, fence_key(from), JsValue::TRUE)?;
+        if let Some(old) = from.0.checked_sub(FENCES) {
+            remove(&meta, KeyRange::Only(fence_key(Epoch(old))))?;
+        }
         let write = put(&meta, EPOCH.into(), (epoch.next().0 as f64).into())?;
         drop(meta);
-        finish_writing(transaction, Some(write)).await?;
+        self.finish_writing(transaction, Some(write)).await?;
         Ok(Claim::Won(Revision(number(revision.await?))))
+    }
+
+    /// Commits. Where a browser commits the rest when a write fails after it was told to, it is told once
+    /// the last write has happened, and with it all before it.
+    async fn finish_writing(
+        &self,
+        transaction: Transaction<'_>,
+        last: Option<VoidRequest>,
+    ) -> Result<(), Fault> {
+        if let Some(last) = last.filter(|_| !self.undoes.get()) {
+            last.await.map_err(|error| reason(transaction.as_sys(), error))?;
+        }
+        finish(transaction).await
     }
 
     fn reading(&self, names: &BTreeSet<&str>) -> Result<Transaction<'_>, Error> {
@@ -324,28 +392,118 @@ impl Drop for Connection {
     }
 }
 
-/// The profile's key. Tabs that open a new database side by side all make one; the first to be
-/// stored is everyone's.
-async fn stored_key(database: &Database) -> Result<CryptoKey, Fault> {
-    let transaction = database.transaction(KEYS).build()?;
-    let request = transaction.object_store(KEYS)?.get::<JsValue, _, _>(SEALING_KEY).primitive()?;
-    finish(transaction).await?;
-    let key = match request.await? {
-        Some(key) => key,
-        None => {
-            let made = generate_key().await?;
-            let transaction = writing(database, &[KEYS].into(), TransactionDurability::Strict)?;
-            let store = transaction.object_store(KEYS)?;
-            let (key, write) = match store.get::<JsValue, _, _>(SEALING_KEY).primitive()?.await? {
-                Some(first) => (first, None),
-                None => (made.clone().into(), Some(put(&store, SEALING_KEY.into(), made.into())?)),
-            };
-            drop(store);
-            finish_writing(transaction, write).await?;
-            key
+/// Opens a database, creates it, or makes it one of this version.
+async fn open_database(name: String) -> Result<Database, Fault> {
+    let (tell, opened) = oneshot::channel();
+    let current = name.clone();
+    spawn_local(async move {
+        let result = Database::open(current)
+            .with_version(VERSION)
+            .with_on_upgrade_needed(|_, database| upgrade(&database))
+            .await;
+        if let Err(Ok(late)) = tell.send(result) {
+            late.close();
         }
+    });
+    let mut opened = pin!(opened);
+    let mut patience = pin!(TimeoutFuture::new(BLOCKED));
+    let opened = poll_fn(|context| match opened.as_mut().poll(context) {
+        Poll::Ready(result) => Poll::Ready(result.ok()),
+        Poll::Pending => patience.as_mut().poll(context).map(|()| None),
+    });
+    match opened.await {
+        None => Err(StoreError::Blocked.into()),
+        Some(Ok(database)) => Ok(database),
+        Some(Err(error)) => match Fault::from(error) {
+            Fault::Final(StoreError::Version) => open_later(name).await,
+            fault => Err(fault),
+        },
+    }
+}
+
+/// Opens a database of a later version as it is, if that version says that this code can work with it.
+async fn open_later(name: String) -> Result<Database, Fault> {
+    let database = Database::open(name).await?;
+    let version = database.version() as u32;
+    let readable = (1..=VERSION).map(|oldest| readable(version, oldest));
+    let names: BTreeSet<String> = database.object_store_names().collect();
+    if !readable.into_iter().any(|name| names.contains(&name)) {
+        database.close();
+        return Err(StoreError::Version.into());
+    }
+    Ok(database)
+}
+
+/// The object store that says to older code from which version on it can work with which.
+fn readable(version: u32, oldest: u32) -> String {
+    format!("version-{version}-for-{oldest}")
+}
+
+fn upgrade(database: &Database) -> Result<(), Error> {
+    let present: BTreeSet<String> = database.object_store_names().collect();
+    let readable = readable(VERSION, OLDEST);
+    let wanted = Table::ALL.map(name).into_iter().chain([KEYS, &readable]);
+    #[cfg(feature = "next")]
+    let wanted = wanted.chain([NEXT]);
+    for store in wanted.filter(|store| !present.contains(*store)) {
+        database.create_object_store(store).build()?;
+    }
+    Ok(())
+}
+
+/// Finds out whether this browser undoes a transaction in which something fails after `commit` was
+/// called, as it should; Firefox does not. Until that is known, nothing relies on it.
+async fn probe(database: Database, undoes: Rc<Cell<bool>>) {
+    let is_undone = async || -> Result<bool, Error> {
+        let transaction = writing(&database, &[KEYS].into(), TransactionDurability::Relaxed)?;
+        let keys = transaction.object_store(KEYS)?;
+        for _ in 0..2 {
+            add(&keys, &PROBE.into(), &JsValue::TRUE)?;
+        }
+        // Firefox minds when it is the last that fails.
+        put(&keys, PROBE.into(), JsValue::TRUE)?;
+        drop(keys);
+        // That something failed is told either way.
+        let _ = finish(transaction).await;
+        let transaction = writing(&database, &[KEYS].into(), TransactionDurability::Relaxed)?;
+        let keys = transaction.object_store(KEYS)?;
+        let found = keys.get_key::<JsValue, _>(JsValue::from(PROBE)).primitive()?;
+        remove(&keys, KeyRange::Only(PROBE.into()))?;
+        drop(keys);
+        transaction.commit().await?;
+        Ok(found.await?.is_none())
     };
-    Ok(key.dyn_into().map_err(|_| StoreError::Damaged("the key is none".into()))?)
+    undoes.set(is_undone().await.unwrap_or(false));
+}
+
+/// The profile's key, and which database this is. Tabs that open a new database side by side all make
+/// them; the first to be stored are everyone's.
+async fn stored_key(database: &Database) -> Result<(CryptoKey, String), Fault> {
+    if let Some(stored) = read_key(database).await? {
+        return Ok(stored);
+    }
+    let made = generate_key().await?;
+    let generation = random_name()?;
+    let transaction = writing(database, &[KEYS].into(), TransactionDurability::Strict)?;
+    let keys = transaction.object_store(KEYS)?;
+    add_unless_present(&keys, &SEALING_KEY.into(), &made)?;
+    add_unless_present(&keys, &GENERATION.into(), &generation.into())?;
+    drop(keys);
+    finish(transaction).await?;
+    Ok(read_key(database).await?.ok_or_else(|| StoreError::Damaged("the key is gone".into()))?)
+}
+
+async fn read_key(database: &Database) -> Result<Option<(CryptoKey, String)>, Fault> {
+    let transaction = database.transaction(KEYS).build()?;
+    let keys = transaction.object_store(KEYS)?;
+    let key = keys.get::<JsValue, _, _>(SEALING_KEY).primitive()?;
+    let generation = keys.get::<JsValue, _, _>(GENERATION).primitive()?;
+    drop(keys);
+    finish(transaction).await?;
+    let Some(key) = key.await? else { return Ok(None) };
+    let key = key.dyn_into().map_err(|_| StoreError::Damaged("the key is none".into()))?;
+    let generation = generation.await?.and_then(|generation| generation.as_string());
+    Ok(Some((key, generation.unwrap_or_default())))
 }
 
 fn writing<'a>(
@@ -368,13 +526,28 @@ fn remove(store: &ObjectStore<'_>, keys: KeyRange<JsValue>) -> Result<VoidReques
     store.delete::<JsValue, _>(keys).primitive()
 }
 
-/// Commits once the last write has happened, and with it all before it: Firefox commits the rest when
-/// a write fails after the transaction was told to commit.
-async fn finish_writing(transaction: Transaction<'_>, last: Option<VoidRequest>) -> Result<(), Fault> {
-    if let Some(last) = last {
-        last.await.map_err(|error| reason(transaction.as_sys(), error))?;
-    }
-    finish(transaction).await
+/// Adds a record. That it is there already aborts the transaction.
+fn add(store: &ObjectStore<'_>, key: &JsValue, value: &JsValue) -> Result<IdbRequest, Error> {
+    Ok(store.as_sys().add_with_key(value, key)?)
+}
+
+/// Whether a record was to be added that is there already.
+fn is_present(request: &IdbRequest) -> bool {
+    request.error().ok().flatten().is_some_and(|error| error.name() == "ConstraintError")
+}
+
+/// Adds a record, unless it is there already.
+fn add_unless_present(store: &ObjectStore<'_>, key: &JsValue, value: &JsValue) -> Result<(), Error> {
+    let request = add(store, key, value)?;
+    let on_error = Closure::once_into_js(|event: Event| {
+        let request = event.target().and_then(|target| target.dyn_into::<IdbRequest>().ok());
+        if request.is_some_and(|request| is_present(&request)) {
+            event.prevent_default();
+            event.stop_propagation();
+        }
+    });
+    request.set_onerror(Some(on_error.unchecked_ref()));
+    Ok(())
 }
 
 async fn finish(transaction: Transaction<'_>) -> Result<(), Fault> {
@@ -434,6 +607,11 @@ fn from_js(key: &JsValue) -> Option<Key> {
 /// Numbers come first among the keys of IndexedDB, so an upper bound is enough.
 fn all_numbers() -> KeyRange<JsValue> {
     KeyRange::UpperBound(f64::INFINITY.into(), true)
+}
+
+/// The key of the record that says that a leadership is over.
+fn fence_key(epoch: Epoch) -> JsValue {
+    format!("fence-{}", epoch.0).into()
 }
 
 /// The epoch and the revision begin at 0.

@@ -35,6 +35,13 @@ pub async fn profile_name(account: &str) -> Result<String, StoreError> {
     Ok(Uint8Array::new(&digest).to_vec()[..16].iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
+/// A name that nothing else has: 32 hexadecimal digits.
+pub(super) fn random_name() -> Result<String, StoreError> {
+    let mut bytes = [0; 16];
+    crypto()?.get_random_values_with_u8_array(&mut bytes).map_err(failed)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 /// A new key, usable by the pages of this origin and readable by none.
 pub(super) async fn generate_key() -> Result<CryptoKey, StoreError> {
     let algorithm = js_sys::Object::new();

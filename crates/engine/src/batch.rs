@@ -105,6 +105,9 @@ pub enum StoreError {
     /// The database is held by a newer version of this code.
     #[error("the store belongs to a newer version: reload the page")]
     Version,
+    /// A tab of an older version holds the database open.
+    #[error("a tab that runs an older version of this page keeps the storage from being upgraded: close it")]
+    Blocked,
     /// The database is another one than before: the browser, or its user, has cleared this site's data.
     #[error("the browser has cleared this site's data")]
     Erased,

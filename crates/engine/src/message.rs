@@ -67,9 +67,11 @@ impl From<&StoreError> for Failure {
             StoreError::Quota => Code::Quota,
             StoreError::Version => Code::Version,
             StoreError::Closed => Code::Closed,
-            StoreError::Fenced | StoreError::Erased | StoreError::Damaged(_) | StoreError::Failed(_) => {
-                Code::Storage
-            }
+            StoreError::Fenced
+            | StoreError::Blocked
+            | StoreError::Erased
+            | StoreError::Damaged(_)
+            | StoreError::Failed(_) => Code::Storage,
         };
         Self::new(code, error.to_string())
     }
