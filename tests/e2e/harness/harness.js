@@ -1,5 +1,6 @@
 // The page under test: it uses the package as any page would, and remembers what it is told.
 import init, { SyncClient, SyncError } from "./pkg/index.js";
+import * as audit from "./audit.js";
 import { scan, plant } from "./scan.js";
 
 const clients = [];
@@ -46,4 +47,4 @@ async function readAll(client, conversation, limit = 100) {
 }
 
 globalThis.tutti = { init, SyncClient, SyncError };
-globalThis.harness = { clients, open, settle, readAll, scan, plant };
+globalThis.harness = { clients, open, settle, readAll, scan, plant, audit };
