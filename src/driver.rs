@@ -355,6 +355,8 @@ impl Driver {
         listen("online", |driver, _| driver.feed(Input::NetworkChanged(true)));
         listen("offline", |driver, _| driver.feed(Input::NetworkChanged(false)));
         listen("visibilitychange", |driver, _| driver.feed(Input::VisibilityChanged(is_visible())));
+        // Firefox does not keep a page that waits for a lock, and has decided so by the time of `pagehide`.
+        listen("beforeunload", |driver, _| driver.feed(Input::Leaving));
         // The others learn at once that this tab is gone, or may be back one day; a page that keeps
         // anything is not kept by the browser.
         listen(

@@ -265,6 +265,7 @@ impl Engine {
             Input::VisibilityChanged(visible) => {
                 self.leadership.set_visible(visible, now, &mut self.entropy);
             }
+            Input::Leaving => self.leadership.step_aside(now),
             Input::Suspended => self.handle_suspended(),
             Input::Resumed => self.handle_resumed(now),
             Input::ChannelFrame(bytes) => self.handle_channel(&bytes, now),

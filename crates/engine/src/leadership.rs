@@ -140,6 +140,13 @@ impl Leadership {
         self.go_out(Some(now.monotonic.plus(REST)))
     }
 
+    /// This tab may be about to go. One that leads stays for as long as it is there.
+    pub(crate) fn step_aside(&mut self, now: Now) {
+        if let Place::Queued(_) = self.place {
+            self.go_out(Some(now.monotonic.plus(REST)));
+        }
+    }
+
     pub(crate) fn granted(&mut self, id: LockId) {
         if self.place == Place::Queued(id) {
             self.claim(id);

@@ -119,6 +119,8 @@ pub enum Input {
     Claimed(LockId, Result<Claim, StoreError>),
     /// Somebody looks at this tab, or nobody does any more.
     VisibilityChanged(bool),
+    /// The page may be about to be left.
+    Leaving,
     /// The tab may stand still from now on: it is kept for a return, or frozen.
     Suspended,
     /// The tab is back, and may have missed anything.

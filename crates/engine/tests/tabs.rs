@@ -156,6 +156,23 @@ fn a_page_that_goes_into_the_cache_lets_go_and_is_in_step_when_it_returns() {
 }
 
 #[test]
+fn a_page_that_may_be_left_waits_for_no_lock_until_it_turns_out_that_it_stays() {
+    let mut world = World::new(23);
+    let [leader, follower] = tabs(&mut world);
+    world.input(leader, Input::Leaving);
+    world.input(follower, Input::Leaving);
+    assert!(leads(&world, leader), "whoever leads goes on");
+    world.close(leader);
+    world.pass(500);
+    assert!(!leads(&world, follower), "it is not in the queue");
+    world.pass(1_000);
+    assert!(leads(&world, follower), "it has stayed");
+    world.send(follower, TEAM, "here");
+    world.settle();
+    assert_eq!(arrived(&world), 1);
+}
+
+#[test]
 fn the_only_tab_returns_from_the_cache() {
     let mut world = World::new(7);
     let [tab] = tabs(&mut world);
