@@ -13,11 +13,13 @@ export class Profile {
   /** What went wrong in its pages without a call to tell. */
   pageErrors = [];
   #server;
+  #launch;
   #context = null;
 
-  constructor(server, directory) {
+  constructor(server, directory, launch) {
     this.#server = server;
     this.directory = directory;
+    this.#launch = launch;
   }
 
   /** Starts a browser on this profile, the first one or the next. */
@@ -26,6 +28,7 @@ export class Profile {
       executablePath: CHROMIUM,
       headless: true,
       args: ["--disable-gpu", "--disable-dev-shm-usage"],
+      ...this.#launch,
     });
     this.#context.on("weberror", (error) => this.pageErrors.push(error.error()));
     this.#context.on("console", (line) => {

@@ -41,9 +41,9 @@ export class Stage {
     return Promise.all(Array.from({ length: count }, () => this.profile(server, options)));
   }
 
-  /** `engine`: chromium, firefox or webkit. */
-  async profile(server, { engine = "chromium" } = {}) {
-    const profile = new ENGINES[engine](server, await this.#directory("profile"));
+  /** `engine`: chromium, firefox or webkit; `launch`: what Playwright is to know beyond the usual. */
+  async profile(server, { engine = "chromium", launch } = {}) {
+    const profile = new ENGINES[engine](server, await this.#directory("profile"), launch);
     this.#endings.push(() => profile.close());
     await profile.start();
     this.#sweepAtExit();
