@@ -24,6 +24,7 @@ use wasm_bindgen_futures::{JsFuture, spawn_local};
 
 use crate::{
     error::{self, describe},
+    panic,
     store::{self, AnyStore, Store},
     tabs::{Channel, Lock, LockEvent},
     timer::{Soon, Timer, now},
@@ -49,6 +50,18 @@ extern "C" {
 
 /// The tables that a replica is made of; blocks and locators are read when they are needed.
 const RESIDENT: [Table; 4] = [Table::Meta, Table::Journal, Table::Heads, Table::Outbox];
+
+thread_local! {
+    /// Those of this page, some of them closed.
+    static DRIVERS: RefCell<Vec<Weak<Driver>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// After a panic: nothing here can be relied on any more, so nothing is kept from the other tabs, and
+/// whoever waits is told.
+pub(crate) fn abandon_all() {
+    let drivers = DRIVERS.take();
+    drivers.iter().filter_map(Weak::upgrade).for_each(|driver| driver.abandon());
+}
 
 /// One tab's client.
 pub(crate) struct Driver {
@@ -127,6 +140,7 @@ impl Kind {
 impl Driver {
     /// Opens the account's store, joins the other tabs and starts to sync.
     pub(crate) async fn open(options: Options) -> Result<Rc<Self>, Failure> {
+        panic::check()?;
         let store = store::open(&options.account).await.map_err(|error| Failure::from(&error))?;
         let tab = TabId::mint(now().wall, random());
         let mut profile =
@@ -186,6 +200,10 @@ impl Driver {
             open: RefCell::default(),
         });
         driver.open.replace(Some(driver.clone()));
+        DRIVERS.with_borrow_mut(|drivers| {
+            drivers.retain(|driver| driver.strong_count() > 0);
+            drivers.push(driver.this.clone());
+        });
         told.replace(driver.this.clone());
         driver.store.on_lost(driver.listener(|driver, _| driver.feed(Input::StoreLost)));
         driver.listen_to_page();
@@ -199,6 +217,19 @@ impl Driver {
     }
 
     pub(crate) fn status(&self) -> JsValue {
+        if let Err(failure) = panic::check() {
+            let status = Status {
+                leader: false,
+                connection: Connection::Closed,
+                reason: Some(failure.code),
+                pending: 0,
+                catching_up: false,
+                tabs: 1,
+                epoch: Epoch(0),
+                working_offline: false,
+            };
+            return types::status(&status, self.store.durable());
+        }
         types::status(&self.engine.borrow().status(), self.store.durable())
     }
 
@@ -216,7 +247,7 @@ impl Driver {
         let (answer, answered) = oneshot::channel();
         self.requests.borrow_mut().insert(id, answer);
         self.feed(input(id));
-        answered.await.unwrap_or_else(|_| Err(closed()))
+        answered.await.unwrap_or_else(|_| Err(panic::check().err().unwrap_or_else(closed)))
     }
 
     /// One message, wherever on this device it is.
@@ -318,14 +349,36 @@ impl Driver {
         self.lock.take();
         self.connection.take();
         self.channel.take();
+        self.let_go_of_page();
+        self.store.close();
+    }
+
+    /// What [`Driver::close`] does, as far as it can be done: what was borrowed in the panic stays so.
+    fn abandon(&self) {
+        fn free<T: Default>(cell: &RefCell<T>) {
+            drop(cell.try_borrow_mut().map(|mut it| std::mem::take(&mut *it)));
+        }
+        if self.open.take().is_none() {
+            return;
+        }
+        free(&self.lock);
+        free(&self.channel);
+        free(&self.connection);
+        free(&self.requests);
+        self.tell(Kind::Error, || error::to_js(&panic::failure()));
+        self.let_go_of_page();
+        self.store.close();
+    }
+
+    fn let_go_of_page(&self) {
         self.timer.set(None, || {});
         for (kind, listener) in self.page_listeners.take() {
             remove_global_listener(kind, &listener);
         }
-        self.store.close();
     }
 
     fn check_open(&self) -> Result<(), Failure> {
+        panic::check()?;
         match self.engine.borrow().status() {
             Status { connection: Connection::Closed, reason: Some(Code::Version), .. } => {
                 Err(Failure::from(&StoreError::Version))
@@ -642,6 +695,9 @@ impl Inbox {
     }
 
     fn feed(&self, input: Input) {
+        if panic::check().is_err() {
+            return;
+        }
         self.inputs.borrow_mut().push_back(input);
         let Some(driver) = self.driver.borrow().upgrade() else { return };
         if self.draining.replace(true) {

@@ -7,6 +7,7 @@ mod client;
 mod driver;
 mod error;
 mod json;
+mod panic;
 pub mod store;
 mod tabs;
 mod timer;
@@ -18,14 +19,7 @@ use wasm_bindgen::prelude::*;
 pub use client::WasmSyncClient;
 pub use error::set_error_class;
 
-#[wasm_bindgen]
-extern "C" {
-    #[wasm_bindgen(js_namespace = console, js_name = error)]
-    fn console_error(text: &str);
-}
-
 #[wasm_bindgen(start)]
 fn start() {
-    // A panic leaves the instance half done and JavaScript with "unreachable": say what it was.
-    std::panic::set_hook(Box::new(|panic| console_error(&format!("tutti-sync: {panic}"))));
+    panic::listen(driver::abandon_all);
 }
