@@ -70,7 +70,7 @@ pub struct IdbStore {
     connection: RefCell<Option<Rc<Connection>>>,
     /// The database that this store knows.
     generation: RefCell<Option<String>>,
-    on_lost: RefCell<Option<Function>>,
+    on_lost: Rc<RefCell<Option<Function>>>,
     closed: Cell<bool>,
 }
 
@@ -85,14 +85,15 @@ impl IdbStore {
             profile,
             connection: RefCell::default(),
             generation: RefCell::default(),
-            on_lost: RefCell::default(),
+            on_lost: Rc::default(),
             closed: Cell::new(false),
         };
         store.transact(async |_| Ok(())).await?;
         Ok(store)
     }
 
-    /// Calls this when the browser has closed the database by itself, as when the site's data is cleared.
+    /// Calls this when the database is closed from without: by the browser, as when the site's data is
+    /// cleared, or for another tab that changes its schema or erases it.
     pub fn on_lost(&self, listener: Function) {
         if let Some(connection) = &*self.connection.borrow() {
             connection.database.as_sys().set_onclose(Some(&listener));
@@ -137,7 +138,7 @@ impl IdbStore {
     }
 
     async fn open_connection(&self) -> Result<Rc<Connection>, Fault> {
-        let connection = Rc::new(Connection::open(&self.profile).await?);
+        let connection = Rc::new(Connection::open(&self.profile, self.on_lost.clone()).await?);
         connection.database.as_sys().set_onclose(self.on_lost.borrow().as_ref());
         let known = self.generation.replace(Some(connection.generation.clone()));
         if known.is_some_and(|known| known != connection.generation) {
@@ -194,12 +195,18 @@ struct Connection {
 }
 
 impl Connection {
-    async fn open(profile: &str) -> Result<Self, Fault> {
+    async fn open(profile: &str, on_lost: Rc<RefCell<Option<Function>>>) -> Result<Self, Fault> {
         let database = open_database(format!("tutti-{profile}")).await?;
         // A newer tab, or one that erases, waits until this handle is closed. The next call here
         // opens another, and then learns what has become of the database.
         let handle = database.clone();
-        let on_version_change = Closure::new(move || handle.as_sys().close());
+        let on_version_change = Closure::new(move || {
+            handle.as_sys().close();
+            if let Some(listener) = &*on_lost.borrow() {
+                // It is our own, and throws nothing.
+                let _ = listener.call0(&JsValue::UNDEFINED);
+            }
+        });
         database.as_sys().set_onversionchange(Some(on_version_change.as_ref().unchecked_ref()));
         let (key, generation) = match stored_key(&database).await {
             Ok(stored) => stored,
