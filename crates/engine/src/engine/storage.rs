@@ -6,7 +6,7 @@ use tutti_protocol::{
     local::{self, Queued, channel_frame},
 };
 
-use super::{ANNOUNCE, Engine, Enqueued, Gathered, IDLE, Reload, Renewal, Role, queued_id};
+use super::{Engine, Enqueued, Gathered, IDLE, Reload, Renewal, Role, queued_id};
 use crate::{
     BatchId, Effect, Event, Extent, Failure, LoadId, Now, Replica, Reply,
     batch::{Snapshot, StoreError, Table},
@@ -284,11 +284,12 @@ impl Engine {
             }
         }
         if let Role::Follower(follower) = &mut self.role {
-            let ids = announce.queued.iter().filter_map(queued_id);
-            follower.unclaimed.extend(ids);
-            follower.announce_at = Some(now.monotonic.plus(ANNOUNCE));
+            // With all that the leader has not claimed yet: it must not send these before those.
+            follower.unclaimed.extend(announce.queued.iter().filter_map(queued_id));
+            follower.announce_at = Some(now.monotonic);
+        } else {
+            self.broadcast(channel_frame::Frame::Announce(announce));
         }
-        self.broadcast(channel_frame::Frame::Announce(announce));
         self.report(all);
     }
 }
