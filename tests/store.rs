@@ -99,6 +99,7 @@ every_store! {
     forty_records_of_fifty_kibibytes_are_one_batch,
     commits_at_the_same_time_all_happen,
     one_of_two_that_claim_at_the_same_time_leads,
+    a_claim_from_another_epoch_changes_nothing,
     a_closed_store_refuses,
 }
 
@@ -306,6 +307,17 @@ async fn one_of_two_that_claim_at_the_same_time_leads(store: impl Store) {
     assert_eq!(claims, [Ok(Claim::Won(Revision(0))), Ok(Claim::Overtaken(Epoch(1)))]);
     let commits = [0, 1].map(|epoch| store.commit(Batch { fence: Some(Epoch(epoch)), ..batch([]) }));
     assert_eq!(join_all(commits).await, [Err(StoreError::Fenced), Ok(())]);
+}
+
+async fn a_claim_from_another_epoch_changes_nothing(store: impl Store) {
+    let first = lead(&store).await;
+    let second = lead(&store).await;
+    for from in [Epoch(0), first, second.next(), Epoch(1 << 40)] {
+        assert_eq!(store.raise_epoch(from).await, Ok(Claim::Overtaken(second)));
+    }
+    store.commit(Batch { fence: Some(second), ..batch([]) }).await.unwrap();
+    assert_eq!(store.raise_epoch(second).await, Ok(Claim::Won(Revision(0))));
+    assert_eq!(store.load(&[]).await.unwrap().epoch, second.next());
 }
 
 /// Begins the next leadership.
