@@ -28,6 +28,8 @@ use tutti_protocol::{
 const IDLE: u64 = 5_000;
 /// How often a follower says again what the leader has not claimed, in milliseconds.
 const ANNOUNCE: u64 = 1_000;
+/// How long a tab may take to say that it is still there, in milliseconds.
+const ROLL_CALL: u64 = 2_000;
 
 /// One tab's sync state machine.
 #[derive(Debug)]
@@ -42,6 +44,7 @@ pub struct Engine {
     entropy: ChaCha8Rng,
     /// The other tabs of this profile.
     tabs: BTreeSet<TabId>,
+    roll_call: Option<RollCall>,
     offline: bool,
     network: bool,
     suspended: bool,
@@ -68,6 +71,14 @@ pub struct Engine {
     last_status: Option<Status>,
     effects: VecDeque<Effect>,
     events: VecDeque<Event>,
+}
+
+/// At each change of leader it is seen who is still there: a tab that crashed has said no goodbye.
+#[derive(Debug)]
+struct RollCall {
+    until: Millis,
+    /// Those who have not been heard since.
+    missing: BTreeSet<TabId>,
 }
 
 #[derive(Debug)]
@@ -178,6 +189,7 @@ impl Engine {
             clock_offset: 0,
             entropy: ChaCha8Rng::from_seed(setup.seed),
             tabs: BTreeSet::new(),
+            roll_call: None,
             offline: false,
             network: setup.network,
             suspended: false,
@@ -339,7 +351,14 @@ impl Engine {
         let reload = self.reload.as_ref().and_then(|reload| reload.again_at);
         let renewal = self.renewal.as_ref().and_then(|renewal| renewal.again_at);
         let leadership = self.leadership.deadline();
-        role.into_iter().chain(syncs.flatten()).chain(reload).chain(renewal).chain(leadership).min()
+        let roll_call = self.roll_call.as_ref().map(|call| call.until);
+        role.into_iter()
+            .chain(roll_call)
+            .chain(syncs.flatten())
+            .chain(reload)
+            .chain(renewal)
+            .chain(leadership)
+            .min()
     }
 
     fn report(&mut self, applied: Applied) {

@@ -54,6 +54,21 @@ fn a_frozen_leader_is_robbed_by_whoever_acts_and_follows_once_it_thaws() {
 }
 
 #[test]
+fn tabs_that_crashed_are_counted_until_another_tab_leads() {
+    let mut world = World::new(24);
+    let [leader, second, third, fourth] = tabs(&mut world);
+    assert_eq!(world.tab(fourth).engine.status().tabs, 4);
+    world.crash(leader);
+    world.crash(second);
+    world.pass(5_000);
+    assert!(leads(&world, third) || leads(&world, fourth));
+    for tab in [third, fourth] {
+        assert_eq!(world.tab(tab).engine.status().tabs, 2);
+    }
+    world.settle();
+}
+
+#[test]
 fn a_frozen_leader_is_noticed_by_whoever_only_looks() {
     let mut world = World::new(2);
     let [leader, second] = tabs(&mut world);

@@ -28,6 +28,7 @@ impl Engine {
     pub(super) fn advance(&mut self, now: Now) {
         if self.closed.is_none() {
             self.leadership.tick(now, &mut self.entropy);
+            self.end_roll_call(now);
             self.read_again(now);
             self.write_outbox();
             self.lead(now);

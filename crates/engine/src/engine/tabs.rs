@@ -7,7 +7,7 @@ use tutti_protocol::{
     local::{self, ChangeSet, ChannelFrame, channel_frame},
 };
 
-use super::{ANNOUNCE, Engine, Follower, Gathered, Leader, Role, Who, queued_id};
+use super::{ANNOUNCE, Engine, Follower, Gathered, Leader, ROLL_CALL, Role, RollCall, Who, queued_id};
 use crate::{
     Effect, Event, Extent, Failure, LockId, Now, RequestId,
     batch::{Claim, StoreError},
@@ -58,6 +58,10 @@ impl Engine {
             idle_at: None,
             reconcile_at: now.monotonic,
         }));
+        // The others hear of the new leader first, so that they count anew what is answered.
+        self.broadcast_leader_status();
+        self.broadcast(channel_frame::Frame::Presence(local::Presence { asks: true }));
+        self.call_roll(now);
     }
 
     /// Steps down, and lets go of the lock that says otherwise.
@@ -125,9 +129,14 @@ impl Engine {
         if let Some(epoch) = leads {
             self.handle_leader_heard(tab, epoch, now);
         }
+        if !matches!(frame, channel_frame::Frame::Leave(_)) {
+            self.tabs.insert(tab);
+            if let Some(call) = &mut self.roll_call {
+                call.missing.remove(&tab);
+            }
+        }
         match frame {
             channel_frame::Frame::Presence(presence) => {
-                self.tabs.insert(tab);
                 if presence.asks {
                     self.broadcast(channel_frame::Frame::Presence(local::Presence { asks: false }));
                     if let (Role::Leader(_), Some(limit)) = (&self.role, self.limit.clone()) {
@@ -200,9 +209,24 @@ impl Engine {
         }
     }
 
+    fn call_roll(&mut self, now: Now) {
+        let until = now.monotonic.plus(ROLL_CALL);
+        self.roll_call = Some(RollCall { until, missing: self.tabs.clone() });
+    }
+
+    /// Those who have not answered are gone.
+    pub(super) fn end_roll_call(&mut self, now: Now) {
+        if let Some(call) = self.roll_call.take_if(|call| call.until <= now.monotonic) {
+            self.tabs.retain(|tab| !call.missing.contains(tab));
+        }
+    }
+
     /// Another tab leads, at this epoch.
     fn handle_leader_heard(&mut self, tab: TabId, epoch: Epoch, now: Now) {
         let (known, answers) = (self.leadership.epoch(), self.leadership.answers());
+        if epoch > known {
+            self.call_roll(now);
+        }
         let change = self.leadership.heard(epoch, now);
         self.lead_or_follow(change, now);
         if let Role::Follower(follower) = &mut self.role
