@@ -42,6 +42,8 @@ extern "C" {
     static ON_LINE: JsValue;
     #[wasm_bindgen(js_namespace = document, js_name = visibilityState, thread_local_v2)]
     static VISIBILITY: JsValue;
+    #[wasm_bindgen(catch, js_namespace = ["navigator", "storage"], js_name = persist)]
+    fn ask_to_persist() -> Result<Promise, JsValue>;
     #[wasm_bindgen(js_namespace = crypto, js_name = getRandomValues)]
     fn fill_random(bytes: &mut [u8]);
     #[wasm_bindgen(js_namespace = console, js_name = error)]
@@ -207,6 +209,12 @@ impl Driver {
         told.replace(driver.this.clone());
         driver.store.on_lost(driver.listener(|driver, _| driver.feed(Input::StoreLost)));
         driver.listen_to_page();
+        if driver.store.durable()
+            && let Ok(asked) = ask_to_persist()
+        {
+            // The browser decides, and may ask its user. Whatever comes of it, all goes on.
+            spawn_local(async { drop(JsFuture::from(asked).await) });
+        }
         inbox.driver.replace(driver.this.clone());
         driver.feed(Input::NetworkChanged(is_online()));
         Ok(driver)

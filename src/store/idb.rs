@@ -337,26 +337,24 @@ impl Connection {
     }
 
     async fn raise_epoch(&self, from: Epoch) -> Result<Claim, Fault> {
-        let epoch = self.load(&[]).await?.epoch;
-        if epoch != from {
-            return Ok(Claim::Overtaken(epoch));
-        }
-        // Epochs only grow. If this one is over by now, its fence is there, and nothing is written.
         // A power cut ends every leadership, so none need outlive it.
         let transaction = self.writing(&[META].into(), TransactionDurability::Relaxed)?;
         let meta = transaction.object_store(META)?;
-        let ending = add(&meta, &fence_key(from), &JsValue::TRUE)?;
+        let revision = meta.get::<f64, _, _>(REVISION).primitive()?;
+        // Awaited in the transaction, unlike anything else: a constraint would let a claim from an epoch
+        // that is yet to come pass, and a second transaction would wait behind all that other tabs write.
+        let epoch = Epoch(number(meta.get::<f64, _, _>(EPOCH).primitive()?.await?));
+        if epoch != from {
+            return Ok(Claim::Overtaken(epoch));
+        }
+        put(&meta, fence_key(from), JsValue::TRUE)?;
         if let Some(old) = from.0.checked_sub(FENCES) {
             remove(&meta, KeyRange::Only(fence_key(Epoch(old))))?;
         }
-        let revision = meta.get::<f64, _, _>(REVISION).primitive()?;
         let write = put(&meta, EPOCH.into(), (from.next().0 as f64).into())?;
         drop(meta);
-        match self.finish_writing(transaction, Some(write)).await {
-            Ok(()) => Ok(Claim::Won(Revision(number(revision.await?)))),
-            Err(_) if is_present(&ending) => Ok(Claim::Overtaken(self.load(&[]).await?.epoch)),
-            Err(fault) => Err(fault),
-        }
+        self.finish_writing(transaction, Some(write)).await?;
+        Ok(Claim::Won(Revision(number(revision.await?))))
     }
 
     /// Commits. Where a browser commits the rest when a write fails after it was told to, it is told once

@@ -103,6 +103,8 @@ struct Follower {
 struct Leader {
     /// False until the store was read after the lock was granted.
     ready: bool,
+    /// A socket that was open before that, and the token for it.
+    opened: Option<(ConnectionId, String)>,
     /// The outbox is being read: to become ready, if the copy is up to date otherwise, or to be sure.
     loading: Option<LoadId>,
     /// When to read the outbox to be sure.
@@ -343,7 +345,7 @@ impl Engine {
                     .flatten()
                     .min()
             }
-            Role::Leader(_) => None,
+            Role::Leader(leader) => leader.link.deadline(true),
             Role::Follower(follower) => follower.announce_at,
         };
         let asking = matches!(self.role, Role::Follower(_)) && self.writing.is_none();

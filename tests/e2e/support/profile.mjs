@@ -62,8 +62,8 @@ export class Profile {
   }
 
   /** A new tab with a client in it. */
-  async client(account, options = {}) {
-    return this.clientIn(await this.tab(), account, options);
+  async client(account, options = {}, path = "/") {
+    return this.clientIn(await this.tab(path), account, options);
   }
 
   /** One more client in a tab. */

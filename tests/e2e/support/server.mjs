@@ -4,7 +4,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { until } from "./until.mjs";
 
-const KEY = "the key of the end-to-end tests";
+export const KEY = "the key of the end-to-end tests";
 const BUILT = fileURLToPath(new URL("../../../target/debug/tutti-server", import.meta.url));
 
 /** The real server, on a data directory of its own. */

@@ -75,7 +75,9 @@ impl Engine {
             return;
         };
         if !leader.ready {
-            return;
+            // The connection opens while the store is read. Nothing is said on it before that is done.
+            leader.link.tick(now, true, &mut self.entropy);
+            return self.carry_link();
         }
         let due = |at: &mut Millis| *at <= now.monotonic;
         let reconcile = due(&mut leader.reconcile_at);

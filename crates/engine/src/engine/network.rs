@@ -32,7 +32,9 @@ impl Engine {
         let Role::Leader(leader) = &mut self.role else {
             return;
         };
-        if leader.link.id() == id {
+        if !leader.ready {
+            leader.opened = Some((id, token));
+        } else if leader.link.id() == id {
             let copy = (self.replica.log, self.replica.cursor);
             leader.link.opened(token, &self.identity, self.leadership.epoch(), copy);
         }

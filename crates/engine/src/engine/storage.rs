@@ -118,6 +118,9 @@ impl Engine {
             leader.reconcile_at = now.monotonic.plus(self.sync_interval);
             leader.idle_at = Some(now.monotonic.plus(IDLE));
             leader.link.connect_now_if_waiting();
+            if let Some((id, token)) = leader.opened.take() {
+                self.handle_connected(id, token);
+            }
             self.tell_state();
         }
     }

@@ -46,11 +46,14 @@ impl Engine {
             self.start_reload();
             None
         };
+        let mut link = Link::new(self.last_connection, self.offline || !self.network, self.sync_interval);
+        link.connect_now_if_waiting();
         self.role = Role::Leader(Box::new(Leader {
             ready: false,
+            opened: None,
             loading,
             look_at: None,
-            link: Link::new(self.last_connection, self.offline || !self.network, self.sync_interval),
+            link,
             gathered: Gathered::default(),
             committing: None,
             rest_until: None,
