@@ -124,7 +124,8 @@ around(IDBFactory.prototype, "open", function (operate, [name]) {
 
 /** What tabs do all day, in two clients, with one operation failing. Returns what went wrong in the end. */
 export async function live({ account, options, key, n, kind }) {
-  const { SyncClient } = window.tutti;
+  const { init, SyncClient } = window.tutti;
+  await init();
   const database = await databaseOf(account);
   const clients = [];
   for (let tab = 0; tab < 2; tab += 1) clients.push(await SyncClient.open({ ...options, account }));
@@ -156,9 +157,6 @@ export async function live({ account, options, key, n, kind }) {
   await Promise.all([send(one, "from the leader"), send(other, "at the same time")]);
   await one.markRead("direct:bob").catch(({ code, message }) => refused.push({ code, message }));
   await one.history("direct:bob").catch(({ code, message }) => refused.push({ code, message }));
-  const { fired, count } = disarm(database);
-
-  const wrong = [];
   let lists;
   const settled = async () => {
     lists = await Promise.all(clients.map((client) => client.history("direct:bob", { limit: 100 })));
@@ -173,6 +171,10 @@ export async function live({ account, options, key, n, kind }) {
       complete && clients.every((client) => client.status().pending === 0 && client.status().connection === "online")
     );
   };
+  await until("the fault was met, or there was none to meet", async () => armed.get(database).fired || settled());
+  const { fired, count } = disarm(database);
+
+  const wrong = [];
   await until("all is in step", settled).catch((error) => {
     const statuses = clients.map((client) => JSON.stringify(client.status()));
     const contents = lists.map(({ messages }) => messages.map(({ content, state }) => `${content} (${state})`));

@@ -143,7 +143,8 @@ impl Engine {
     pub(super) fn handle_loss(&mut self, error: &StoreError) -> bool {
         match error {
             StoreError::Erased if self.renewal.is_none() && self.closed.is_none() => {
-                self.complain(Failure::from(error));
+                // Whatever was complained of before: this is news of its own.
+                self.events.push_back(Event::Failed(Failure::from(error)));
                 self.leadership.leave();
                 self.step_down();
                 self.reload = None;
