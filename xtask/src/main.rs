@@ -21,6 +21,8 @@ Usage: cargo xtask COMMAND
 
   demo [--port N]                  build everything and serve the demo on http://localhost:8787
   test [--only native|wasm|e2e]    every check and every test, or one part of them
+  takeovers [ENGINE:KIND:ROUNDS …] end leaders by the hundred, as in chromium:freeze:100, and print how long
+                                   it takes until another tab leads; KIND is close, crash or freeze
   ci                               test, then fail if git sees a change in the checkout
 
   setup                            install what is missing
@@ -54,6 +56,7 @@ fn command() -> Result<ExitCode> {
         ["demo", "--port", port] => demo::demo(port.parse()?).map(done),
         ["test"] => test::test(None),
         ["test", "--only", part] => test::test(Some(part.parse()?)),
+        ["takeovers", ref runs @ ..] => test::takeovers(runs).map(done),
         ["ci"] => test::ci(),
         ["setup"] => setup::everything().map(done),
         ["pack"] => pack::pack().map(done),

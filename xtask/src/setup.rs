@@ -6,7 +6,7 @@ mod rust;
 
 use anyhow::Result;
 
-pub(crate) use browsers::{chromium, firefox};
+pub(crate) use browsers::{chromium, firefox, webkit};
 pub(crate) use rust::{GECKODRIVER, wasm_toolchain};
 
 use crate::npm;
@@ -17,6 +17,7 @@ pub(crate) fn everything() -> Result<()> {
     wasm_toolchain(&[GECKODRIVER])?;
     chromium()?;
     firefox()?;
+    webkit()?;
     npm::install("www", "the demo is built from them")?;
     npm::install("tests/e2e", "they drive Chromium in the end-to-end tests")
 }

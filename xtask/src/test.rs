@@ -3,6 +3,8 @@
 use std::{
     fs,
     ops::AddAssign,
+    os::unix::fs::PermissionsExt as _,
+    path::PathBuf,
     process::{Command, ExitCode},
     str::FromStr,
     time::{Duration, Instant},
@@ -61,6 +63,7 @@ const STEPS: &[Step] = &[
     Step { name: "size", parts: WASM, run: || check(size()) },
     Step { name: "browser tests, Chromium", parts: WASM, run: chromium_tests },
     Step { name: "browser tests, Firefox", parts: WASM, run: firefox_tests },
+    Step { name: "browser tests, WebKit", parts: WASM, run: webkit_tests },
     Step { name: "demo's pages", parts: END_TO_END, run: || check(build_site()) },
     Step { name: "package, later versions", parts: END_TO_END, run: || check(later_versions()) },
     Step { name: "server", parts: END_TO_END, run: || check(build_server()) },
@@ -167,15 +170,44 @@ fn firefox_tests() -> Result<Tally> {
     tally(wasm_tests().args(["--firefox", "--geckodriver"]).arg(driver).args(TESTS_ALONE))
 }
 
+/// wasm-pack does not know this browser, so cargo runs the tests' runner itself: in a folder of its own,
+/// where it finds the browser's capabilities.
+fn webkit_tests() -> Result<Tally> {
+    let browser = setup::webkit()?;
+    let folder = target_dir().join("xtask/webkit");
+    fs::create_dir_all(&folder)?;
+    let capabilities = format!(
+        r#"{{"browserName": "MiniBrowser", "webkitgtk:browserOptions": {{"binary": "{}", "args": ["--automation"]}}}}"#,
+        browser.binary.display()
+    );
+    fs::write(folder.join("webdriver.json"), capabilities)?;
+    let script = folder.join("run.sh");
+    fs::write(&script, "#!/bin/sh\ncd \"$(dirname \"$0\")\" && exec wasm-bindgen-test-runner \"$@\"\n")?;
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
+    let mut test = command("xvfb-run");
+    test.args(["-a", "cargo", "test", "-p", "tutti-sync", "--target", "wasm32-unknown-unknown"]);
+    test.args(["--lib", "--test", "*"]).env("SAFARIDRIVER", browser.driver);
+    test.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", script);
+    // Its sandbox does not work for root.
+    if nix::unistd::Uid::effective().is_root() {
+        test.env("WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS", "1");
+    }
+    tally(patient(&mut test))
+}
+
 /// Without the examples in comments, which would each start a browser.
 const TESTS_ALONE: [&str; 4] = ["--", "--lib", "--test", "*"];
 
 fn wasm_tests() -> Command {
     let mut test = command("wasm-pack");
     test.args(["test", "--headless", "--mode", "no-install"]);
-    // A loaded machine takes longer than the 20 seconds and 5 seconds of the runner's defaults.
-    test.env("WASM_BINDGEN_TEST_TIMEOUT", "300").env("WASM_BINDGEN_TEST_DRIVER_TIMEOUT", "60");
+    patient(&mut test);
     test
+}
+
+/// A loaded machine takes longer than the 20 seconds and 5 seconds of the runner's defaults.
+fn patient(test: &mut Command) -> &mut Command {
+    test.env("WASM_BINDGEN_TEST_TIMEOUT", "300").env("WASM_BINDGEN_TEST_DRIVER_TIMEOUT", "60")
 }
 
 fn build_server() -> Result<()> {
@@ -184,23 +216,52 @@ fn build_server() -> Result<()> {
 }
 
 fn end_to_end_tests() -> Result<Tally> {
-    let folder = root().join("tests/e2e");
     let mut files = Vec::new();
-    for entry in fs::read_dir(&folder).context("tests/e2e")? {
+    for entry in fs::read_dir(end_to_end_folder()).context("tests/e2e")? {
         let name = entry?.file_name().to_string_lossy().into_owned();
         if name.ends_with(".test.mjs") {
             files.push(name);
         }
     }
     files.sort();
+    tally(node_tests()?.args(files))
+}
+
+fn end_to_end_folder() -> PathBuf {
+    root().join("tests/e2e")
+}
+
+fn node_tests() -> Result<Command> {
     let mut node = command("node");
-    node.current_dir(folder).env("TUTTI_SERVER", target_dir().join("debug/tutti-server"));
+    node.current_dir(end_to_end_folder()).env("TUTTI_SERVER", target_dir().join("debug/tutti-server"));
     node.env("TUTTI_LATER_VERSIONS", later_versions_dir());
     node.env("TUTTI_CHROMIUM", setup::chromium()?.binary);
+    node.env("TUTTI_GECKODRIVER", setup::firefox()?).env("TUTTI_WEBKITDRIVER", setup::webkit()?.driver);
     // One at a time: each starts several browsers.
     node.args(["--test", "--test-concurrency=1", "--test-reporter=spec"]);
-    tally(node.args(files))
+    Ok(node)
 }
+
+/// Lets leaders end, again and again, and prints how long it took until another tab led.
+/// `runs`: `engine:kind:rounds`, as in `chromium:freeze:100`.
+pub(crate) fn takeovers(runs: &[&str]) -> Result<()> {
+    setup::everything()?;
+    pack()?;
+    build_server()?;
+    let runs = if runs.is_empty() { LONG_RUNS } else { runs };
+    let tally = tally(node_tests()?.env("TUTTI_TAKEOVERS", runs.join(" ")).arg("takeovers.test.mjs"))?;
+    ensure!(tally.failed == 0, "a takeover went wrong");
+    Ok(())
+}
+
+/// All ways in which each engine can be made to end a leader, a hundred times each.
+const LONG_RUNS: &[&str] = &[
+    "chromium:close:100",
+    "chromium:crash:100",
+    "chromium:freeze:100",
+    "firefox:close:100",
+    "webkit:close:100",
+];
 
 /// Runs tests and counts them. A run without any is a failure: it proves nothing.
 fn tally(command: &mut Command) -> Result<Tally> {

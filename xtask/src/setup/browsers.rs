@@ -1,6 +1,6 @@
-//! Chromium and Firefox, each with the driver that tests speak to.
+//! Chromium, Firefox and WebKit, each with the driver that tests speak to.
 
-use std::{env, path::PathBuf};
+use std::{env, fs, path::PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -40,6 +40,29 @@ pub(crate) fn firefox() -> Result<PathBuf> {
         Some(driver) => Ok(driver),
         None => GECKODRIVER.find_or_install(),
     }
+}
+
+/// WebKitGTK's browser and driver, and a display for it, since it has none of its own.
+pub(crate) fn webkit() -> Result<Browser> {
+    let find = || {
+        let driver = named("WEBKIT_DRIVER").or_else(|| which("WebKitWebDriver"))?;
+        let binary = named("WEBKIT_BROWSER").or_else(mini_browser)?;
+        which("xvfb-run").map(|_| Browser { binary, driver })
+    };
+    if let Some(browser) = find() {
+        return Ok(browser);
+    }
+    apt(&["webkit2gtk-driver", "xvfb", "xauth"], "the tests run in WebKit too").context(
+        "WebKitGTK's MiniBrowser and WebKitWebDriver, and xvfb-run, are needed: on PATH, or named by \
+         WEBKIT_BROWSER and WEBKIT_DRIVER",
+    )?;
+    find().context("WebKitGTK was installed but its MiniBrowser is not where it is looked for")
+}
+
+/// The library's own small browser, which is not on PATH.
+fn mini_browser() -> Option<PathBuf> {
+    let libraries = fs::read_dir("/usr/lib").ok()?.flatten().map(|entry| entry.path());
+    libraries.map(|library| library.join("webkit2gtk-4.1/MiniBrowser")).find(|path| path.exists())
 }
 
 fn named(variable: &str) -> Option<PathBuf> {
