@@ -90,6 +90,7 @@ test("fault 21: garbage and unknown frames on the channel change nothing", async
   // What is posted later comes later: once this is there, the garbage has been looked at.
   await tabs[1].send("direct:bob", "second");
   await tabs[0].send("direct:bob", "third");
+  await bob.untilSent("direct:ann", 3);
   await bob.send("direct:ann", "fourth");
   for (const [at, tab] of tabs.entries()) {
     assert.deepEqual(contents(await tab.untilSent("direct:bob", 4)), ["first", "second", "third", "fourth"]);
