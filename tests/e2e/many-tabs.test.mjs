@@ -1,4 +1,4 @@
-// Any number of tabs of one profile use one connection and show the same at once (T1, T5; faults 7 and 22).
+// Any number of tabs of one profile use one connection and show the same at once (T1, T5; faults 5, 7 and 22).
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { inPage } from "./support/client.mjs";
@@ -119,6 +119,29 @@ test("fault 7: a leader whose timers run once a minute serves the other tabs as 
   }
   assert.equal((await server.connections("ann")).length, 1);
   for (const { pageErrors } of [first, second]) assert.deepEqual(pageErrors, []);
+});
+
+test("fault 5: a tab that comes into view takes over from a leader that is frozen", async () => {
+  const server = await stage.server();
+  const profile = await stage.profile(server);
+  const leader = await profile.client("ann");
+  await leader.untilStatus("leading", ({ role, connection }) => role === "leader" && connection === "online");
+  const hidden = await profile.clientIn(await profile.tab("/odd.html?hidden"), "ann");
+  await hidden.untilStatus("following", ({ role, connection }) => role === "follower" && connection === "online");
+
+  const session = await leader.page.context().newCDPSession(leader.page);
+  await session.send("Debugger.enable");
+  const paused = new Promise((told) => session.once("Debugger.paused", told));
+  await session.send("Debugger.pause");
+  leader.page.evaluate("0").catch(() => {}); // pauses at the first script that runs
+  await paused;
+  await inPage(hidden.page, () => odd.show());
+  await hidden.untilStatus("leading", ({ role, connection }) => role === "leader" && connection === "online");
+
+  await session.send("Debugger.resume");
+  await leader.untilStatus("following", ({ role, connection }) => role === "follower" && connection === "online");
+  assert.equal((await server.connections("ann")).length, 1);
+  assert.deepEqual(profile.pageErrors, []);
 });
 
 async function leaders(tabs) {

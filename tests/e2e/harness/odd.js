@@ -2,6 +2,7 @@
 //   clock=MS        the wall clock is so many milliseconds ahead, or behind; `odd.setClock(MS)` changes it
 //   channel=SEED    broadcast channels lose, double and reorder what comes in
 //   timers=minute   the page is hidden and its timers run once a minute
+//   hidden          the page is hidden until `odd.show()`
 //   locks=none      there are no Web Locks
 // `odd.channels` holds the names of all broadcast channels that were opened, `odd.frames` what came in.
 const wanted = new URLSearchParams(location.search);
@@ -81,8 +82,16 @@ if (wanted.get("timers") === "minute") {
   };
   window.setTimeout = (task, wait, ...given) => realTimeout(task, untilMinute(wait), ...given);
   window.setInterval = (task, wait, ...given) => realInterval(task, Math.ceil(wait / MINUTE) * MINUTE, ...given);
-  Object.defineProperty(Document.prototype, "hidden", { get: () => true });
-  Object.defineProperty(Document.prototype, "visibilityState", { get: () => "hidden" });
+}
+
+if (wanted.has("hidden") || wanted.get("timers") === "minute") {
+  let hidden = true;
+  Object.defineProperty(Document.prototype, "hidden", { get: () => hidden });
+  Object.defineProperty(Document.prototype, "visibilityState", { get: () => (hidden ? "hidden" : "visible") });
+  odd.show = () => {
+    hidden = false;
+    document.dispatchEvent(new Event("visibilitychange", { bubbles: true }));
+  };
 }
 
 if (wanted.get("locks") === "none") delete Navigator.prototype.locks;
