@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_channel::oneshot;
-use js_sys::{Function, Promise, TypeError};
+use js_sys::{Function, Promise, Reflect, TypeError};
 use tutti_engine::{
     BatchId, Connection, ConnectionId, Effect, Engine, Event, Extent, Failure, Identity, Input, LoadId,
     Located, LockId, Message, MessageEvent, Page, Replica, Reply, RequestId, Setup, Status, Transport,
@@ -38,10 +38,6 @@ extern "C" {
     fn add_global_listener(kind: &str, listener: &Function);
     #[wasm_bindgen(js_name = removeEventListener)]
     fn remove_global_listener(kind: &str, listener: &Function);
-    #[wasm_bindgen(js_namespace = navigator, js_name = onLine, thread_local_v2)]
-    static ON_LINE: JsValue;
-    #[wasm_bindgen(js_namespace = document, js_name = visibilityState, thread_local_v2)]
-    static VISIBILITY: JsValue;
     #[wasm_bindgen(catch, js_namespace = ["navigator", "storage"], js_name = persist)]
     fn ask_to_persist() -> Result<Promise, JsValue>;
     #[wasm_bindgen(js_namespace = crypto, js_name = getRandomValues)]
@@ -739,16 +735,23 @@ fn random<const N: usize>() -> [u8; N] {
 
 fn is_online() -> bool {
     // Only a clear "no" counts; some environments have no answer.
-    ON_LINE.with(|answer| answer.as_bool()) != Some(false)
+    look_up("navigator", "onLine").as_bool() != Some(false)
 }
 
 /// Whether somebody may look. Nobody looks at a worker, but its timers run.
 fn is_visible() -> bool {
-    VISIBILITY.with(|state| state.as_string()).is_none_or(|state| state == "visible")
+    look_up("document", "visibilityState").as_string().is_none_or(|state| state == "visible")
+}
+
+/// What a global object says now; undefined where there is no such object. An imported static would
+/// throw there, and elsewhere stay what it was at first.
+fn look_up(object: &str, field: &str) -> JsValue {
+    let object = Reflect::get(&js_sys::global(), &object.into()).unwrap_or_default();
+    Reflect::get(&object, &field.into()).unwrap_or_default()
 }
 
 fn is_persisted(event: &JsValue) -> bool {
-    js_sys::Reflect::get(event, &"persisted".into()).is_ok_and(|persisted| persisted.is_truthy())
+    Reflect::get(event, &"persisted".into()).is_ok_and(|persisted| persisted.is_truthy())
 }
 
 fn conflict() -> Failure {
