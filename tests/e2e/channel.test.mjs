@@ -39,6 +39,7 @@ for (const seed of SEEDS) {
     ]);
     const total = texts.flat().length + fromBob.length;
     const expected = await bobs.untilSent(`direct:${ann}`, total);
+    await tabs[0].untilSent(`direct:${bob}`, total);
     await tabs[0].call("markRead", `direct:${bob}`);
     for (const tab of tabs) {
       const messages = await tab.untilSent(`direct:${bob}`, total);
