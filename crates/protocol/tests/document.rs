@@ -36,6 +36,8 @@ fn the_limits_are_those_of_the_code() {
         ("name", format!("{} bytes", limits::NAME)),
         ("type", format!("{} bytes", limits::TYPE)),
         ("token", kib(limits::TOKEN)),
+        ("connections of an account from the web", limits::CONNECTIONS.to_string()),
+        ("how long a place is kept without a sign of life", seconds(limits::SLOT_LEASE)),
         ("members of a group", limits::GROUP.to_string()),
         ("how far ahead another's clock is believed", format!("{} min", limits::CLOCK_AHEAD / 60_000)),
         ("handshake", seconds(limits::AUTH_DEADLINE)),
