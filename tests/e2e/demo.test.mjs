@@ -53,6 +53,26 @@ test("two people chat in the demo, in two browsers", async () => {
   for (const { pageErrors } of [first, second]) assert.deepEqual(pageErrors, []);
 });
 
+test("a browser without a place for its connection says who has them, and takes one", async () => {
+  const server = await stage.server({ www: join(ROOT, "www/dist") });
+  await server.call("PUT", "/api/settings", { limits: { web: 1 } });
+  const [first, second] = await stage.profiles(server, 2);
+  const laptop = await signIn(await first.tab(), "ann", "Laptop");
+  await shows(laptop, "status-connection", "online");
+  const phone = await signIn(await second.tab(), "ann", "Phone");
+  await shows(phone, "status-connection", "polling");
+  const limit = phone.getByTestId("connection-limit");
+  await limit.locator("summary").click();
+  await limit.getByText("Laptop").waitFor();
+  await mkdir(SCREENSHOTS, { recursive: true });
+  await phone.screenshot({ path: join(SCREENSHOTS, "connection-limit.png") });
+  await limit.getByRole("button").click();
+  await shows(phone, "status-connection", "online");
+  await limit.waitFor({ state: "detached" });
+  await shows(laptop, "status-connection", "polling");
+  await laptop.getByTestId("connection-limit").waitFor();
+});
+
 async function signIn(page, account, device) {
   await page.getByTestId("sign-in-account").fill(account);
   await page.getByTestId("sign-in-device").fill(device);

@@ -1,6 +1,6 @@
 import { createContext, useContext, useEffect, useState } from "react";
 import init, { SyncClient } from "tutti-sync";
-import type { Conversation, Json, Status } from "tutti-sync";
+import type { Conversation, Events, Json, Status } from "tutti-sync";
 import { Cell, useCell } from "./cell";
 import { explain } from "./errors";
 import { oncePerFrame } from "./frame";
@@ -25,6 +25,8 @@ export class Chat {
   /** Null until the list was read, so that "no conversations yet" is never shown by mistake. */
   readonly ready = new Cell(false);
   readonly errors = new Cell<readonly unknown[]>([]);
+  /** Who has the account's places for connections, while there is none for this browser. */
+  readonly limit = new Cell<Events["connection-limit"] | null>(null);
   /** What a screen reader should say next. */
   readonly announcement = new Cell("");
   /** What was typed and not sent, by conversation. */
@@ -53,7 +55,11 @@ export class Chat {
     this.status = new Cell(client.status());
     const showSoon = oncePerFrame(() => this.#show());
     this.#off = [
-      client.on("status", this.status.set),
+      client.on("status", (status) => {
+        this.status.set(status);
+        if (status.connection !== "polling") this.limit.set(null);
+      }),
+      client.on("connection-limit", this.limit.set),
       client.on("error", (error) => this.report(error)),
       client.on("conversations", (changed) => {
         for (const conversation of changed) this.#byId.set(conversation.id, conversation);

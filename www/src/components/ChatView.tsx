@@ -4,6 +4,7 @@ import { addressFor, type SignIn } from "../session";
 import { useConversations } from "../sync";
 import { Announcer } from "./Announcer";
 import { Avatar } from "./Avatar";
+import { ConnectionLimit } from "./ConnectionLimit";
 import { ConversationList } from "./ConversationList";
 import { ConversationView } from "./ConversationView";
 import { Errors } from "./Errors";
@@ -32,6 +33,7 @@ export function ChatView({ signIn, onSignOut }: { signIn: SignIn; onSignOut: () 
           </button>
         </header>
         <NewConversation />
+        <ConnectionLimit />
         <ConversationList selected={selected} />
       </aside>
       <main className="stage">

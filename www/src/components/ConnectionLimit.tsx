@@ -1,0 +1,45 @@
+import { useState } from "react";
+import { useCell } from "../cell";
+import { useChat } from "../sync";
+import { briefly } from "../time";
+
+/** Who has the account's places for connections, while there is none for this browser, and a way to take one. */
+export function ConnectionLimit() {
+  const chat = useChat();
+  const limit = useCell(chat.limit);
+  const [taking, setTaking] = useState<string | null>(null);
+  if (limit === null) return null;
+
+  const take = async (deviceId: string) => {
+    setTaking(deviceId);
+    try {
+      await chat.client.takeOver(deviceId);
+    } catch (error) {
+      chat.report(error);
+    }
+    setTaking(null);
+  };
+
+  return (
+    <section className="limit" aria-label="Connections" data-testid="connection-limit">
+      <details>
+        <summary>
+          {limit.limit} browsers are connected, and no more may be. News come here from time to time; what you write is
+          sent at once.
+        </summary>
+        <ul>
+          {limit.connections.map(({ deviceId, name, since }) => (
+            <li key={deviceId}>
+              <span>
+                {name === "" ? "A browser" : name}, since {briefly(since)}
+              </span>
+              <button className="button-quiet" disabled={taking !== null} onClick={() => void take(deviceId)}>
+                {taking === deviceId ? "Taking over…" : "Use this browser instead"}
+              </button>
+            </li>
+          ))}
+        </ul>
+      </details>
+    </section>
+  );
+}
