@@ -1,6 +1,7 @@
 import { useState } from "react";
 import { useCell } from "../cell";
 import { useChat } from "../sync";
+import { count } from "../text";
 import { briefly } from "../time";
 
 /** Who has the account's places for connections, while there is none for this browser, and a way to take one. */
@@ -24,8 +25,8 @@ export function ConnectionLimit() {
     <section className="limit" aria-label="Connections" data-testid="connection-limit">
       <details>
         <summary>
-          {limit.limit} browsers are connected, and no more may be. News come here from time to time; what you write is
-          sent at once.
+          {count(limit.limit, "browser")} may be connected, and so many are. News come here from time to time; what you
+          write is sent at once.
         </summary>
         <ul>
           {limit.connections.map(({ deviceId, name, since }) => (
