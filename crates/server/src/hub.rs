@@ -16,12 +16,10 @@ use tutti_protocol::{DeviceId, Epoch, Millis, limits, wire};
 
 use crate::platform::Platform;
 
-/// How long a connection keeps its place without a sign of life.
-const LEASE: Duration = Duration::from_millis(limits::SLOT_LEASE);
-
 /// The connections of this process, by account and device.
-#[derive(Default)]
 pub(crate) struct Hub {
+    /// How long a connection keeps its place without a sign of life.
+    lease: Duration,
     accounts: Mutex<HashMap<String, HashMap<String, Standing>>>,
     tickets: AtomicU64,
 }
@@ -84,6 +82,12 @@ pub(crate) enum Denied {
 }
 
 impl Hub {
+    /// Nobody is connected, and places are leased for so long.
+    #[must_use]
+    pub(crate) fn new(lease: Duration) -> Self {
+        Self { lease, accounts: Mutex::default(), tickets: AtomicU64::default() }
+    }
+
     /// Lets a connection stand until its [`Slot`] is dropped. An older connection of the same device
     /// is told that it has lost its place, and so is that of the device `take_over`, if there is no
     /// other place.
@@ -115,10 +119,10 @@ impl Hub {
         take_over: Option<&str>,
     ) -> Result<Slot, Denied> {
         let device = connection.device.clone();
-        if standing.get(&device).is_some_and(|older| older.connection.epoch > connection.epoch) {
+        if standing.get(&device).is_some_and(|other| other.connection.epoch > connection.epoch) {
             return Err(Denied::Superseded);
         }
-        for (_, lapsed) in standing.extract_if(|_, standing| standing.signals.heard().elapsed() > LEASE) {
+        for (_, lapsed) in standing.extract_if(|_, other| other.signals.heard().elapsed() > self.lease) {
             lapsed.lose(Lost::Replaced);
         }
         let others = standing.iter().filter(|(id, other)| other.is_web() && **id != device).count();
@@ -261,7 +265,11 @@ impl Drop for Slot {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::advance;
+
     use super::*;
+
+    const LEASE: Duration = Duration::from_millis(limits::SLOT_LEASE);
 
     fn connection(device: &str, epoch: u64) -> Connection {
         Connection {
@@ -275,7 +283,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_newer_connection_of_a_device_replaces_the_older() {
-        let hub = Arc::new(Hub::default());
+        let hub = Arc::new(Hub::new(LEASE));
         let older = hub.claim("alice", connection("d", 1), 1, None).unwrap();
         let newer = hub.claim("alice", connection("d", 1), 1, None).unwrap();
         assert_eq!(older.lost().await, Lost::Replaced);
@@ -287,7 +295,7 @@ mod tests {
 
     #[test]
     fn a_fenced_leader_does_not_replace_its_successor() {
-        let hub = Arc::new(Hub::default());
+        let hub = Arc::new(Hub::new(LEASE));
         let _standing = hub.claim("alice", connection("d", 2), 10, None).unwrap();
         let denied = hub.claim("alice", connection("d", 1), 10, None).err();
         assert_eq!(denied, Some(Denied::Superseded));
@@ -295,7 +303,7 @@ mod tests {
 
     #[test]
     fn web_connections_are_limited_an_account() {
-        let hub = Arc::new(Hub::default());
+        let hub = Arc::new(Hub::new(LEASE));
         let first = hub.claim("alice", connection("a", 0), 1, None).unwrap();
         assert!(hub.claim("alice", connection("b", 0), 1, None).is_err());
         let mut phone = connection("p", 0);
@@ -306,9 +314,28 @@ mod tests {
         assert!(hub.claim("alice", connection("b", 0), 1, None).is_ok());
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_place_is_kept_by_signs_of_life_alone() {
+        let hub = Arc::new(Hub::new(LEASE));
+        let silent = hub.claim("alice", connection("a", 0), 2, None).unwrap();
+        let heard = hub.claim("alice", connection("b", 0), 2, None).unwrap();
+        advance(LEASE).await;
+        heard.renew();
+        assert!(hub.claim("alice", connection("c", 0), 2, None).is_err(), "the lease has not run out");
+        advance(Duration::from_millis(1)).await;
+        let _newcomer = hub.claim("alice", connection("c", 0), 2, None).unwrap();
+        assert_eq!(silent.lost().await, Lost::Replaced);
+        // When it comes to its end at last, it takes nothing with it.
+        drop(silent);
+        let Err(Denied::Full(limit)) = hub.claim("alice", connection("d", 0), 2, None) else {
+            panic!("a third was let in");
+        };
+        assert_eq!(limit.connections.len(), 2);
+    }
+
     #[test]
     fn a_denied_account_leaves_nothing_behind() {
-        let hub = Arc::new(Hub::default());
+        let hub = Arc::new(Hub::new(LEASE));
         assert!(hub.claim("alice", connection("a", 0), 0, None).is_err());
         assert!(hub.accounts().is_empty());
     }

@@ -13,6 +13,7 @@ use std::{
 use axum::serve::ListenerExt as _;
 use tokio::{net::TcpListener, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tutti_protocol::limits;
 
 use crate::{
     api,
@@ -30,6 +31,9 @@ use crate::{
 
 /// How long requests may take that have begun when the server is told to stop.
 const DRAIN: Duration = Duration::from_secs(5);
+/// How much longer than the silence before a ping a connection keeps its place: enough for the answer,
+/// so that only one that is not there loses it, however seldom this server pings.
+const LEASE_BEYOND_PING: Duration = Duration::from_millis(limits::SLOT_LEASE - limits::PING_INTERVAL);
 
 /// A server that listens.
 pub struct Server {
@@ -77,7 +81,8 @@ impl Server {
         let listener = TcpListener::bind(config.listen)
             .await
             .map_err(|error| StartError::Listen(config.listen, error))?;
-        let hub = Arc::new(Hub::default());
+        let ping_interval = Duration::from_secs(config.ping_interval);
+        let hub = Arc::new(Hub::new(ping_interval + LEASE_BEYOND_PING));
         let app = App {
             writer: Writer::start(storage.clone(), hub.clone()),
             storage,
@@ -92,7 +97,7 @@ impl Server {
             origins: Origins::new(&config.allow_origins),
             settings: CurrentSettings::new(settings),
             site: config.www.clone().map(Site::new),
-            ping_interval: Duration::from_secs(config.ping_interval),
+            ping_interval,
             dev: config.dev,
             shutdown: CancellationToken::new(),
             connections: TaskTracker::new(),

@@ -222,14 +222,53 @@ async fn a_device_that_comes_back_many_times_at_once_has_one_place() {
         let hello = wire::Hello { epoch: epoch % 3, ..hello(&token, "alice", 1) };
         Client::greet(server.addr, hello)
     });
-    let answers = futures_util::future::join_all(again).await;
-    let path = "/api/connections?user_id=alice";
-    eventually(async || {
-        let (_, answer) = server.call(Method::GET, path, json!(null)).await;
-        answer["connections"].as_array().unwrap().len() == 1
-    })
-    .await;
-    drop(answers);
+    let mut standing = 0;
+    for answer in futures_util::future::join_all(again).await {
+        match answer {
+            Ok(mut client) => {
+                // One that has lost its place is told so instead, and may be gone already.
+                let pull =
+                    wire::ClientFrame { frame: Some(client_frame::Frame::Pull(wire::Pull { after: 0 })) };
+                let _ = client.socket.send(Message::Binary(codec::encode(&pull))).await;
+                match client.next().await {
+                    Frame::Delta(_) => standing += 1,
+                    Frame::Bye(_) => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+            Err(Frame::Error(error)) => assert_eq!(error.code, "conflict"),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(standing, 1);
+}
+
+#[tokio::test]
+async fn whoever_has_lost_its_place_submits_nothing_more() {
+    const QUEUED: u64 = 500;
+    let server = TestServer::start_with(FAST).await;
+    server.call(Method::PUT, "/api/settings", json!({"limits": {"web": 1}})).await;
+    let token = token(server.addr, "alice").await;
+    let robbing = wire::Hello { take_over: Bytes::copy_from_slice(&[1; 16]), ..hello(&token, "alice", 2) };
+    let replacing = wire::Hello { epoch: 1, ..hello(&token, "alice", 2) };
+    let mut older = Client::greet(server.addr, hello(&token, "alice", 1)).await.unwrap();
+    for (sender, newcomer) in [(1, robbing), (2, replacing)] {
+        // More than is dealt with before the newcomer is there.
+        for number in 0..QUEUED {
+            let operation = message(id(sender, number as u32), "direct:bob", &json!(number));
+            let submit = wire::Submit { operations: vec![operation] };
+            send(&mut older.socket, client_frame::Frame::Submit(submit)).await;
+        }
+        let mut newer = Client::greet(server.addr, newcomer).await.unwrap();
+        let mut ended = false;
+        while let Some(frame) = receive(&mut older.socket).await {
+            ended = matches!(frame, Frame::Limit(_) | Frame::Bye(_));
+        }
+        assert!(ended, "it is told");
+        let late = newer.pull(0).await.head - newer.welcome.head;
+        assert!(late <= 1, "{late} after the newcomer was let in, and only one was being decided");
+        older = newer;
+    }
 }
 
 #[tokio::test]
@@ -397,6 +436,8 @@ async fn a_client_that_answers_pings_stays_and_one_that_does_not_is_closed() {
         let message = timeout(PATIENCE, alice.socket.next()).await.unwrap().unwrap().unwrap();
         assert!(matches!(message, Message::Ping(_)), "{message:?}");
     }
+    server.call(Method::PUT, "/api/settings", json!({"limits": {"web": 1}})).await;
+    let another = hello(&token(server.addr, "alice").await, "alice", 2);
     // A client that is not read does not answer either.
     let is_online = async || {
         let path = "/api/connections?user_id=alice";
@@ -405,6 +446,7 @@ async fn a_client_that_answers_pings_stays_and_one_that_does_not_is_closed() {
     };
     assert!(is_online().await);
     eventually(async || !is_online().await).await;
+    assert!(Client::greet(server.addr, another).await.is_ok(), "its place is free");
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ impl Fixture {
         let data = tempfile::tempdir().unwrap();
         let file = data.path().join("tutti.db");
         let storage: Arc<dyn Storage> = Arc::new(SqliteStorage::open(&file).await.unwrap());
-        let writer = Writer::start(storage.clone(), Arc::new(Hub::default()));
+        let writer = Writer::start(storage.clone(), Arc::new(Hub::new(Duration::MAX)));
         Self { storage, writer, _data: data }
     }
 

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tempfile::TempDir;
 use tutti_protocol::Code;
@@ -148,7 +148,7 @@ async fn a_full_disk_refuses_and_loses_nothing() {
 async fn a_disk_that_fills_midway_keeps_the_first_operations_and_refuses_all_others() {
     let (storage, _data) = open().await;
     let storage = Arc::new(storage);
-    let writer = Writer::start(storage.clone(), Arc::new(Hub::default()));
+    let writer = Writer::start(storage.clone(), Arc::new(Hub::new(Duration::MAX)));
     let members = (0..100).map(|number| format!("member {number}")).collect();
     writer.write(PutGroup { id: "team".to_owned(), members }).await.unwrap();
     let operations: Vec<_> = (0..100)
