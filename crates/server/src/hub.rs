@@ -157,6 +157,14 @@ impl Hub {
         Ok(slot)
     }
 
+    /// Whether a later leader of the device is connected.
+    #[must_use]
+    pub(crate) fn is_superseded(&self, account: &str, device: &str, epoch: Epoch) -> bool {
+        let accounts = self.accounts();
+        let standing = accounts.get(account).and_then(|standing| standing.get(device));
+        standing.is_some_and(|standing| standing.connection.epoch > epoch)
+    }
+
     /// Tells an account's connections that its log has grown.
     pub(crate) fn wake(&self, account: &str) {
         if let Some(standing) = self.accounts().get(account) {

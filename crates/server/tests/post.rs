@@ -3,7 +3,7 @@
 mod common;
 
 use bytes::Bytes;
-use common::{TestServer, accepted_seq, hello, id, message, token};
+use common::{Client, TestServer, accepted_seq, hello, id, message, token};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use tutti_protocol::{
@@ -45,6 +45,24 @@ async fn who_polls_has_no_place_and_needs_none() {
     let (_, answer) = server.call(Method::GET, "/api/devices?user_id=alice", json!(null)).await;
     assert_eq!(answer["devices"].as_array().unwrap().len(), 2, "but it is a device of the account");
     assert_eq!(standing.pull(0).await.head, 0);
+}
+
+#[tokio::test]
+async fn a_fenced_leader_gets_nothing_by_post_either() {
+    let server = TestServer::start().await;
+    let older = hello(&token(server.addr, "alice").await, "alice", 1);
+    let newer = wire::Hello { epoch: 1, ..older.clone() };
+    let _standing = Client::greet(server.addr, newer.clone()).await.unwrap();
+    let submit = wire::Submit { operations: vec![message(id(1, 1), "direct:bob", &json!("hi"))] };
+    let submit = framed(client_frame::Frame::Submit(submit));
+    let body = sequence::join([&framed(client_frame::Frame::Hello(older)), &submit]);
+    let (_, frames) = post(&server, body, None).await;
+    match &frames[..] {
+        [Frame::Error(error)] => assert_eq!(error.code, "conflict"),
+        other => panic!("{other:?}"),
+    }
+    let (welcome, _) = said(&server, &newer, None).await;
+    assert_eq!(welcome.head, 0, "nothing of it took effect");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use tokio::time::Instant;
 use tutti_protocol::{
-    Code, Seq, codec, limits, sequence,
+    Code, Epoch, Seq, codec, limits, sequence,
     wire::{self, client_frame, server_frame::Frame},
 };
 
@@ -13,7 +13,7 @@ use super::{
     connection::read,
     ending::Ending,
 };
-use crate::{accept::Refusal, app::App};
+use crate::{accept::Refusal, app::App, hub::Denied};
 
 /// Most frames in a body: a hello, and what it is for.
 const FRAMES: usize = 2;
@@ -38,6 +38,9 @@ async fn answer(app: &App, body: Bytes, answers: &mut Vec<Frame>) -> Result<(), 
     };
     let request = frames.next().transpose()?;
     let caller = Caller::admit(app, &hello)?;
+    if app.hub.is_superseded(&caller.account, &caller.sighting.id, Epoch(hello.epoch)) {
+        return Err(Denied::Superseded.into());
+    }
     let grant = app.posts.take(&caller.account, 1, Instant::now().into_std());
     if grant.granted == 0 {
         return Err(Refusal::rate_limited(grant.wait).into());
