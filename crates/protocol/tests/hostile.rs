@@ -15,10 +15,11 @@ use tutti_protocol::{
         Block, ChangeSet, ChannelFrame, Head, HeadPage, Identity, Journal, LocatorSpan, Locators, Meta,
         Piece, Queued, channel_frame,
     },
+    sequence,
     wire::{
-        Accepted, Bye, ClientFrame, Delta, Error, Event, Hello, MarkRead, Members, Message, Operation,
-        Outcome, Ping, Pong, Pull, Read, Refused, Send, ServerFrame, Submit, Submitted, Welcome,
-        client_frame, event, operation, outcome, server_frame,
+        Accepted, Bye, ClientFrame, Connection, Delta, Error, Event, Hello, Limit, MarkRead, Members,
+        Message, Operation, Outcome, Ping, Pong, Pull, Read, Refused, Send, ServerFrame, Submit, Submitted,
+        Welcome, client_frame, event, operation, outcome, server_frame,
     },
 };
 
@@ -118,6 +119,32 @@ fn what_is_valid_comes_through() {
     }
 }
 
+/// Bodies of a poll after accidents, most of them in the lengths that hold it together.
+#[test]
+fn a_mutated_sequence_is_refused_or_is_one() {
+    let (mut split, mut refused) = (0, 0);
+    for seed in 0..20_000 {
+        let _case = Case(seed);
+        let mut rng = Rng::new(seed);
+        let frames: Vec<Bytes> = (0..rng.below(4)).map(|_| codec::encode(&random_client(&mut rng))).collect();
+        let mut body = sequence::join(&frames).to_vec();
+        let other = codec::encode(&random_client(&mut rng));
+        (0..rng.below(3)).for_each(|_| mutate(&mut rng, &mut body, &other));
+        let most = rng.below(4) as usize;
+        match sequence::split(body.clone().into(), most, 1_000) {
+            Ok(frames) => {
+                assert!(frames.len() <= most && frames.iter().all(|frame| frame.len() <= 1_000));
+                let bytes: usize = frames.iter().map(Bytes::len).sum();
+                assert!(bytes + frames.len() <= body.len(), "each has a length before it");
+                assert_eq!(sequence::split(sequence::join(&frames), most, 1_000), Ok(frames));
+                split += 1;
+            }
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(split > 1_000 && refused > 1_000, "{split} split, {refused} refused");
+}
+
 /// Says which case it was that panicked.
 struct Case(u64);
 
@@ -176,6 +203,7 @@ fn promised_of_client(frame: &ClientFrame) {
                 assert_name(&hello.device_name);
             }
             assert!(hello.log.is_empty() || hello.log.len() == 16);
+            assert!(hello.take_over.is_empty() || hello.take_over.len() == 16);
         }
         client_frame::Frame::Submit(submit) => {
             assert!(submit.operations.len() <= limits::SUBMIT_OPERATIONS);
@@ -197,10 +225,6 @@ fn promised_of_client(frame: &ClientFrame) {
 
 fn promised_of_server(frame: &ServerFrame) {
     match frame.frame.as_ref().unwrap() {
-        server_frame::Frame::Limit(limit) => {
-            assert!(limit.connections.len() <= limits::CONNECTIONS);
-            assert!(limit.connections.iter().all(|connection| connection.device.len() == 16));
-        }
         server_frame::Frame::Welcome(welcome) => assert_eq!(welcome.log.len(), 16),
         server_frame::Frame::Delta(delta) => {
             assert!(delta.events.len() <= limits::PAGE_EVENTS);
@@ -224,6 +248,15 @@ fn promised_of_server(frame: &ServerFrame) {
             }
         }
         server_frame::Frame::Error(error) => assert_name(&error.code),
+        server_frame::Frame::Limit(limit) => {
+            assert!(limit.connections.len() <= limits::CONNECTIONS);
+            for connection in &limit.connections {
+                assert_eq!(connection.device.len(), 16);
+                if !connection.name.is_empty() {
+                    assert_name(&connection.name);
+                }
+            }
+        }
         server_frame::Frame::Bye(_) | server_frame::Frame::Pong(_) => {}
     }
 }
@@ -315,7 +348,7 @@ fn random_operation(rng: &mut Rng) -> Operation {
 
 fn random_server(rng: &mut Rng) -> ServerFrame {
     use server_frame::Frame;
-    let frame = match rng.below(10) {
+    let frame = match rng.below(12) {
         0 => Frame::Welcome(Welcome {
             log: random_id(rng),
             head: rng.number(),
@@ -332,9 +365,22 @@ fn random_server(rng: &mut Rng) -> ServerFrame {
             retry_after: rng.number() as u32,
         }),
         8 => Frame::Bye(Bye { wait: rng.number() as u32 }),
+        9 | 10 => Frame::Limit(Limit {
+            limit: rng.number() as u32,
+            connections: (0..rng.below(4)).map(|_| random_connection(rng)).collect(),
+        }),
         _ => Frame::Pong(Pong { nonce: rng.number() }),
     };
     ServerFrame { frame: Some(frame) }
+}
+
+fn random_connection(rng: &mut Rng) -> Connection {
+    Connection {
+        device: random_id(rng),
+        name: rng.pick(&["", "Desk", "☎"]).to_string(),
+        platform: rng.below(6) as i32,
+        since: rng.number(),
+    }
 }
 
 fn random_delta(rng: &mut Rng) -> Delta {
@@ -607,6 +653,7 @@ fn a_client_frame_is_refused_for_each_field() {
     for length in [1, 15, 17] {
         let bytes = Bytes::from(vec![7; length]);
         cases.push(("hello.log", hello(|hello| hello.log = bytes.clone())));
+        cases.push(("hello.take_over", hello(|hello| hello.take_over = bytes.clone())));
         cases.push(("hello.device", hello(|hello| hello.device = bytes.clone())));
         cases.push(("operation.id", submit(vec![Operation { id: bytes, ..send(|_| {}) }])));
     }
@@ -668,12 +715,15 @@ fn a_server_frame_is_refused_for_each_field() {
         ("members.members", members(|members| members.members = crowd)),
         ("submitted.outcomes", submitted(vec![accepted(); limits::SUBMIT_OPERATIONS + 1])),
         ("outcome.result", submitted(vec![Outcome { result: None, ..accepted() }])),
+        ("limit.connections", limit(vec![connection(); limits::CONNECTIONS + 1])),
     ];
     for length in [0, 1, 15, 17] {
         let bytes = Bytes::from(vec![7; length]);
         cases.push(("welcome.log", welcome(bytes.clone())));
         cases.push(("message.id", message(|message| message.id = bytes.clone())));
         cases.push(("outcome.id", submitted(vec![Outcome { id: bytes.clone(), ..accepted() }])));
+        let device = bytes.clone();
+        cases.push(("connection.device", limit(vec![connection(), Connection { device, ..connection() }])));
         if length > 0 {
             cases.push(("message.device", message(|message| message.device = bytes.clone())));
             cases.push(("event.operation", delta(|delta| delta.events[1].operation = bytes)));
@@ -684,6 +734,10 @@ fn a_server_frame_is_refused_for_each_field() {
         cases.push(("members.members", members(|members| members.members.push(name.into()))));
         cases.push(("refused.code", submitted(vec![accepted(), refused(name)])));
         cases.push(("error.code", error(name)));
+        if !name.is_empty() {
+            let name = name.to_owned();
+            cases.push(("connection.name", limit(vec![Connection { name, ..connection() }])));
+        }
     }
     for id in ["", "bob", "group:"] {
         cases.push(("message.conversation", message(|message| message.conversation = id.into())));
@@ -722,6 +776,7 @@ fn what_is_just_within_the_limits_is_read() {
         hello(|hello| {
             hello.log.clear();
             hello.device_name.clear();
+            hello.take_over = id();
         }),
         submit(vec![mark_read(|_| {}); limits::SUBMIT_OPERATIONS]),
         submit(vec![send(|send| {
@@ -751,6 +806,8 @@ fn what_is_just_within_the_limits_is_read() {
         members(|members| members.members.clear()),
         members(|members| members.members = vec![name.clone(); limits::GROUP]),
         submitted(vec![accepted(); limits::SUBMIT_OPERATIONS]),
+        limit(vec![]),
+        limit(vec![Connection { name: name.clone(), ..connection() }; limits::CONNECTIONS]),
     ] {
         assert_eq!(codec::decode_server(codec::encode(&frame)), Ok(frame));
     }
@@ -866,4 +923,12 @@ fn refused(code: &str) -> Outcome {
 
 fn error(code: &str) -> ServerFrame {
     server(server_frame::Frame::Error(Error { code: code.into(), ..Error::default() }))
+}
+
+fn limit(connections: Vec<Connection>) -> ServerFrame {
+    server(server_frame::Frame::Limit(Limit { limit: 10, connections }))
+}
+
+fn connection() -> Connection {
+    Connection { device: id(), name: String::new(), platform: 2, since: 1 }
 }

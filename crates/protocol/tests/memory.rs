@@ -12,7 +12,7 @@ use bytes::Bytes;
 use prost::Message as _;
 use tutti_protocol::{
     codec::{self, DecodeError},
-    limits, wire,
+    limits, sequence, wire,
 };
 
 struct Counting;
@@ -86,6 +86,7 @@ fn a_frame_of_empty_elements_allocates_little() {
     for (bytes, count) in [
         (field(2, &empties(2, SERVER - ROOM)), "delta.events"),
         (field(3, &empties(1, SERVER - ROOM)), "submitted.outcomes"),
+        (field(7, &empties(2, SERVER - ROOM)), "limit.connections"),
     ] {
         let bytes = Bytes::from(bytes);
         let unchecked = bytes.clone();
@@ -105,6 +106,13 @@ fn a_frame_of_empty_elements_allocates_little() {
     println!("members.members: {peak} bytes");
     assert!(result.is_err());
     assert!(peak < 40 * SERVER, "{peak} bytes");
+
+    // Empty frames in a body, which takes one byte for each.
+    let body = Bytes::from(vec![0; CLIENT]);
+    let (result, peak) = peak_of(|| sequence::split(body, 2, CLIENT));
+    println!("sequence: {peak} bytes");
+    assert_eq!(result, Err(DecodeError::Field("sequence")));
+    assert!(peak < 1024, "{peak} bytes");
 
     // As deep as JSON can nest in the space there is.
     let content = Bytes::from(vec![b'['; limits::CONTENT]);
