@@ -37,7 +37,7 @@ fn the_limits_are_those_of_the_code() {
         ("type", format!("{} bytes", limits::TYPE)),
         ("token", kib(limits::TOKEN)),
         ("connections of an account from the web", limits::CONNECTIONS.to_string()),
-        ("how long a place is kept without a sign of life", seconds(limits::SLOT_LEASE)),
+        ("lease of a connection's place", seconds(limits::SLOT_LEASE)),
         ("members of a group", limits::GROUP.to_string()),
         ("how far ahead another's clock is believed", format!("{} min", limits::CLOCK_AHEAD / 60_000)),
         ("handshake", seconds(limits::AUTH_DEADLINE)),
