@@ -31,7 +31,7 @@ const BODY: usize = 1024 * 1024;
 /// Every route of the server.
 pub(crate) fn router(app: Arc<App>) -> Router {
     Router::new()
-        .route("/sync", get(sync::upgrade).post(sync::post))
+        .route("/sync", get(sync::upgrade).post(sync::post).options(sync::preflight))
         .route("/api/tokens", post(tokens::issue))
         .route("/api/devices", post(devices::register).get(devices::list))
         .route("/api/messages", post(messages::send))

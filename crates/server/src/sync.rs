@@ -7,20 +7,25 @@ mod ending;
 mod outbound;
 mod post;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
-    extract::{State, WebSocketUpgrade, rejection::BytesRejection, ws::rejection::WebSocketUpgradeRejection},
-    http::{HeaderMap, HeaderValue, header},
+    body::{Body, to_bytes},
+    extract::{State, WebSocketUpgrade, ws::rejection::WebSocketUpgradeRejection},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use bytes::Bytes;
+use tokio::time::timeout;
 use tutti_protocol::limits;
 
 use crate::{api::ApiError, app::App};
 
 /// The subprotocol that a client must ask for.
 const SUBPROTOCOL: &str = "tutti.v1";
+/// Largest body of a post: its frames, each after a length of at most three bytes.
+const BODY: usize = post::FRAMES * (limits::CLIENT_FRAME + 3);
+/// How long a post may take to arrive: as long as a hello on a connection.
+const BODY_DEADLINE: Duration = Duration::from_millis(limits::AUTH_DEADLINE);
 
 pub(crate) async fn upgrade(
     State(app): State<Arc<App>>,
@@ -47,25 +52,44 @@ pub(crate) async fn upgrade(
     }))
 }
 
-/// `POST /sync`. Pages of other origins that may connect may read the answer, too; what they post needs
-/// no leave beforehand, since the body has no type that would.
+/// `POST /sync`. Pages of other origins that may connect may read the answer, too.
 pub(crate) async fn post(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<Response, ApiError> {
-    if !app.origins.allow(&headers) {
+    let shared = share(&app, &headers)?;
+    let body = timeout(BODY_DEADLINE, to_bytes(body, BODY)).await;
+    let body = body.map_err(|_| ApiError::timeout())?.map_err(|_| ApiError::too_large())?;
+    let answer = post::exchange(&app, body).await;
+    let own = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    Ok((own, shared, answer).into_response())
+}
+
+/// `OPTIONS /sync`: whether a page of another origin may post, which its browser asks before it sends a
+/// body that has a type.
+pub(crate) async fn preflight(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, ApiError> {
+    let shared = share(&app, &headers)?;
+    let allowed = [
+        (header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST")),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("content-type")),
+        (header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400")),
+    ];
+    Ok((StatusCode::NO_CONTENT, allowed, shared).into_response())
+}
+
+/// The headers that let a page read an answer (the Fetch standard's CORS protocol), if it may.
+fn share(app: &App, headers: &HeaderMap) -> Result<HeaderMap, ApiError> {
+    if !app.origins.allow(headers) {
         return Err(ApiError::foreign_origin());
     }
-    let body = body.map_err(|_| ApiError::too_large())?;
-    let answer = post::exchange(&app, body).await;
-    let mut response = answer.into_response();
-    let set = response.headers_mut();
-    set.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    set.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    set.insert(header::VARY, HeaderValue::from_static("origin"));
+    let mut shared = HeaderMap::new();
+    shared.insert(header::VARY, HeaderValue::from_static("origin"));
     if let Some(origin) = headers.get(header::ORIGIN) {
-        set.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        shared.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
     }
-    Ok(response)
+    Ok(shared)
 }

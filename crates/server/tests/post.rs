@@ -3,9 +3,14 @@
 mod common;
 
 use bytes::Bytes;
-use common::{Client, TestServer, accepted_seq, hello, id, message, token};
+use common::{Client, PATIENCE, TestServer, accepted_seq, hello, id, message, token};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
 use tutti_protocol::{
     codec, limits, sequence,
     wire::{self, client_frame, server_frame::Frame},
@@ -109,6 +114,40 @@ async fn pages_from_elsewhere_may_not_poll_and_those_that_may_can_read_the_answe
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()["access-control-allow-origin"], "https://app.example");
     assert_eq!(response.headers()["vary"], "origin");
+}
+
+#[tokio::test]
+async fn a_page_that_may_post_is_told_so_beforehand() {
+    let server = TestServer::start_with(&["--allow-origin", "https://app.example"]).await;
+    let ask = async |origin: &str| {
+        let url = format!("http://{}/sync", server.addr);
+        let request = reqwest::Client::new().request(Method::OPTIONS, url).header("origin", origin);
+        let request = request.header("access-control-request-method", "POST");
+        request.header("access-control-request-headers", "content-type").send().await.unwrap()
+    };
+    let told = ask("https://app.example").await;
+    assert_eq!(told.status(), StatusCode::NO_CONTENT);
+    assert_eq!(told.headers()["access-control-allow-origin"], "https://app.example");
+    assert_eq!(told.headers()["access-control-allow-methods"], "POST");
+    assert_eq!(told.headers()["access-control-allow-headers"], "content-type");
+    let refused = ask("https://evil.example").await;
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    assert!(refused.headers().get("access-control-allow-origin").is_none());
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_or_too_slow_is_refused() {
+    let server = TestServer::start().await;
+    let largest = 2 * (limits::CLIENT_FRAME + 3);
+    assert_eq!(post(&server, vec![0xff; largest].into(), None).await.0, StatusCode::OK);
+    let too_large = post(&server, vec![0xff; largest + 1].into(), None).await;
+    assert_eq!(too_large.0, StatusCode::PAYLOAD_TOO_LARGE);
+
+    let mut slow = TcpStream::connect(server.addr).await.unwrap();
+    slow.write_all(b"POST /sync HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n0").await.unwrap();
+    let mut answer = [0; 12];
+    timeout(PATIENCE, slow.read_exact(&mut answer)).await.unwrap().unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 408");
 }
 
 #[tokio::test]

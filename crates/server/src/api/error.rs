@@ -58,8 +58,14 @@ impl ApiError {
     }
 
     pub(crate) fn too_large() -> Self {
-        let message = "the body is over 1 MiB";
+        let message = "the body is too large";
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, Code::TooLarge, message)
+    }
+
+    /// The body takes too long to arrive.
+    pub(crate) fn timeout() -> Self {
+        let message = "the body did not arrive in time";
+        Self::new(StatusCode::REQUEST_TIMEOUT, Code::Timeout, message)
     }
 
     /// Something is wrong on this side. What it is stays in the log.

@@ -16,7 +16,7 @@ use super::{
 use crate::{accept::Refusal, app::App, hub::Denied};
 
 /// Most frames in a body: a hello, and what it is for.
-const FRAMES: usize = 2;
+pub(super) const FRAMES: usize = 2;
 
 /// Answers a body with a body.
 pub(super) async fn exchange(app: &App, body: Bytes) -> Bytes {
