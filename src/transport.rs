@@ -8,7 +8,10 @@ use std::{
 use bytes::Bytes;
 use js_sys::{ArrayBuffer, Promise, Uint8Array};
 use tutti_engine::Failure;
-use tutti_protocol::{Code, limits, sequence};
+use tutti_protocol::{
+    Code, codec, limits, sequence,
+    wire::{ServerFrame, server_frame},
+};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{AbortController, BinaryType, Event, MessageEvent, RequestInit, Response, Url, WebSocket};
@@ -108,6 +111,7 @@ pub(crate) struct Post {
 struct PostState {
     url: String,
     hello: RefCell<Option<Bytes>>,
+    log: RefCell<Option<Bytes>>,
     abort: AbortController,
     dropped: Cell<bool>,
     on: Box<dyn Fn(ConnectionEvent)>,
@@ -123,6 +127,7 @@ impl Post {
             // wss: is https: with an upgrade (RFC 6455).
             url: url.replacen("ws", "http", 1),
             hello: RefCell::default(),
+            log: RefCell::default(),
             abort: AbortController::new().map_err(unsupported)?,
             dropped: Cell::default(),
             on: Box::new(on),
@@ -175,8 +180,22 @@ impl PostState {
         }
         let body = JsFuture::from(response.array_buffer().map_err(offline)?).await.map_err(offline)?;
         let body = Uint8Array::new(&body).to_vec().into();
-        sequence::split(body, ANSWERS, limits::SERVER_FRAME)
-            .map_err(|error| Failure::new(Code::Protocol, error.to_string()))
+        let frames = sequence::split(body, ANSWERS, limits::SERVER_FRAME)
+            .map_err(|error| Failure::new(Code::Protocol, error.to_string()))?;
+        if frames.first().is_some_and(|welcome| self.is_other_log(welcome)) {
+            return Err(Failure::new(Code::Offline, "the server's log has become another one"));
+        }
+        Ok(frames)
+    }
+
+    /// Whether a welcome is from another log than the first was: what comes with it counts differently.
+    fn is_other_log(&self, frame: &Bytes) -> bool {
+        let Ok(ServerFrame { frame: Some(server_frame::Frame::Welcome(welcome)) }) =
+            codec::decode_server(frame.clone())
+        else {
+            return false;
+        };
+        *self.log.borrow_mut().get_or_insert_with(|| welcome.log.clone()) != welcome.log
     }
 
     fn tell(&self, event: ConnectionEvent) {
