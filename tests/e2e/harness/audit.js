@@ -19,7 +19,6 @@ export function testify(tab) {
   const tell = (what) => channel.postMessage({ tab, at: now(), ...what });
   own = { tab, tell, client: null, failures: [], bursts: Promise.resolve() };
   watchCommits(tell);
-  addEventListener("pagehide", () => tell({ ended: true }));
   channel.onmessage = ({ data: { order, tab: to, argument } }) => {
     if (order && (to === undefined || to === tab)) orders[order](argument);
   };
@@ -74,7 +73,6 @@ async function send({ conversation, texts }) {
 async function close() {
   own.tell({ ended: true });
   await own.client.close();
-  own.tell({ closed: true });
 }
 
 // ---- in the auditor's tab ----
