@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { Stage } from "./support/stage.mjs";
-import { takeovers } from "./support/takeovers.mjs";
+import { takeovers, writers } from "./support/takeovers.mjs";
 
 /** What is run, as `engine:kind:rounds`. */
 const RUNS = (process.env.TUTTI_TAKEOVERS ?? "chromium:close:6 chromium:crash:4 chromium:freeze:4 firefox:close:4 webkit:close:4")
@@ -12,6 +12,19 @@ const RUNS = (process.env.TUTTI_TAKEOVERS ?? "chromium:close:6 chromium:crash:4 
 
 const stage = new Stage();
 after(() => stage.clear());
+
+test("the audit sees two writers", () => {
+  const commit = (tab, epoch, revision) => ({ tab, committed: { epoch, revision } });
+  const leads = (tab, epoch) => ({ tab, status: { role: "leader", epoch } });
+  const one = [{ tab: "a", raised: 1 }, leads("a", 1), commit("a", 1, 1), commit("a", 1, 2)];
+  const next = [{ tab: "b", raised: 2 }, leads("b", 2), commit("b", 2, 3)];
+  assert.deepEqual(writers([...one, ...next]).twoWriters, []);
+  // A frozen tab learns only later that its last commit had happened.
+  assert.deepEqual(writers([...next, ...one]).twoWriters, []);
+  for (const wrong of [commit("a", 1, 3), commit("a", 1, 4), commit("b", 1, 3), { tab: "c", raised: 2 }, leads("c", 2)]) {
+    assert.notDeepEqual(writers([...one, ...next, wrong]).twoWriters, [], JSON.stringify(wrong));
+  }
+});
 
 for (const [engine, kind, rounds] of RUNS) {
   test(`${engine}: ${rounds} leaders end by ${kind} while messages flow both ways`, async (t) => {
