@@ -18,7 +18,13 @@ use crate::{
 
 impl Engine {
     pub(super) fn handle_claimed(&mut self, id: LockId, claim: Result<Claim, StoreError>, now: Now) {
+        let known = self.leadership.epoch();
         let change = self.leadership.claimed(id, &claim, now);
+        if matches!(claim, Ok(Claim::Overtaken(_))) && self.leadership.epoch() > known {
+            // Whoever won may have been answered before this tab knew of it.
+            self.call_roll(now);
+            self.broadcast(channel_frame::Frame::Presence(local::Presence { asks: true }));
+        }
         self.lead_or_follow(change, now);
         if let (Err(error), None) = (&claim, self.closed)
             && !self.handle_loss(error)
