@@ -89,16 +89,23 @@ class Churn {
     this.#server = await stage.server();
     this.#profile = await stage.profile(this.#server, { engine });
     this.#bob = await (await stage.profile(this.#server)).client("bob");
-    this.#auditor = await this.#profile.tab();
+    this.#auditor = await this.#page();
     await inPage(this.#auditor, () => void (harness.auditor = new harness.audit.Audit()));
     for (let tab = 1; tab <= TABS; tab += 1) await this.#openTab();
     for (const client of [this.#bob, ...this.#tabs.values()]) await client.online();
   }
 
+  /** WebKit's driver says that a page is there before its modules are. */
+  async #page() {
+    const page = await this.#profile.tab();
+    await until("the page is ready", () => page.evaluate("typeof harness === 'object'"));
+    return page;
+  }
+
   async #openTab() {
     this.#opened += 1;
     const name = `tab ${this.#opened}`;
-    const page = await this.#profile.tab();
+    const page = await this.#page();
     await inPage(page, (name) => harness.audit.testify(name), name);
     const client = await this.#profile.clientIn(page, "ann");
     await client.run(({ client }) => harness.audit.testifyOf(client));
