@@ -7,7 +7,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeSet,
     future::poll_fn,
     pin::pin,
     rc::Rc,
@@ -222,7 +221,8 @@ impl Connection {
     }
 
     async fn load(&self, tables: &[Table]) -> Result<Snapshot, Fault> {
-        let names: BTreeSet<_> = tables.iter().map(|table| name(*table)).chain([META]).collect();
+        // Naming one twice is naming it once.
+        let names: Vec<_> = tables.iter().map(|table| name(*table)).chain([META]).collect();
         let transaction = self.reading(&names)?;
         let meta = transaction.object_store(META)?;
         let epoch = meta.get::<f64, _, _>(EPOCH).primitive()?;
@@ -258,7 +258,7 @@ impl Connection {
     }
 
     async fn read(&self, table: Table, keys: &[Key]) -> Result<Vec<Option<Bytes>>, Fault> {
-        let transaction = self.reading(&[name(table)].into())?;
+        let transaction = self.reading(&[name(table)])?;
         let store = transaction.object_store(name(table))?;
         let mut requests = Vec::with_capacity(keys.len());
         for key in keys {
@@ -282,10 +282,11 @@ impl Connection {
     }
 
     async fn commit(&self, batch: &Batch) -> Result<(), Fault> {
-        let mut names: BTreeSet<_> = batch.writes.iter().map(|write| name(write_table(write))).collect();
-        if batch.fence.is_some() || batch.revision.is_some() {
-            names.insert(META);
-        }
+        let leads = batch.fence.is_some() || batch.revision.is_some();
+        let is_written = |table: &Table| {
+            *table == Table::Meta && leads || batch.writes.iter().any(|write| write_table(write) == *table)
+        };
+        let names: Vec<_> = Table::ALL.into_iter().filter(is_written).map(name).collect();
         if names.is_empty() {
             return Ok(());
         }
@@ -338,7 +339,7 @@ impl Connection {
 
     async fn raise_epoch(&self, from: Epoch) -> Result<Claim, Fault> {
         // A power cut ends every leadership, so none need outlive it.
-        let transaction = self.writing(&[META].into(), TransactionDurability::Relaxed)?;
+        let transaction = self.writing(&[META], TransactionDurability::Relaxed)?;
         let meta = transaction.object_store(META)?;
         let revision = meta.get::<f64, _, _>(REVISION).primitive()?;
         // Awaited in the transaction, unlike anything else: a constraint would let a claim from an epoch
@@ -370,15 +371,11 @@ impl Connection {
         finish(transaction).await
     }
 
-    fn reading(&self, names: &BTreeSet<&str>) -> Result<Transaction<'_>, Error> {
-        self.database.transaction(Vec::from_iter(names)).build()
+    fn reading(&self, names: &[&str]) -> Result<Transaction<'_>, Error> {
+        self.database.transaction(names).build()
     }
 
-    fn writing(
-        &self,
-        names: &BTreeSet<&str>,
-        durability: TransactionDurability,
-    ) -> Result<Transaction<'_>, Error> {
+    fn writing(&self, names: &[&str], durability: TransactionDurability) -> Result<Transaction<'_>, Error> {
         writing(&self.database, names, durability)
     }
 
@@ -434,7 +431,7 @@ async fn open_later(name: String) -> Result<Database, Fault> {
     let database = Database::open(name).await?;
     let version = database.version() as u32;
     let readable = (1..=VERSION).map(|oldest| readable(version, oldest));
-    let names: BTreeSet<String> = database.object_store_names().collect();
+    let names: Vec<String> = database.object_store_names().collect();
     if !readable.into_iter().any(|name| names.contains(&name)) {
         database.close();
         return Err(StoreError::Version.into());
@@ -448,12 +445,12 @@ fn readable(version: u32, oldest: u32) -> String {
 }
 
 fn upgrade(database: &Database) -> Result<(), Error> {
-    let present: BTreeSet<String> = database.object_store_names().collect();
+    let present: Vec<String> = database.object_store_names().collect();
     let readable = readable(VERSION, OLDEST);
     let wanted = Table::ALL.map(name).into_iter().chain([KEYS, &readable]);
     #[cfg(feature = "next")]
     let wanted = wanted.chain([NEXT]);
-    for store in wanted.filter(|store| !present.contains(*store)) {
+    for store in wanted.filter(|store| !present.iter().any(|name| name == store)) {
         database.create_object_store(store).build()?;
     }
     Ok(())
@@ -463,7 +460,7 @@ fn upgrade(database: &Database) -> Result<(), Error> {
 /// called, as it should; Firefox does not. Until that is known, nothing relies on it.
 async fn probe(database: Database, undoes: Rc<Cell<bool>>) {
     let is_undone = async || -> Result<bool, Error> {
-        let transaction = writing(&database, &[KEYS].into(), TransactionDurability::Relaxed)?;
+        let transaction = writing(&database, &[KEYS], TransactionDurability::Relaxed)?;
         let keys = transaction.object_store(KEYS)?;
         for _ in 0..2 {
             add(&keys, &PROBE.into(), &JsValue::TRUE)?;
@@ -473,7 +470,7 @@ async fn probe(database: Database, undoes: Rc<Cell<bool>>) {
         drop(keys);
         // That something failed is told either way.
         let _ = finish(transaction).await;
-        let transaction = writing(&database, &[KEYS].into(), TransactionDurability::Relaxed)?;
+        let transaction = writing(&database, &[KEYS], TransactionDurability::Relaxed)?;
         let keys = transaction.object_store(KEYS)?;
         let found = keys.get_key::<JsValue, _>(JsValue::from(PROBE)).primitive()?;
         remove(&keys, KeyRange::Only(PROBE.into()))?;
@@ -492,7 +489,7 @@ async fn stored_key(database: &Database) -> Result<(CryptoKey, String), Fault> {
     }
     let made = generate_key().await?;
     let generation = random_name()?;
-    let transaction = writing(database, &[KEYS].into(), TransactionDurability::Strict)?;
+    let transaction = writing(database, &[KEYS], TransactionDurability::Strict)?;
     let keys = transaction.object_store(KEYS)?;
     add_unless_present(&keys, &SEALING_KEY.into(), &made)?;
     add_unless_present(&keys, &GENERATION.into(), &generation.into())?;
@@ -516,11 +513,11 @@ async fn read_key(database: &Database) -> Result<Option<(CryptoKey, String)>, Fa
 
 fn writing<'a>(
     database: &'a Database,
-    names: &BTreeSet<&str>,
+    names: &[&str],
     durability: TransactionDurability,
 ) -> Result<Transaction<'a>, Error> {
     database
-        .transaction(Vec::from_iter(names))
+        .transaction(names)
         .with_mode(TransactionMode::Readwrite)
         .with_options(TransactionOptions::new().with_durability(durability))
         .build()

@@ -1,6 +1,6 @@
 //! The store of a browser that keeps nothing.
 
-use std::{cell::RefCell, collections::BTreeMap};
+use std::cell::RefCell;
 
 use bytes::Bytes;
 use tutti_engine::batch::{Batch, Claim, Key, Snapshot, StoreError, Table, Write};
@@ -19,7 +19,8 @@ pub struct MemoryStore {
 struct State {
     epoch: Epoch,
     revision: Revision,
-    records: BTreeMap<(Table, Key), Bytes>,
+    /// By table and key.
+    records: Vec<(Table, Key, Bytes)>,
 }
 
 impl Default for MemoryStore {
@@ -37,18 +38,17 @@ impl MemoryStore {
 impl Store for MemoryStore {
     async fn load(&self, tables: &[Table]) -> Result<Snapshot, StoreError> {
         self.with(|state| {
-            let of = |table| state.records.iter().filter(move |((of, _), _)| *of == table);
+            let of = |table| state.records.iter().filter(move |(of, ..)| *of == table);
             let records = tables.iter().flat_map(|table| of(*table));
-            Ok(Snapshot {
-                epoch: state.epoch,
-                revision: state.revision,
-                records: records.map(|((table, key), value)| (*table, *key, value.clone())).collect(),
-            })
+            Ok(Snapshot { epoch: state.epoch, revision: state.revision, records: records.cloned().collect() })
         })
     }
 
     async fn read(&self, table: Table, keys: &[Key]) -> Result<Vec<Option<Bytes>>, StoreError> {
-        self.with(|state| Ok(keys.iter().map(|key| state.records.get(&(table, *key)).cloned()).collect()))
+        self.with(|state| {
+            let read = |key: &Key| Some(state.records[state.find(table, *key).ok()?].2.clone());
+            Ok(keys.iter().map(read).collect())
+        })
     }
 
     async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
@@ -84,12 +84,24 @@ impl Store for MemoryStore {
 }
 
 impl State {
+    /// Where a record is, or where it belongs.
+    fn find(&self, table: Table, key: Key) -> Result<usize, usize> {
+        self.records.binary_search_by_key(&(table, key), |(table, key, _)| (*table, *key))
+    }
+
     fn write(&mut self, write: Write) {
         match write {
-            Write::Put(table, key, value) => drop(self.records.insert((table, key), value)),
-            Write::Insert(table, key, value) => drop(self.records.entry((table, key)).or_insert(value)),
-            Write::Delete(table, key) => drop(self.records.remove(&(table, key))),
-            Write::Clear(table) => self.records.retain(|(of, _), _| *of != table),
+            Write::Put(table, key, value) => match self.find(table, key) {
+                Ok(at) => self.records[at].2 = value,
+                Err(at) => self.records.insert(at, (table, key, value)),
+            },
+            Write::Insert(table, key, value) => {
+                if let Err(at) = self.find(table, key) {
+                    self.records.insert(at, (table, key, value));
+                }
+            }
+            Write::Delete(table, key) => drop(self.find(table, key).map(|at| self.records.remove(at))),
+            Write::Clear(table) => self.records.retain(|(of, ..)| *of != table),
         }
     }
 }

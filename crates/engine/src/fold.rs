@@ -1,7 +1,5 @@
 //! Folding: the messages of the journal, sorted by conversation and position and cut into blocks.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use prost::Message as _;
 use tutti_protocol::{
@@ -132,14 +130,16 @@ fn fold_locators(replica: &Replica, writes: &mut Vec<Write>) -> Vec<LocatorSpan>
 
 /// Writes all heads anew: they are few and small beside the messages, and pages stay packed.
 fn fold_heads(replica: &Replica, folded: &Folded, writes: &mut Vec<Write>) {
-    let mut new: BTreeMap<u32, Vec<Piece>> = BTreeMap::new();
+    // By number: they are handed out from 1, without gaps.
+    let mut new = vec![Vec::new(); replica.heads.len() + 1];
     for piece in &folded.pieces {
-        new.entry(piece.conversation).or_default().push(Piece { conversation: 0, ..*piece });
+        if let Some(new) = new.get_mut(piece.conversation as usize) {
+            new.push(Piece { conversation: 0, ..*piece });
+        }
     }
-    let heads = replica
-        .heads
-        .iter()
-        .flat_map(|(id, head)| head_parts(id, head, new.remove(&head.number).unwrap_or_default()));
+    let heads = replica.heads.iter().flat_map(|(id, head)| {
+        head_parts(id, head, new.get_mut(head.number as usize).map(std::mem::take).unwrap_or_default())
+    });
     let spans = replica.spans.iter().chain(&folded.locators).cloned();
     let pages = cut(heads, |page: &mut local::HeadPage, head| page.heads.push(head))
         .into_iter()

@@ -24,7 +24,7 @@ pub struct Outbox {
 #[derive(Debug, Default)]
 struct Concerning {
     sends: BTreeSet<Place>,
-    marks: BTreeMap<Place, Position>,
+    marks: Vec<(Place, Position)>,
 }
 
 /// Where an operation stands in the queue.
@@ -49,7 +49,7 @@ impl Outbox {
             }
             operation::Body::MarkRead(read) => {
                 let concerning = self.conversations.entry(read.conversation.clone()).or_default();
-                concerning.marks.insert(place, Position(read.position));
+                concerning.marks.push((place, Position(read.position)));
             }
         }
         self.clocks.insert(id, clock);
@@ -74,7 +74,7 @@ impl Outbox {
         let conversation = queued.operation.as_ref().and_then(conversation)?;
         if let Some(concerning) = self.conversations.get_mut(conversation) {
             concerning.sends.remove(&place);
-            concerning.marks.remove(&place);
+            concerning.marks.retain(|(of, _)| *of != place);
             if concerning.sends.is_empty() && concerning.marks.is_empty() {
                 self.conversations.remove(conversation);
             }
@@ -139,7 +139,7 @@ impl Outbox {
 
     /// How far the pending marks of one conversation go.
     pub(crate) fn marked(&self, conversation: &str) -> Option<Position> {
-        self.conversations.get(conversation)?.marks.values().max().copied()
+        self.conversations.get(conversation)?.marks.iter().map(|(_, position)| *position).max()
     }
 
     /// The newest reading of the clock among them.

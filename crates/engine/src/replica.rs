@@ -114,15 +114,17 @@ impl Replica {
             outbox: Outbox::default(),
         };
         // Heads first: the journal goes on where they end.
-        let mut numbers = BTreeMap::new();
         for (_, record) in of(snapshot, Table::Heads) {
-            replica.load_heads(decode(record)?, &mut numbers)?;
+            replica.load_heads(decode(record)?)?;
         }
         // Numbers are handed out without gaps, each to one conversation.
-        if !numbers.keys().copied().eq(1..=replica.heads.len() as u32) {
-            return Err(damaged("heads"));
+        replica.numbers = vec![String::new(); replica.heads.len()];
+        for (id, head) in &replica.heads {
+            match replica.numbers.get_mut((head.number as usize).wrapping_sub(1)) {
+                Some(free) if free.is_empty() => free.clone_from(id),
+                _ => return Err(damaged("heads")),
+            }
         }
-        replica.numbers = numbers.into_values().collect();
         for (number, record) in of(snapshot, Table::Journal) {
             let journal: local::Journal = decode(record)?;
             journal.events.iter().try_for_each(codec::check_event).map_err(|_| damaged("journal"))?;
@@ -219,16 +221,15 @@ impl Replica {
 
     /// Which blocks [`Replica::page`] needs for the same question.
     #[must_use]
-    pub fn page_blocks(&self, conversation: &str, before: Option<Position>, limit: usize) -> BTreeSet<u64> {
+    pub fn page_blocks(&self, conversation: &str, before: Option<Position>, limit: usize) -> Vec<u64> {
         let Some(head) = self.heads.get(conversation) else {
-            return BTreeSet::new();
+            return Vec::new();
         };
         let (first, end) = self.page_range(conversation, before, limit);
-        head.pieces
-            .iter()
-            .filter(|piece| piece.first < end.0 && end_of(piece) > first.0)
-            .map(|piece| piece.block)
-            .collect()
+        let wanted = head.pieces.iter().filter(|piece| piece.first < end.0 && end_of(piece) > first.0);
+        let mut blocks: Vec<u64> = wanted.map(|piece| piece.block).collect();
+        blocks.dedup();
+        blocks
     }
 
     /// Up to `limit` sequenced messages before a position; without one the newest, and on top of them
@@ -337,20 +338,16 @@ impl Replica {
     }
 
     /// Takes in a page. A head too large for one record comes as several, of one number.
-    fn load_heads(
-        &mut self,
-        page: local::HeadPage,
-        numbers: &mut BTreeMap<u32, String>,
-    ) -> Result<(), StoreError> {
+    fn load_heads(&mut self, page: local::HeadPage) -> Result<(), StoreError> {
         for part in page.heads {
             ConversationId::parse(&part.conversation).map_err(|_| damaged("heads"))?;
             if let Some(last) = &part.last {
                 codec::check_message(last).map_err(|_| damaged("heads"))?;
             }
-            if *numbers.entry(part.number).or_insert_with(|| part.conversation.clone()) != part.conversation {
+            let head = self.heads.entry(part.conversation).or_default();
+            if part.number == 0 || ![0, part.number].contains(&head.number) {
                 return Err(damaged("heads"));
             }
-            let head = self.heads.entry(part.conversation).or_default();
             head.number = part.number;
             head.members.extend(part.members);
             head.last = part.last.or(head.last.take());

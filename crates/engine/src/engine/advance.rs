@@ -214,11 +214,12 @@ impl Engine {
             .extend(numbered.map(|(number, record)| Write::Put(Table::Journal, Key::Number(number), record)));
         // An operation leaves the outbox in the commit that stores what became of it.
         let in_events = events.iter().filter_map(|event| OperationId::try_from(&event.operation).ok());
-        let settled: BTreeSet<OperationId> = in_events
+        let mut settled = BTreeSet::new();
+        let leaving = in_events
             .filter(|id| self.replica.outbox.get(*id).is_some())
             .chain(accepted.iter().copied())
-            .chain(dropped.iter().filter_map(queued_id))
-            .collect();
+            .chain(dropped.iter().filter_map(queued_id));
+        settled.extend(leaving);
         writes.extend(settled.iter().map(|id| Write::Delete(Table::Outbox, Key::Operation(*id))));
         writes.extend(refused.iter().filter_map(|queued| {
             Some(Write::Put(Table::Outbox, Key::Operation(queued_id(queued)?), codec::encode(queued)))

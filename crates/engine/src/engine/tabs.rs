@@ -105,10 +105,10 @@ impl Engine {
         if let Role::Leader(leader) = &mut self.role {
             self.last_connection = leader.link.id();
             self.effects.push_back(Effect::Disconnect(self.last_connection));
-            let unclaimed =
-                self.replica.outbox.pending().map(|(id, _)| id).filter(|id| self.own.contains(id)).collect();
-            self.role =
-                Role::Follower(Follower { unclaimed, announce_at: Some(Millis(0)), ..Follower::default() });
+            let mut follower = Follower { announce_at: Some(Millis(0)), ..Follower::default() };
+            let pending = self.replica.outbox.pending().map(|(id, _)| id);
+            follower.unclaimed.extend(pending.filter(|id| self.own.contains(id)));
+            self.role = Role::Follower(follower);
             // Those who asked ask the next leader.
             self.syncs.retain(|sync| matches!(sync.who, Who::Local(_)));
             if self.closed.is_none() && !self.suspended {
