@@ -39,7 +39,7 @@ export class Session {
   async open(address) {
     const { handle } = await this.#queue(() => this.#call("POST", "/window/new", { type: "tab" }));
     const window = new Window(this, handle);
-    await this.in(handle, "POST", "/url", { url: address });
+    await window.goto(address);
     return window;
   }
 
@@ -105,6 +105,10 @@ export class Window {
 
   async goto(address) {
     await this.#in("POST", "/url", { url: address });
+    // WebKit's driver may take the end of the window's first, empty page for the end of this one.
+    const script = "return location.href === arguments[0] && document.readyState === 'complete'";
+    const args = [new URL(address).href];
+    await until(`${address} is loaded`, () => this.#in("POST", "/execute/sync", { script, args }));
   }
 
   async goBack() {
