@@ -650,18 +650,13 @@ impl From<StoreError> for Fault {
 
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
-        // One by one: a text for whatever it is would bring along how fractions are written, which is
-        // several kilobytes.
-        let (kind, message) = match error {
-            Error::DomException(error) => {
-                let message = error.to_string();
-                (web_sys::DomException::from(error).name(), message)
-            }
-            Error::Unknown(JSError::Error(error)) => (error.name().into(), error.message().into()),
+        let message = error.to_string();
+        let kind = match error {
+            Error::DomException(error) => web_sys::DomException::from(error).name(),
+            Error::Unknown(JSError::Error(error)) => error.name().into(),
             // An abort that nobody asked for and the browser does not explain.
-            Error::MissingData(error) => return Self::Lost(error.to_string()),
-            Error::Serialisation(_) => (String::new(), "what is stored is of another type".to_owned()),
-            Error::Unknown(error) => (String::new(), error.to_string()),
+            Error::MissingData(_) => return Self::Lost(message),
+            Error::Serialisation(_) | Error::Unknown(_) => String::new(),
         };
         match kind.as_str() {
             "QuotaExceededError" => Self::Final(StoreError::Quota),
@@ -676,7 +671,7 @@ impl From<OpenDbError> for Fault {
     fn from(error: OpenDbError) -> Self {
         match error {
             OpenDbError::Base(error) => error.into(),
-            _ => Self::Final(StoreError::Failed("this browser has no IndexedDB".to_owned())),
+            error => Self::Final(StoreError::Failed(error.to_string())),
         }
     }
 }
