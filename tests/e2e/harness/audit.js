@@ -1,6 +1,8 @@
 // Who led, who committed, who sent: told by each tab to a tab without a client, which outlives them all.
 
 const CHANNEL = "audit";
+/** Milliseconds from one message to the next: a busy chat, but no processor so busy that it alone is measured. */
+const PACE = 50;
 /** What a message told to all tabs under test may ask of them. */
 const orders = { burst, close };
 
@@ -64,6 +66,7 @@ async function send({ conversation, texts }) {
     for (const text of texts[own.tab] ?? []) {
       const { id } = await own.client.send(conversation, text);
       own.tell({ sent: { id, text } });
+      await new Promise((resume) => setTimeout(resume, PACE));
     }
   } catch (error) {
     own.failures.push(`${error.code}: ${error.message}`);
