@@ -1,10 +1,12 @@
 //! What every store promises, and what the one in IndexedDB promises besides.
 #![cfg(target_arch = "wasm32")]
 
+use std::{cell::Cell, rc::Rc};
+
 use bytes::Bytes;
 use futures_util::future::join_all;
 use indexed_db_futures::{database::Database, prelude::*, transaction::TransactionMode};
-use js_sys::{ArrayBuffer, Reflect, Uint8Array};
+use js_sys::{ArrayBuffer, Function, Reflect, Uint8Array};
 use tutti_engine::batch::{Batch, Claim, Durability, Key, StoreError, Table, Write};
 use tutti_protocol::{Epoch, Millis, OperationId, Revision};
 use tutti_sync::store::{self, IdbStore, MemoryStore, Store, profile_name};
@@ -623,13 +625,17 @@ async fn a_suspended_store_holds_up_nobody_and_goes_on_afterwards() {
     let store = open(&account).await;
     fill(&store, Table::Outbox, [operation(1)]).await;
     store.suspend();
-    let newer = Database::open(database_name(&account).await)
-        .with_version(2u32)
-        .with_on_blocked(|_| panic!("it holds on to the database"))
-        .with_on_upgrade_needed(|_, database| {
-            database.create_object_store("version-2-for-1").build().map(drop)
-        });
+    // A tab that is put aside could not answer, so it must not be asked to let go. It may still be
+    // waited for, until a transaction under way is over.
+    let asked = Rc::<Cell<bool>>::default();
+    let flag = asked.clone();
+    let listener = Closure::<dyn Fn()>::new(move || flag.set(true));
+    store.on_lost(listener.as_ref().unchecked_ref::<Function>().clone());
+    let newer = Database::open(database_name(&account).await).with_version(2u32).with_on_upgrade_needed(
+        |_, database| database.create_object_store("version-2-for-1").build().map(drop),
+    );
     newer.await.unwrap().close();
+    assert!(!asked.get());
     assert_eq!(loaded_keys(&store, &Table::ALL).await, [(Table::Outbox, operation(1))]);
 }
 
