@@ -31,6 +31,15 @@ const ANNOUNCE: u64 = 1_000;
 /// How long a tab may take to say that it is still there, in milliseconds.
 const ROLL_CALL: u64 = 2_000;
 
+/// Whether the user works offline by choice. Tabs hear of it in any order, and some while they stand still:
+/// the greater one holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Offline {
+    /// How often that has changed.
+    change: u64,
+    offline: bool,
+}
+
 /// One tab's sync state machine.
 #[derive(Debug)]
 pub struct Engine {
@@ -45,7 +54,7 @@ pub struct Engine {
     /// The other tabs of this profile.
     tabs: BTreeSet<TabId>,
     roll_call: Option<RollCall>,
-    offline: bool,
+    offline: Offline,
     network: bool,
     suspended: bool,
     /// Why this client is at its end.
@@ -192,7 +201,7 @@ impl Engine {
             entropy: ChaCha8Rng::from_seed(setup.seed),
             tabs: BTreeSet::new(),
             roll_call: None,
-            offline: false,
+            offline: Offline::default(),
             network: setup.network,
             suspended: false,
             closed: None,
@@ -258,7 +267,7 @@ impl Engine {
             catching_up,
             tabs: self.tabs.len() + 1,
             epoch: self.leadership.epoch(),
-            working_offline: self.offline,
+            working_offline: self.offline.offline,
         }
     }
 
@@ -302,8 +311,8 @@ impl Engine {
                 self.handle_sync_now(Who::Local(request), Some(device), now);
             }
             Input::SetOffline(offline) => {
-                self.broadcast(channel_frame::Frame::Offline(local::Offline { offline }));
-                self.offline = offline;
+                self.offline = Offline { change: self.offline.change.saturating_add(1), offline };
+                self.tell_offline();
                 self.hold_link();
             }
             Input::Renewed(result) => self.handle_renewed(result, now),
@@ -391,6 +400,7 @@ impl Engine {
     fn tell_state(&mut self) {
         self.broadcast_leader_status();
         self.tell_settled(Vec::new());
+        self.tell_offline();
     }
 
     fn tell_settled(&mut self, settled: Vec<Bytes>) {

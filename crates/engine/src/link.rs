@@ -20,6 +20,9 @@ use crate::{Identity, Now, backoff::Backoff, message::Failure, outbox::Outbox};
 
 /// How long a connection may take from its beginning to the server's welcome, in milliseconds.
 const CONNECT_DEADLINE: u64 = 15_000;
+/// How long the server may take to answer a pull or a submit on a connection that is alive otherwise, in
+/// milliseconds: a page of 256 KiB needs as much over the slowest networks.
+const ANSWER_DEADLINE: u64 = 60_000;
 /// Received but not yet stored events at which no further page is asked for: one page is on its way
 /// while another is written, and no commit grows so large that it holds up the page.
 const BACKLOG: usize = limits::PAGE_EVENTS;
@@ -126,6 +129,8 @@ struct Session {
     ping_interval: u64,
     heard: Millis,
     pinged: Option<Millis>,
+    /// Since when an answer is awaited.
+    awaiting: Option<Millis>,
 }
 
 /// What the status line says of the link.
@@ -220,7 +225,8 @@ impl Link {
                     Some(at) => at.plus(limits::PONG_DEADLINE),
                     None => session.heard.plus(session.ping_interval),
                 };
-                Some(session.hold.map_or(quiet, |hold| hold.min(quiet)))
+                let answer = session.awaiting.map(|since| since.plus(ANSWER_DEADLINE));
+                [Some(quiet), session.hold, answer].into_iter().flatten().min()
             }
         }
     }
@@ -357,13 +363,15 @@ impl Link {
                 );
             }
             State::Up(session) => {
+                session.awaiting = session.awaits().then(|| session.awaiting.unwrap_or(now.monotonic));
+                let unanswered = session.awaiting.is_some_and(|at| at.plus(ANSWER_DEADLINE) <= now.monotonic);
                 let post = self.transport == Transport::Post;
                 let silent = match session.pinged {
                     Some(at) => at.plus(limits::PONG_DEADLINE) <= now.monotonic,
                     // A post is answered, or it is lost.
                     None => post && session.heard.plus(CONNECT_DEADLINE) <= now.monotonic,
                 };
-                if silent {
+                if silent || unanswered {
                     self.fail(Failure::new(Code::Timeout, "the server fell silent"), None, now, entropy);
                 } else if !post
                     && session.pinged.is_none()
@@ -513,6 +521,7 @@ impl Link {
             ping_interval: u64::from(welcome.ping_interval).clamp(1_000, 10 * 60_000),
             heard: now.monotonic,
             pinged: None,
+            awaiting: None,
         });
         // Even with nothing new, since only a pull that reaches the head makes the server push.
         self.reconcile();
@@ -550,8 +559,14 @@ impl Session {
         self.short || self.received < self.head
     }
 
+    /// Whether something was asked that is not answered.
+    fn awaits(&self) -> bool {
+        self.pulling || !self.submitted.is_empty()
+    }
+
     /// The events of a delta that are new here.
     fn take(&mut self, delta: wire::Delta) -> Vec<Arrived> {
+        self.awaiting = None;
         self.head = self.head.max(Seq(delta.head));
         self.pulling = false;
         self.short = delta.next < delta.head;
@@ -565,6 +580,7 @@ impl Session {
     }
 
     fn submitted_answered(&mut self, submitted: wire::Submitted, now: Now) -> Vec<Arrived> {
+        self.awaiting = None;
         let mut refused = Vec::new();
         for outcome in submitted.outcomes {
             let Ok(id) = OperationId::try_from(&outcome.id) else {

@@ -385,7 +385,7 @@ fn channel_frames() -> Vec<Golden<ChannelFrame>> {
         golden("leave", channel(Frame::Leave(Leave {})), "0a10707172737475767778797a7b7c7d7e7f 3200"),
         golden(
             "offline",
-            channel(Frame::Offline(Offline { offline: true })),
+            channel(Frame::Offline(Offline { change: 1, offline: true })),
             "0a10707172737475767778797a7b7c7d7e7f 3a02 0801",
         ),
         golden(

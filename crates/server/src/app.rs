@@ -9,9 +9,12 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use tutti_acceptance::storage::Storage;
+use tutti_acceptance::storage::Storage;
+
 use crate::{
-    hub::Hub, origin::Origins, rate::AccountRates, settings::Settings, site::Site, storage::Storage,
-    tokens::Tokens, writer::Writer,
+    hub::Hub, origin::Origins, rate::AccountRates, settings::Settings, site::Site, tokens::Tokens,
+    writer::Writer,
 };
 
 /// What all requests and connections share.

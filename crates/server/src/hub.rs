@@ -14,7 +14,7 @@ use tokio::{
 };
 use tutti_protocol::{DeviceId, Epoch, Millis, limits, wire};
 
-use crate::platform::Platform;
+use tutti_acceptance::platform::Platform;
 
 /// The connections of this process, by account and device.
 pub(crate) struct Hub {

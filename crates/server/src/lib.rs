@@ -2,26 +2,23 @@
 //! do, and tells the others.
 //!
 //! ```text
-//! sync ──┐                 ┌── hub: who is connected, whom to wake
-//!        ├── accept ── writer ── storage: SQLite
-//! api ───┘
+//! sync ──┐             ┌── hub: who is connected, whom to wake
+//!        ├── writer ───┤
+//! api ───┘             └── tutti-acceptance: what happens to the logs, and where they are kept
 //! ```
 //! A frame or a request becomes work, the writer commits it together with whatever else is waiting,
 //! then answers, then wakes the connections whose log has grown; those read on from where they are.
 
-mod accept;
 mod api;
 mod app;
 mod clock;
 pub mod config;
 mod hub;
 mod origin;
-mod platform;
 mod rate;
 mod server;
 mod settings;
 mod site;
-mod storage;
 mod sync;
 mod tokens;
 mod writer;

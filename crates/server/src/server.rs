@@ -13,6 +13,7 @@ use std::{
 use axum::serve::ListenerExt as _;
 use tokio::{net::TcpListener, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tutti_acceptance::storage::{SqliteStorage, Storage, StorageError};
 use tutti_protocol::limits;
 
 use crate::{
@@ -24,7 +25,6 @@ use crate::{
     rate::{AccountRates, Rate},
     settings::Settings,
     site::Site,
-    storage::{Storage, StorageError, sqlite::SqliteStorage},
     tokens::Tokens,
     writer::Writer,
 };

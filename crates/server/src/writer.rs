@@ -1,61 +1,23 @@
 //! Group commit: what waits while a commit runs goes into the next one, up to a bound. What came of it
 //! is told after the commit, and then whoever has something new in the log is woken.
 
-use std::{collections::BTreeSet, slice, sync::Arc};
+use std::{slice, sync::Arc};
 
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{
-    hub::Hub,
+use tutti_acceptance::{
+    accept::{Submission, Verdict},
     storage::{Result, Storage, StorageError, Transaction},
+    work::{Growth, Work},
 };
+
+use crate::hub::Hub;
 
 /// Most pieces of work in one transaction.
 const GROUP: usize = 64;
 /// Most pieces of work that may wait for the writer before those who bring more wait themselves.
 const QUEUE: usize = 1_024;
-
-/// Steps after which a transaction is committed, so that nobody waits long behind much work. A step is
-/// an entry in a log, or an operation, whatever becomes of it.
-const STEPS: usize = 2_000;
-
-/// How the logs grow in a transaction.
-#[derive(Default)]
-pub(crate) struct Growth {
-    accounts: BTreeSet<String>,
-    steps: usize,
-}
-
-impl Growth {
-    /// An operation was decided.
-    pub(crate) fn count_operation(&mut self) {
-        self.steps += 1;
-    }
-
-    /// These accounts' logs got an entry each.
-    pub(crate) fn add_entries(&mut self, accounts: impl IntoIterator<Item = String>) {
-        let accounts = accounts.into_iter().inspect(|_| self.steps += 1);
-        self.accounts.extend(accounts);
-    }
-
-    /// Whether what remains is to wait for the next transaction.
-    #[must_use]
-    pub(crate) fn is_enough(&self) -> bool {
-        self.steps >= STEPS
-    }
-}
-
-/// Something to be done in a transaction. It may run more than once, until a commit holds. Work of many
-/// steps does a part once the growth is enough, and its answer says how far it came.
-#[async_trait]
-pub(crate) trait Work: Send + Sync + 'static {
-    /// What came of it.
-    type Answer: Send + 'static;
-
-    /// Does it, and notes how the logs grow.
-    async fn run(&self, tx: &mut dyn Transaction, growth: &mut Growth) -> Result<Self::Answer>;
-}
 
 /// Where work is brought.
 #[derive(Clone)]
@@ -82,6 +44,14 @@ impl Writer {
         let stopped = || StorageError::new("the writer has stopped");
         self.jobs.send(job).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
+    }
+
+    /// Has operations decided, each once.
+    pub(crate) async fn decide(&self, submission: Submission) -> Vec<Verdict> {
+        let write = async |part| {
+            self.write(part).await.inspect_err(|error| tracing::error!(%error, "operations were not stored"))
+        };
+        submission.decide(write).await
     }
 }
 
@@ -129,7 +99,7 @@ async fn commit(storage: &dyn Storage, group: &mut [Box<dyn Job>]) -> Result<(us
 /// Answers first, then wakes.
 fn settle(hub: &Hub, group: impl IntoIterator<Item = Box<dyn Job>>, growth: &Growth) {
     group.into_iter().for_each(|job| job.settle());
-    growth.accounts.iter().for_each(|account| hub.wake(account));
+    growth.accounts().for_each(|account| hub.wake(account));
 }
 
 /// [`Work`] of any kind, with who waits for it.
@@ -165,3 +135,6 @@ impl<W: Work> Job for Pending<W> {
         let _ = self.reply.send(Err(error));
     }
 }
+
+#[cfg(test)]
+mod tests;

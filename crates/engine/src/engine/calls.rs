@@ -86,7 +86,7 @@ impl Engine {
         if let Some(code) = self.closed {
             return self.answer_sync(who, Err(closed(code)));
         }
-        if self.offline {
+        if self.offline.offline {
             return self.answer_sync(who, Err(Failure::new(Code::Offline, "working offline by choice")));
         }
         let until = now.monotonic.plus(REQUEST_DEADLINE);

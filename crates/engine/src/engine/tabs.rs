@@ -7,7 +7,9 @@ use tutti_protocol::{
     local::{self, ChangeSet, ChannelFrame, channel_frame},
 };
 
-use super::{ANNOUNCE, Engine, Follower, Gathered, Leader, ROLL_CALL, Role, RollCall, Who, queued_id};
+use super::{
+    ANNOUNCE, Engine, Follower, Gathered, Leader, Offline, ROLL_CALL, Role, RollCall, Who, queued_id,
+};
 use crate::{
     Effect, Event, Extent, Failure, LockId, Now, RequestId,
     batch::{Claim, StoreError},
@@ -52,7 +54,8 @@ impl Engine {
             self.start_reload();
             None
         };
-        let mut link = Link::new(self.last_connection, self.offline || !self.network, self.sync_interval);
+        let mut link =
+            Link::new(self.last_connection, self.offline.offline || !self.network, self.sync_interval);
         link.connect_now_if_waiting();
         self.role = Role::Leader(Box::new(Leader {
             ready: false,
@@ -151,9 +154,6 @@ impl Engine {
                     if let (Role::Leader(_), Some(limit)) = (&self.role, self.limit.clone()) {
                         self.broadcast(channel_frame::Frame::Limit(limit));
                     }
-                    if self.offline {
-                        self.broadcast(channel_frame::Frame::Offline(local::Offline { offline: true }));
-                    }
                     self.tell_state();
                 }
             }
@@ -170,8 +170,13 @@ impl Engine {
                 }
             }
             channel_frame::Frame::Offline(offline) => {
-                self.offline = offline.offline;
+                let (known, told) =
+                    (self.offline, Offline { change: offline.change, offline: offline.offline });
+                self.offline = known.max(told);
                 self.hold_link();
+                if told < known {
+                    self.tell_offline();
+                }
             }
             channel_frame::Frame::ChangeSet(change_set) => self.handle_change_set(change_set),
             channel_frame::Frame::Announce(announce) => self.handle_announce(announce),
@@ -215,6 +220,13 @@ impl Engine {
                     self.tell_limit(limit);
                 }
             }
+        }
+    }
+
+    pub(super) fn tell_offline(&mut self) {
+        let Offline { change, offline } = self.offline;
+        if change > 0 {
+            self.broadcast(channel_frame::Frame::Offline(local::Offline { change, offline }));
         }
     }
 
@@ -348,7 +360,7 @@ impl Engine {
     }
 
     pub(super) fn hold_link(&mut self) {
-        let held = self.offline || !self.network;
+        let held = self.offline.offline || !self.network;
         if let Role::Leader(leader) = &mut self.role {
             leader.link.hold(held);
         }

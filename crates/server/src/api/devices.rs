@@ -5,6 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use axum::{Json, extract::State};
 use serde_json::{Number, Value, json};
+use tutti_acceptance::{
+    storage::{Result as StorageResult, Transaction},
+    work::{Growth, Work},
+};
 use tutti_protocol::Millis;
 
 use super::{
@@ -12,12 +16,7 @@ use super::{
     error::ApiError,
     fields::{Fields, UserId, check_name},
 };
-use crate::{
-    app::App,
-    clock::now,
-    storage::{Result as StorageResult, Transaction},
-    writer::{Growth, Work},
-};
+use crate::{app::App, clock::now};
 
 /// Most devices in one registration.
 const DEVICES: usize = 100;

@@ -10,7 +10,9 @@ use axum::{
 use serde_json::json;
 use tutti_protocol::Code;
 
-use crate::{accept::Refusal, settings::BadSetting, storage::StorageError};
+use tutti_acceptance::{accept::Refusal, storage::StorageError};
+
+use crate::settings::BadSetting;
 
 /// A refusal: `{"error": {"code", "message", "field"?}}`.
 #[derive(Clone, Debug)]

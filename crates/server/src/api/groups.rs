@@ -8,6 +8,7 @@ use axum::{
     http::{StatusCode, request::Parts},
 };
 use serde_json::{Value, json};
+use tutti_acceptance::groups::{DeleteGroup, PutGroup};
 use tutti_protocol::limits;
 
 use super::{
@@ -15,10 +16,7 @@ use super::{
     error::ApiError,
     fields::{Fields, check_name},
 };
-use crate::{
-    accept::{DeleteGroup, PutGroup},
-    app::App,
-};
+use crate::app::App;
 
 pub(super) async fn put(
     _: Backend,

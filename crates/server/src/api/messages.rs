@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use axum::{Json, body::Bytes, extract::State};
 use serde_json::{Value, json};
+use tutti_acceptance::accept::{Refusal, Submission, Verdict};
 use tutti_protocol::{
     Conversation, OperationId, content,
     conversation::is_name,
@@ -12,11 +13,7 @@ use tutti_protocol::{
 };
 
 use super::{auth::Backend, error::ApiError, fields::Fields};
-use crate::{
-    accept::{Refusal, Submission, Verdict},
-    app::App,
-    clock::now,
-};
+use crate::{app::App, clock::now};
 
 pub(super) async fn send(
     _: Backend,

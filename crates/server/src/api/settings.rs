@@ -7,11 +7,10 @@ use axum::{Json, extract::State};
 use serde_json::Value;
 
 use super::{auth::Backend, error::ApiError, fields::Fields};
-use crate::{
-    app::App,
-    settings::Settings,
+use crate::{app::App, settings::Settings};
+use tutti_acceptance::{
     storage::{Result as StorageResult, Transaction},
-    writer::{Growth, Work},
+    work::{Growth, Work},
 };
 
 pub(super) async fn get(_: Backend, State(app): State<Arc<App>>) -> Json<Settings> {

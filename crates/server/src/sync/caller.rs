@@ -4,21 +4,19 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::time::Instant;
+use tutti_acceptance::{
+    accept::{Refusal, Submission, Verdict},
+    platform::Platform,
+    storage::{Page, Result as StorageResult, Sighting, Transaction},
+    work::{Growth, Work},
+};
 use tutti_protocol::{
     Code, DeviceId, Epoch, Millis, Seq,
     wire::{self, server_frame::Frame},
 };
 
 use super::ending::Ending;
-use crate::{
-    accept::{Refusal, Submission, Verdict},
-    app::App,
-    clock::now,
-    hub,
-    platform::Platform,
-    storage::{Page, Result as StorageResult, Sighting, Transaction},
-    writer::{Growth, Work},
-};
+use crate::{app::App, clock::now, hub};
 
 /// A client whose hello was believed.
 pub(super) struct Caller<'a> {
@@ -80,7 +78,7 @@ impl<'a> Caller<'a> {
             include_sender: true,
             now: now(),
         };
-        let mut verdicts = submission.decide(&self.app.writer).await;
+        let mut verdicts = self.app.writer.decide(submission).await;
         // One that has to wait makes those behind it wait, so that they stay in order.
         let rest = Verdict::Refused(Refusal::rate_limited(grant.wait));
         verdicts.resize(ids.len(), rest);

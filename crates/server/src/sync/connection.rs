@@ -6,6 +6,7 @@ use axum::extract::ws::{Message, WebSocket};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream::SplitStream};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tutti_acceptance::{accept::Refusal, storage::Page};
 use tutti_protocol::{
     Code, DeviceId, Seq, codec, limits,
     wire::{self, client_frame, server_frame::Frame},
@@ -17,11 +18,9 @@ use super::{
     outbound::Outbound,
 };
 use crate::{
-    accept::Refusal,
     app::App,
     hub::Slot,
     rate::{Bucket, Rate},
-    storage::Page,
 };
 
 const AUTH_DEADLINE: Duration = Duration::from_millis(limits::AUTH_DEADLINE);

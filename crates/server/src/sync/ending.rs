@@ -1,16 +1,13 @@
 //! How a connection ends, and what is said last.
 
+use tutti_acceptance::{accept::Refusal, storage::StorageError};
 use tutti_protocol::{
     Code,
     wire::{self, server_frame::Frame},
 };
 
 use super::outbound::Stuck;
-use crate::{
-    accept::Refusal,
-    hub::{Denied, Lost},
-    storage::StorageError,
-};
+use crate::hub::{Denied, Lost};
 
 /// Longest that clients wait before they come back after a shutdown, so that not all come at once.
 const GOODBYE_SPREAD: u32 = 2_000;

@@ -13,7 +13,8 @@ use super::{
     connection::read,
     ending::Ending,
 };
-use crate::{accept::Refusal, app::App, hub::Denied};
+use crate::{app::App, hub::Denied};
+use tutti_acceptance::accept::Refusal;
 
 /// Most frames in a body: a hello, and what it is for.
 pub(super) const FRAMES: usize = 2;

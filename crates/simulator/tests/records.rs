@@ -1,21 +1,16 @@
 //! What is in the store: its size, its damages, and reading it again.
 
-mod common;
-
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use common::{
-    server::REFUSED,
-    world::{At, World},
-};
 use rand_chacha::rand_core::RngCore as _;
 use tutti_engine::{
     Located, Replica,
     batch::{Key, Snapshot, StoreError, Table},
     decode_block, decode_locators,
 };
-use tutti_protocol::{Millis, OperationId, Position, limits};
+use tutti_protocol::{LogId, Millis, OperationId, Position, limits};
+use tutti_simulator::world::{At, World};
 
 const RESIDENT: [Table; 4] = [Table::Meta, Table::Journal, Table::Heads, Table::Outbox];
 
@@ -31,16 +26,15 @@ fn no_record_reaches_60_kib() {
     for group in 0..4 {
         let names: Vec<String> = (0..499).map(|name| format!("{name:0>115}")).collect();
         let members: Vec<&str> = names.iter().map(String::as_str).chain(["anna"]).collect();
-        world.server.set_group(&format!("{group:0>128}"), &members);
-        world.server.accounts.retain(|name, _| name == "anna");
+        world.set_group(&format!("{group:0>128}"), &members);
     }
-    world.server.groups.values_mut().for_each(|members| members.retain(|name| name == "anna"));
-    for number in 0..MANY {
+    let message = |number: u32| {
         let size = if number < 200 { limits::CONTENT - 2 } else { number as usize % 500 };
         let content = format!("\"{}\"", "x".repeat(size));
-        let conversation = format!("group:{:0>128}", number % 4);
-        world.server.post("anna", &conversation, id(number), &content, Millis(u64::from(number)));
-    }
+        (format!("group:{:0>128}", number % 4), id(number), content)
+    };
+    let messages: Vec<_> = (0..MANY).map(message).collect();
+    world.server.post_all("anna", &messages, Millis(9));
     let tab = world.open(anna);
     // Looks at every record.
     world.settle();
@@ -68,14 +62,14 @@ fn damaged_records_are_errors_and_never_panic() {
     let mut world = World::new(2);
     let anna = world.profile("anna");
     let tab = world.open(anna);
-    world.server.set_group("team", &["anna", "ben"]);
+    world.set_group("team", &["anna", "ben"]);
     for number in 0..MANY {
         world.server.post("ben", "direct:anna", id(number), "\"hi\"", Millis(9));
     }
     world.deliver();
     world.settle();
     world.send(tab, "direct:ben", "unfolded");
-    world.send(tab, "direct:ben", std::str::from_utf8(REFUSED).expect("text").trim_matches('"'));
+    world.send(tab, "group:closed", "refused");
     world.mark_read(tab, "direct:ben", None);
     world.pass(1_000);
     for table in Table::ALL {
@@ -146,10 +140,10 @@ fn a_tab_that_reads_the_store_again_tells_each_message_once() {
     let (anna, ben) = (world.profile("anna"), world.profile("ben"));
     let (leader, follower, ben) = (world.open(anna), world.open(anna), world.open(ben));
     world.pass(1_000);
-    world.channel_loss = 100;
+    world.weather.channel_loss = 100;
     world.send(ben, "direct:anna", "missed");
     world.pass(100);
-    world.channel_loss = 0;
+    world.weather.channel_loss = 0;
     world.reads_slowly = true;
     world.send(ben, "direct:anna", "shows that something was missed");
     world.pass(100);
@@ -171,7 +165,8 @@ fn a_mark_that_is_refused_leaves_nothing_behind() {
     let mut world = World::new(4);
     let anna = world.profile("anna");
     let tab = world.open(anna);
-    world.server.set_group("team", &["anna", "ben"]);
+    let before = world.server.storage.backup();
+    world.set_group("team", &["anna", "ben"]);
     world.server.post("ben", "group:team", id(1), "\"hi\"", Millis(9));
     world.deliver();
     world.settle();
@@ -179,11 +174,10 @@ fn a_mark_that_is_refused_leaves_nothing_behind() {
     world.cut();
     world.mark_read(tab, "group:team", None);
     world.pass(100);
-    world.server.accounts.get_mut("anna").expect("anna").views.remove("group:team");
+    assert_eq!(world.profiles[anna].store.table(Table::Outbox).count(), 1);
+    world.server.restore(&before, LogId::from([2; 16]));
     world.settle();
     assert_eq!(world.profiles[anna].store.table(Table::Outbox).count(), 0);
-    let head = world.tab(tab).engine.replica().conversation("group:team").expect("the conversation");
-    assert_eq!(head.unread, 1);
 }
 
 fn id(number: u32) -> OperationId {

@@ -1,15 +1,17 @@
 //! Profiles with tabs, a server and the network between them, in virtual time.
 //!
 //! Everything that is on its way lies in a lane: what one source sends to one tab stays in order, and
-//! which lane moves next is chance, from a seed.
+//! which lane moves next is chance, from a seed. Time passes when nothing can move.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
+use prost::Message as _;
 use rand_chacha::{
     ChaCha8Rng,
-    rand_core::{RngCore, SeedableRng},
+    rand_core::{RngCore as _, SeedableRng as _},
 };
+use tutti_acceptance::storage::MemoryStorage;
 use tutti_engine::{
     Connection, ConnectionId, Effect, Engine, Event, Extent, Failure, Identity, Input, LoadId, Located,
     LockId, Message, MessageEvent, Now, Page, Replica, Reply, RequestId, Setup, State, Status, Transport,
@@ -17,13 +19,18 @@ use tutti_engine::{
     decode_block, decode_locators, identity_batch,
 };
 use tutti_protocol::{
-    Code, DeviceId, Epoch, Millis, OperationId, Position, TabId, local,
+    Code, DeviceId, Epoch, LogId, Millis, OperationId, Position, TabId, local,
     wire::{self, Platform},
 };
 
-use super::{server::Server, store::Store};
+use crate::{
+    model::Model,
+    server::{Server, View, token},
+    store::Store,
+};
 
-const RESIDENT: [Table; 4] = [Table::Meta, Table::Journal, Table::Heads, Table::Outbox];
+/// What a tab reads when it opens.
+pub const RESIDENT: [Table; 4] = [Table::Meta, Table::Journal, Table::Heads, Table::Outbox];
 const START: u64 = 1_750_000_000_000;
 /// How often clients compare all with the server, in milliseconds.
 pub const SYNC_INTERVAL: u64 = 15 * 60_000;
@@ -32,19 +39,22 @@ pub const SYNC_INTERVAL: u64 = 15 * 60_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct At(pub usize, pub u64);
 
+/// All of it.
+#[derive(Debug)]
 pub struct World {
+    /// Milliseconds that have passed.
     pub now: u64,
     /// What wall clocks show, less `now`.
     pub wall: u64,
+    /// The one server.
     pub server: Server,
+    /// Browser profiles, each of one account.
     pub profiles: Vec<Profile>,
-    /// Of a hundred frames between tabs, so many are lost.
-    pub channel_loss: u32,
-    /// Frames between tabs overtake each other, and one in four comes twice.
-    pub channel_disorder: bool,
+    /// How the ways between them are.
+    pub weather: Weather,
     /// Whether browsers have locks.
     pub locks: bool,
-    /// Whether somebody looks at the tabs.
+    /// Whether somebody looks at the tabs that open.
     pub visible: bool,
     /// Whether the server can be reached.
     pub reachable: bool,
@@ -53,20 +63,48 @@ pub struct World {
     /// What was read in the store is not told until [`World::tell_loaded`].
     pub reads_slowly: bool,
     loaded: Vec<(At, Input)>,
+    /// The dice.
     pub chance: ChaCha8Rng,
-    /// What was sent, as the senders were told that it is safe.
-    pub confirmed: Vec<Bytes>,
-    lanes: BTreeMap<(At, Source), VecDeque<Task>>,
+    /// What must have come of it in the end.
+    pub model: Model,
+    /// What the server's operator has put aside.
+    pub backup: Option<MemoryStorage>,
+    lanes: BTreeMap<(At, Source), VecDeque<(u64, Task)>>,
     last: u64,
     effects: u64,
     /// Which profile dies when, by the number of effects.
     kill_after: Option<(usize, u64)>,
 }
 
+/// How the ways are between tabs, and between tabs and the server.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Weather {
+    /// Of a hundred frames between tabs, so many are lost.
+    pub channel_loss: u32,
+    /// Frames between tabs overtake each other, and one in four comes twice.
+    pub channel_disorder: bool,
+    /// Of a hundred frames from the server, so many are lost though the connection stands; as many come
+    /// twice, and as many overtake the one before.
+    pub server_disorder: u32,
+    /// Longest time that a frame between a tab and the server takes, in milliseconds.
+    pub latency: u64,
+    /// Longest time that the store takes, in milliseconds.
+    pub store_latency: u64,
+}
+
+/// A browser profile.
+#[derive(Debug)]
 pub struct Profile {
+    /// Whose it is.
     pub account: String,
+    /// Its database.
     pub store: Store,
+    /// Its tabs.
     pub tabs: BTreeMap<u64, Tab>,
+    /// What its wall clock shows beside the others', in milliseconds.
+    pub skew: i64,
+    /// Tokens that it is given next, and that have expired already.
+    pub expired_tokens: u32,
     /// Who holds the lock, and who waits for it.
     lock: Option<(u64, LockId)>,
     queue: VecDeque<(u64, LockId)>,
@@ -74,17 +112,28 @@ pub struct Profile {
     pub leaderships: BTreeMap<Epoch, u64>,
 }
 
+/// A tab of a profile, and what it told its user.
+#[derive(Debug)]
 pub struct Tab {
+    /// What it runs.
     pub engine: Engine,
+    /// Calls that were answered.
     pub replies: BTreeMap<RequestId, Result<Reply, Failure>>,
+    /// Messages that are new or different.
     pub told: Vec<MessageEvent>,
+    /// Messages that were there when it opened.
+    pub known: BTreeSet<OperationId>,
+    /// Ends of catch-ups.
     pub caught_up: Vec<u64>,
+    /// Failures that no call waited for.
     pub failures: Vec<Failure>,
+    /// Each status.
     pub statuses: Vec<Status>,
     /// Connections that were asked for, and when.
     pub attempts: Vec<u64>,
     /// Times that it was woken because a deadline had come.
     pub ticks: u64,
+    /// Refusals of a place for a connection.
     pub limits: Vec<wire::Limit>,
     /// It lives, but does nothing: what comes waits.
     pub frozen: bool,
@@ -94,7 +143,18 @@ pub struct Tab {
     pub ended: bool,
     /// Which database it knows.
     generation: u64,
-    socket: Option<(ConnectionId, u64)>,
+    socket: Option<Socket>,
+}
+
+/// A connection, from the tab's side.
+#[derive(Clone, Copy, Debug)]
+struct Socket {
+    id: ConnectionId,
+    wire: u64,
+    /// Nothing that the tab sends arrives.
+    mute: bool,
+    /// Nothing arrives at the tab.
+    deaf: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,9 +162,12 @@ enum Source {
     Store(u64),
     Tab(u64),
     Server,
+    /// To the server.
+    Up,
     Lock,
 }
 
+#[derive(Debug)]
 enum Task {
     Input(Input),
     Commit(tutti_engine::BatchId, Batch),
@@ -116,14 +179,15 @@ enum Task {
 }
 
 impl World {
+    /// Nobody but a server.
+    #[must_use]
     pub fn new(seed: u64) -> Self {
         Self {
             now: 1_000,
             wall: START,
-            server: Server::new(),
+            server: Server::default(),
             profiles: Vec::new(),
-            channel_loss: 0,
-            channel_disorder: false,
+            weather: Weather::default(),
             locks: true,
             visible: true,
             reachable: true,
@@ -131,7 +195,8 @@ impl World {
             reads_slowly: false,
             loaded: Vec::new(),
             chance: ChaCha8Rng::seed_from_u64(seed),
-            confirmed: Vec::new(),
+            model: Model::default(),
+            backup: None,
             lanes: BTreeMap::new(),
             last: 0,
             effects: 0,
@@ -139,12 +204,15 @@ impl World {
         }
     }
 
+    /// One more profile.
     pub fn profile(&mut self, account: &str) -> usize {
         let store = Store::default();
         self.profiles.push(Profile {
             account: account.to_owned(),
             store,
             tabs: BTreeMap::new(),
+            skew: 0,
+            expired_tokens: 0,
             lock: None,
             queue: VecDeque::new(),
             leaderships: BTreeMap::new(),
@@ -154,8 +222,8 @@ impl World {
 
     /// Opens a tab, as the driver does.
     pub fn open(&mut self, profile: usize) -> At {
-        let (device, tab) =
-            (DeviceId::mint(self.clock(), self.random()), TabId::mint(self.clock(), self.random()));
+        let clock = self.clock_of(profile);
+        let (device, tab) = (DeviceId::mint(clock, self.random()), TabId::mint(clock, self.random()));
         let seed = self.random();
         let number = self.next();
         let place = &mut self.profiles[profile];
@@ -180,12 +248,13 @@ impl World {
             visible: self.visible,
             sync_interval: SYNC_INTERVAL,
         };
-        let engine = Engine::new(setup, replica, Now { monotonic: Millis(self.now), wall: self.clock() });
+        let engine = Engine::new(setup, replica, Now { monotonic: Millis(self.now), wall: clock });
         let place = &mut self.profiles[profile];
         let tab = Tab {
             engine,
             replies: BTreeMap::new(),
             told: Vec::new(),
+            known: BTreeSet::new(),
             caught_up: Vec::new(),
             failures: Vec::new(),
             statuses: Vec::new(),
@@ -200,14 +269,24 @@ impl World {
         };
         place.tabs.insert(number, tab);
         let at = At(profile, number);
+        let known = self.messages(at).into_iter().map(|message| message.id).collect();
+        self.tab_mut(at).known = known;
         self.input(at, Input::NetworkChanged(true));
         at
     }
 
+    /// A tab that is alive.
+    #[must_use]
     pub fn tab(&self, at: At) -> &Tab {
         &self.profiles[at.0].tabs[&at.1]
     }
 
+    fn tab_mut(&mut self, at: At) -> &mut Tab {
+        self.profiles[at.0].tabs.get_mut(&at.1).expect("alive")
+    }
+
+    /// All tabs.
+    #[must_use]
     pub fn alive(&self) -> Vec<At> {
         let tabs = |(profile, place): (usize, &Profile)| {
             place.tabs.keys().map(move |tab| At(profile, *tab)).collect::<Vec<_>>()
@@ -218,8 +297,8 @@ impl World {
     /// The tab is gone without a word.
     pub fn crash(&mut self, at: At) {
         let Some(tab) = self.profiles[at.0].tabs.remove(&at.1) else { return };
-        if let Some((_, wire)) = tab.socket {
-            self.server.closed(wire);
+        if let Some(socket) = tab.socket {
+            self.server.closed(socket.wire);
         }
         self.lanes.retain(|(to, _), _| *to != at);
         self.release(at.0, |(tab, _)| tab == at.1);
@@ -241,6 +320,7 @@ impl World {
         self.kill_after.take().is_none()
     }
 
+    /// The browser is killed.
     pub fn kill(&mut self, profile: usize) {
         for tab in self.profiles[profile].tabs.keys().copied().collect::<Vec<_>>() {
             self.crash(At(profile, tab));
@@ -268,11 +348,12 @@ impl World {
 
     /// The tab does nothing any more, and keeps its lock and its connection.
     pub fn freeze(&mut self, at: At) {
-        self.profiles[at.0].tabs.get_mut(&at.1).expect("alive").frozen = true;
+        self.tab_mut(at).frozen = true;
     }
 
+    /// The tab goes on.
     pub fn thaw(&mut self, at: At) {
-        self.profiles[at.0].tabs.get_mut(&at.1).expect("alive").frozen = false;
+        self.tab_mut(at).frozen = false;
     }
 
     /// The page goes into the browser's cache, as the driver does it: the channel closes.
@@ -284,6 +365,7 @@ impl World {
         }
     }
 
+    /// The page is back from the browser's cache.
     pub fn resume(&mut self, at: At) {
         if let Some(tab) = self.profiles[at.0].tabs.get_mut(&at.1) {
             tab.suspended = false;
@@ -294,19 +376,41 @@ impl World {
     /// Every connection breaks.
     pub fn cut(&mut self) {
         for at in self.alive() {
-            let tab = self.profiles[at.0].tabs.get_mut(&at.1).expect("alive");
-            if let Some((id, wire)) = tab.socket.take() {
-                self.server.closed(wire);
-                self.lanes.remove(&(at, Source::Server));
-                self.push(at, Source::Server, Task::Input(Input::Disconnected(id, lost())));
-            }
+            self.cut_one(at);
         }
     }
 
+    /// A tab's connection breaks.
+    pub fn cut_one(&mut self, at: At) {
+        if let Some(socket) = self.tab_mut(at).socket.take() {
+            self.server.closed(socket.wire);
+            self.lanes.remove(&(at, Source::Server));
+            self.push(at, Source::Server, Task::Input(Input::Disconnected(socket.id, lost())));
+        }
+    }
+
+    /// A tab's connection stands, but from now on nothing arrives in one direction or both. Says whether
+    /// it has one.
+    pub fn half_open(&mut self, at: At, mute: bool, deaf: bool) -> bool {
+        let Some(socket) = &mut self.tab_mut(at).socket else { return false };
+        socket.mute |= mute;
+        socket.deaf |= deaf;
+        true
+    }
+
+    /// The weather is fine, and what was held up arrives.
+    pub fn clear_up(&mut self) {
+        self.weather = Weather::default();
+        let now = self.now;
+        self.lanes.values_mut().flatten().for_each(|(due, _)| *due = now.min(*due));
+    }
+
+    /// The user of a tab sends a text.
     pub fn send(&mut self, at: At, conversation: &str, text: &str) -> RequestId {
         self.send_with(at, conversation, text, None)
     }
 
+    /// The user of a tab sends a text under an id of the application's.
     pub fn send_with(
         &mut self,
         at: At,
@@ -314,26 +418,54 @@ impl World {
         text: &str,
         id: Option<OperationId>,
     ) -> RequestId {
-        let request = RequestId(self.next());
+        let request = self.request();
         let (conversation, content) = (conversation.to_owned(), Bytes::from(format!("\"{text}\"")));
+        self.model.asked(&self.profiles[at.0].account, &conversation, &content);
         self.input(at, Input::Send { request, conversation, kind: "text".into(), content, id });
         request
     }
 
+    /// The user of a tab has read a conversation.
     pub fn mark_read(&mut self, at: At, conversation: &str, position: Option<u64>) {
-        let request = RequestId(self.next());
+        let request = self.request();
+        let last = self.tab(at).engine.replica().last_position(conversation);
+        let read = position.map_or(last.0, |position| position.min(last.0));
+        self.model.marked(at, request, &self.profiles[at.0].account, conversation, read);
         let (conversation, position) = (conversation.to_owned(), position.map(Position));
         self.input(at, Input::MarkRead { request, conversation, position });
     }
 
+    /// The back end of the application lets an account send a text.
+    pub fn post(&mut self, sender: &str, conversation: &str, id: OperationId, text: &str) {
+        let content = format!("\"{text}\"");
+        self.model.asked(sender, conversation, &Bytes::copy_from_slice(content.as_bytes()));
+        let now = self.clock();
+        self.server.post(sender, conversation, id, &content, now);
+    }
+
+    /// The back end of the application makes a group, or changes who is in it.
+    pub fn set_group(&mut self, id: &str, members: &[&str]) {
+        if self.server.set_group(id, members) {
+            self.model.grouped(id, members);
+        }
+    }
+
+    /// The server goes back to a backup, under the name of another log.
+    pub fn restore(&mut self, backup: &MemoryStorage, log: LogId) {
+        self.model.restoring(&self.server);
+        self.server.restore(backup, log);
+    }
+
+    /// The application wants to be in step.
     pub fn sync_now(&mut self, at: At) -> RequestId {
-        let request = RequestId(self.next());
+        let request = self.request();
         self.input(at, Input::SyncNow(request));
         request
     }
 
     /// The browser forgets what the profile has stored, and tells its tabs that the database is gone.
     pub fn erase(&mut self, profile: usize) {
+        self.model.erased(profile, &self.server);
         self.profiles[profile].store.erase();
         self.profiles[profile].leaderships.clear();
         for at in self.alive().into_iter().filter(|at| at.0 == profile) {
@@ -341,14 +473,16 @@ impl World {
         }
     }
 
+    /// The user wants this profile to be connected in the place of that device.
     pub fn take_over(&mut self, at: At, device: DeviceId) -> RequestId {
-        let request = RequestId(self.next());
+        let request = self.request();
         self.input(at, Input::TakeOver(request, device));
         request
     }
 
+    /// Something happens to a tab, and it does what it does about it.
     pub fn input(&mut self, at: At, input: Input) {
-        let now = Now { monotonic: Millis(self.now), wall: self.clock() };
+        let now = Now { monotonic: Millis(self.now), wall: self.clock_of(at.0) };
         let Some(tab) = self.profiles[at.0].tabs.get_mut(&at.1) else { return };
         tab.ticks += u64::from(matches!(input, Input::Tick));
         tab.engine.handle(input, now);
@@ -375,40 +509,61 @@ impl World {
     /// Lets one thing that is on its way arrive, or else time pass. False when nothing is to happen
     /// before `until`.
     pub fn step(&mut self, until: u64) -> bool {
-        let frozen: BTreeSet<At> = self.alive().into_iter().filter(|at| self.tab(*at).frozen).collect();
-        let moving = |(at, source): &(At, Source)| {
+        let mut ready = Vec::new();
+        let mut next = None;
+        for ((at, source), lane) in &self.lanes {
             // What a frozen tab has sent goes its way.
-            !frozen.contains(at) || *source == Source::Store(0)
-        };
-        let lanes: Vec<(At, Source)> = self.lanes.keys().copied().filter(moving).collect();
-        if lanes.is_empty() {
-            let deadlines = self
-                .alive()
-                .into_iter()
-                .filter(|at| !frozen.contains(at))
-                .filter_map(|at| self.tab(at).engine.deadline().map(|deadline| (deadline.0, at)));
-            return match deadlines.min_by_key(|(deadline, _)| *deadline) {
-                Some((deadline, at)) if deadline <= until => {
-                    self.now = self.now.max(deadline);
-                    self.input(at, Input::Tick);
-                    let next = self.profiles[at.0].tabs.get(&at.1).and_then(|tab| tab.engine.deadline());
-                    assert!(next.is_none_or(|next| next.0 > self.now), "{at:?} ticks without end");
-                    true
-                }
-                _ => {
-                    self.now = self.now.max(until);
-                    false
-                }
-            };
+            if *source != Source::Up && self.profiles[at.0].tabs.get(&at.1).is_some_and(|tab| tab.frozen) {
+                continue;
+            }
+            match lane.front() {
+                Some((due, _)) if *due <= self.now => ready.push((*at, *source)),
+                Some((due, _)) => next = Some(next.map_or(*due, |next: u64| next.min(*due))),
+                None => {}
+            }
         }
-        let (at, source) = lanes[self.chance.next_u32() as usize % lanes.len()];
+        if ready.is_empty() {
+            return self.let_time_pass(next, until);
+        }
+        let (at, source) = ready[self.chance.next_u32() as usize % ready.len()];
         let lane = self.lanes.get_mut(&(at, source)).expect("a lane");
-        let task = lane.pop_front().expect("no lane is empty");
+        let (_, task) = lane.pop_front().expect("no lane is empty");
         if lane.is_empty() {
             self.lanes.remove(&(at, source));
         }
         self.run(at, source, task);
         true
+    }
+
+    /// Nothing can move: time passes until something can, or until a deadline of a tab.
+    fn let_time_pass(&mut self, next: Option<u64>, until: u64) -> bool {
+        let mut first: Option<(u64, At)> = None;
+        for (profile, place) in self.profiles.iter().enumerate() {
+            for (number, tab) in place.tabs.iter().filter(|(_, tab)| !tab.frozen) {
+                if let Some(deadline) = tab.engine.deadline()
+                    && first.is_none_or(|(at, _)| deadline.0 < at)
+                {
+                    first = Some((deadline.0, At(profile, *number)));
+                }
+            }
+        }
+        match (first, next) {
+            (Some((deadline, at)), _) if deadline <= until && next.is_none_or(|next| deadline <= next) => {
+                self.now = self.now.max(deadline);
+                self.input(at, Input::Tick);
+                let next = self.profiles[at.0].tabs.get(&at.1).and_then(|tab| tab.engine.deadline());
+                assert!(next.is_none_or(|next| next.0 > self.now), "{at:?} ticks without end");
+                true
+            }
+            (_, Some(next)) if next <= until => {
+                self.now = self.now.max(next);
+                true
+            }
+            _ => {
+                self.now = self.now.max(until);
+                false
+            }
+        }
     }
 
     /// Lets so many milliseconds pass, with all that happens in them.
@@ -420,14 +575,15 @@ impl World {
     /// Everyone can reach everyone: after a while all is equal, and nothing is stuck.
     pub fn settle(&mut self) {
         self.reachable = true;
-        self.channel_loss = 0;
-        self.channel_disorder = false;
+        self.weather = Weather::default();
         self.pass(300_000);
         self.check();
     }
 
-    pub fn page(&mut self, at: At, conversation: &str) -> Page {
-        let (place, tab) = (&mut self.profiles[at.0], at.1);
+    /// A conversation as a tab shows it.
+    #[must_use]
+    pub fn page(&self, at: At, conversation: &str) -> Page {
+        let (place, tab) = (&self.profiles[at.0], at.1);
         let replica = place.tabs[&tab].engine.replica();
         let blocks = replica.page_blocks(conversation, None, 100_000).into_iter().map(|number| {
             let record = place.store.records[&(Table::Blocks, Key::Number(number))].clone();
@@ -437,6 +593,15 @@ impl World {
         replica.page(conversation, None, 100_000, &blocks)
     }
 
+    /// All messages that a tab shows.
+    #[must_use]
+    pub fn messages(&self, at: At) -> Vec<Message> {
+        let conversations = self.tab(at).engine.replica().conversations(usize::MAX).into_iter();
+        conversations.flat_map(|conversation| self.page(at, &conversation.id).messages).collect()
+    }
+
+    /// Where a tab finds a message.
+    #[must_use]
     pub fn locate(&self, at: At, id: OperationId) -> Option<(String, Position)> {
         let replica = self.tab(at).engine.replica();
         match replica.locate(id) {
@@ -454,40 +619,70 @@ impl World {
 
     /// All tabs hold what the server holds, outboxes are empty, and nobody was told twice.
     pub fn check(&mut self) {
+        let views: BTreeMap<String, _> = self
+            .profiles
+            .iter()
+            .map(|place| (place.account.clone(), self.server.views(&place.account)))
+            .collect();
         for at in self.alive() {
-            let account = self.server.accounts.get(&self.profiles[at.0].account).cloned().unwrap_or_default();
-            let tab = self.tab(at);
-            let status = tab.engine.status();
-            assert_eq!(status.connection, Connection::Online, "{at:?}: {status:?}");
-            assert_eq!(status.pending, 0, "{at:?} has something left");
-            assert!(!status.catching_up);
-            let added: Vec<_> =
-                tab.told.iter().filter(|event| event.added).map(|event| event.message.id).collect();
-            assert_eq!(added.iter().collect::<BTreeSet<_>>().len(), added.len(), "{at:?} was told twice");
-            for (conversation, view) in &account.views {
-                let page = self.page(at, conversation);
-                assert_eq!(page.holes, []);
-                let sent = page.messages.iter().filter(|message| message.state == State::Sent);
-                let here: Vec<_> = sent.map(|message| (message.position, message.content.clone())).collect();
-                let there = view.messages.iter().map(|it| (Some(Position(it.position)), it.content.clone()));
-                let stored = self.profiles[at.0].store.revision;
-                let replica = self.tab(at).engine.replica();
-                assert_eq!(
-                    here,
-                    there.collect::<Vec<_>>(),
-                    "{at:?} in {conversation}: {status:?} store {stored:?} {replica:?}"
-                );
-                let Some(head) = self.tab(at).engine.replica().conversation(conversation) else { continue };
-                let inbound = view.messages.last().map_or(0, |last| last.inbound);
-                assert_eq!(head.read_position, Position(view.read), "{at:?} in {conversation}");
-                assert_eq!(head.unread, inbound - view.inbound(view.read), "{at:?} in {conversation}");
-            }
+            self.check_tab(at, &views[&self.profiles[at.0].account]);
         }
         for place in self.profiles.iter().filter(|place| !place.tabs.is_empty()) {
             let leaders = place.tabs.values().filter(|tab| tab.engine.status().leader).count();
             assert_eq!(leaders, 1, "one leads in a profile");
+            for (key, record) in place.store.table(Table::Outbox) {
+                let queued = local::Queued::decode(record.clone()).expect("an operation");
+                assert!(queued.refused.is_some(), "stuck: {key:?} is still in an outbox");
+            }
             for ((table, key), record) in &place.store.records {
                 assert!(record.len() < 60 * 1024, "{table:?} {key:?} holds {} bytes", record.len());
+            }
+        }
+    }
+
+    fn check_tab(&self, at: At, views: &BTreeMap<String, View>) {
+        let tab = self.tab(at);
+        let status = tab.engine.status();
+        assert_eq!(status.connection, Connection::Online, "stuck: {at:?} is not connected: {status:?}");
+        assert_eq!(status.pending, 0, "stuck: {at:?} has something left");
+        assert!(!status.catching_up, "stuck: {at:?} catches up");
+        let added: Vec<_> =
+            tab.told.iter().filter(|event| event.added).map(|event| event.message.id).collect();
+        let told: BTreeSet<_> = added.iter().copied().collect();
+        assert!(told.len() == added.len() || self.model.tells_again(), "{at:?} was told of a message twice");
+        for conversation in tab.engine.replica().conversations(usize::MAX) {
+            // What was refused is shown only where it was sent.
+            let failed = |message: &Message| matches!(message.state, State::Failed(_));
+            let known = views.contains_key(&conversation.id)
+                || self.page(at, &conversation.id).messages.iter().all(failed);
+            assert!(known, "divergent: {at:?} shows {}", conversation.id);
+        }
+        for (conversation, view) in views {
+            let page = self.page(at, conversation);
+            assert_eq!(page.holes, [], "divergent: {at:?} has holes in {conversation}");
+            let sent = page.messages.iter().filter(|message| message.state == State::Sent);
+            let here: Vec<_> = sent.map(|message| (message.position, message.content.clone())).collect();
+            let messages = view.messages.iter();
+            let there: Vec<_> =
+                messages.map(|message| (Some(Position(message.position)), message.content.clone())).collect();
+            assert_eq!(here, there, "divergent: {at:?} in {conversation}: {status:?}");
+            // A tab that missed a whole fold is told of the conversations alone.
+            let folded = self.profiles[at.0].store.table(Table::Blocks).count() > 0;
+            for message in page.messages.iter().filter(|_| !folded && !self.model.tells_again()) {
+                let knew = told.contains(&message.id) || tab.known.contains(&message.id);
+                assert!(knew, "{at:?} was not told of {message:?}");
+            }
+            let Some(head) = tab.engine.replica().conversation(conversation) else { continue };
+            let inbound = view.messages.last().map_or(0, |last| last.inbound);
+            let there = (Position(view.read), inbound - view.inbound(view.read));
+            assert_eq!(
+                (head.read_position, head.unread),
+                there,
+                "divergent: {at:?} has read otherwise in {conversation}"
+            );
+            if conversation.starts_with("group:") {
+                let members: BTreeSet<_> = head.members.iter().collect();
+                assert_eq!(members, view.members.iter().collect(), "divergent: {at:?} in {conversation}");
             }
         }
     }
@@ -496,6 +691,11 @@ impl World {
         match task {
             Task::Input(input) => self.input(at, input),
             Task::Commit(id, batch) => {
+                if let Some(fence) = batch.fence {
+                    let leader = self.profiles[at.0].leaderships.get(&fence);
+                    let leads = leader.is_none_or(|leader| *leader == at.1);
+                    assert!(leads, "{at:?} writes as the leader of {fence:?}");
+                }
                 let result = self.known(at).and_then(|()| self.profiles[at.0].store.commit(batch));
                 let answer = match result {
                     Ok(()) => Input::Persisted(id),
@@ -525,7 +725,7 @@ impl World {
                 self.push(at, source, Task::Input(Input::Claimed(id, result)));
             }
             Task::Renew => {
-                let (clock, entropy) = (self.clock(), self.random());
+                let (clock, entropy) = (self.clock_of(at.0), self.random());
                 let result = self.known(at).and_then(|()| {
                     let store = &mut self.profiles[at.0].store;
                     store.commit(identity_batch(DeviceId::mint(clock, entropy)))?;
@@ -535,13 +735,17 @@ impl World {
             }
             Task::Connect(id, transport) if self.reachable => {
                 let wire = self.next();
-                if transport == Transport::Post {
-                    self.server.posting(wire);
-                }
+                self.server.opened(wire, transport);
                 let place = &mut self.profiles[at.0];
-                let token = format!("token of {}", place.account);
+                let token = match place.expired_tokens.checked_sub(1) {
+                    Some(left) => {
+                        place.expired_tokens = left;
+                        "expired".to_owned()
+                    }
+                    None => token(&place.account),
+                };
                 if let Some(tab) = place.tabs.get_mut(&at.1) {
-                    tab.socket = Some((id, wire));
+                    tab.socket = Some(Socket { id, wire, mute: false, deaf: false });
                 }
                 self.push(at, Source::Server, Task::Input(Input::Connected(id, token)));
             }
@@ -567,19 +771,43 @@ impl World {
 
     /// Puts what the server has said on its way.
     pub fn deliver(&mut self) {
-        for (wire, bytes) in std::mem::take(&mut self.server.out) {
+        for (wire, bytes) in self.server.said() {
             for at in self.alive() {
-                let tab = self.profiles[at.0].tabs.get_mut(&at.1).expect("alive");
-                let Some((id, _)) = tab.socket.filter(|(_, of)| *of == wire) else { continue };
-                let input = match bytes.clone() {
-                    Some(bytes) => Input::FrameReceived(id, bytes),
-                    None => {
-                        tab.socket = None;
-                        Input::Disconnected(id, lost())
+                let Some(socket) = self.tab(at).socket.filter(|socket| socket.wire == wire) else { continue };
+                match bytes.clone() {
+                    _ if socket.deaf => {}
+                    Some(bytes) => {
+                        self.deliver_frame(at, Input::FrameReceived(socket.id, bytes.clone()), || {
+                            Input::FrameReceived(socket.id, bytes.clone())
+                        })
                     }
-                };
-                self.push(at, Source::Server, Task::Input(input));
+                    None => {
+                        self.tab_mut(at).socket = None;
+                        let input = Input::Disconnected(socket.id, lost());
+                        self.push(at, Source::Server, Task::Input(input));
+                    }
+                }
             }
+        }
+    }
+
+    fn deliver_frame(&mut self, at: At, input: Input, again: impl Fn() -> Input) {
+        let disorder = self.weather.server_disorder;
+        match self.chance.next_u32() % 100 {
+            _ if disorder == 0 => self.push(at, Source::Server, Task::Input(input)),
+            dice if dice < disorder => {}
+            dice if dice < 2 * disorder => {
+                self.push(at, Source::Server, Task::Input(input));
+                self.push(at, Source::Server, Task::Input(again()));
+            }
+            dice if dice < 3 * disorder => {
+                self.push(at, Source::Server, Task::Input(input));
+                let lane = self.lanes.entry((at, Source::Server)).or_default();
+                if let [.., (_, before), (_, last)] = lane.make_contiguous() {
+                    std::mem::swap(before, last);
+                }
+            }
+            _ => self.push(at, Source::Server, Task::Input(input)),
         }
     }
 
@@ -602,16 +830,15 @@ impl World {
             }
             Effect::Disconnect(id) => {
                 let Some(tab) = self.profiles[at.0].tabs.get_mut(&at.1) else { return };
-                if let Some((_, wire)) = tab.socket.take_if(|(of, _)| *of == id) {
-                    self.server.closed(wire);
+                if let Some(socket) = tab.socket.take_if(|socket| socket.id == id) {
+                    self.server.closed(socket.wire);
                     self.lanes.remove(&(at, Source::Server));
                 }
             }
             Effect::Send(id, bytes) => {
                 let Some(tab) = self.profiles[at.0].tabs.get(&at.1) else { return };
-                if let Some((_, wire)) = tab.socket.filter(|(of, _)| *of == id) {
-                    // The way there is a lane of its own.
-                    self.push(at, Source::Store(0), Task::ToServer(wire, bytes));
+                if let Some(socket) = tab.socket.filter(|socket| socket.id == id && !socket.mute) {
+                    self.push(at, Source::Up, Task::ToServer(socket.wire, bytes));
                 }
             }
             Effect::Broadcast(bytes) => {
@@ -621,20 +848,22 @@ impl World {
                 let hears = |to: &At| to.0 == at.0 && *to != at && !self.tab(*to).suspended;
                 let others: Vec<At> = self.alive().into_iter().filter(hears).collect();
                 for to in others {
-                    if self.chance.next_u32() % 100 < self.channel_loss {
+                    if self.chance.next_u32() % 100 < self.weather.channel_loss {
                         continue;
                     }
-                    let twice = self.channel_disorder && self.chance.next_u32().is_multiple_of(4);
+                    let twice = self.weather.channel_disorder && self.chance.next_u32().is_multiple_of(4);
                     for _ in 0..=u32::from(twice) {
                         // A lane for each frame has no order.
-                        let lane = if self.channel_disorder { self.next() } else { at.1 };
+                        let lane = if self.weather.channel_disorder { self.next() } else { at.1 };
                         self.push(to, Source::Tab(lane), Task::Input(Input::ChannelFrame(bytes.clone())));
                     }
                 }
             }
             Effect::Resolve(id, result) => {
-                if let Ok(Reply::Message(message)) = &result {
-                    self.confirmed.push(message.content.clone());
+                match &result {
+                    Ok(Reply::Message(message)) => self.model.confirmed(at, &message.content),
+                    Ok(Reply::Done) => self.model.done(id),
+                    Err(_) => {}
                 }
                 if let Some(tab) = self.profiles[at.0].tabs.get_mut(&at.1) {
                     assert!(tab.replies.insert(id, result).is_none(), "answered twice");
@@ -695,13 +924,42 @@ impl World {
     }
 
     fn push(&mut self, at: At, source: Source, task: Task) {
-        if self.profiles[at.0].tabs.contains_key(&at.1) {
-            self.lanes.entry((at, source)).or_default().push_back(task);
+        if !self.profiles[at.0].tabs.contains_key(&at.1) {
+            return;
         }
+        let longest = match source {
+            Source::Server | Source::Up => self.weather.latency,
+            Source::Store(_) => self.weather.store_latency,
+            Source::Tab(_) | Source::Lock => 0,
+        };
+        // Mostly short, now and then long.
+        let within = if self.chance.next_u32().is_multiple_of(8) { longest } else { longest / 16 };
+        let due = self.now + if within == 0 { 0 } else { u64::from(self.chance.next_u32()) % within };
+        let lane = self.lanes.entry((at, source)).or_default();
+        let due = lane.back().map_or(due, |(before, _)| due.max(*before));
+        lane.push_back((due, task));
     }
 
+    /// What wall clocks show that are right.
+    #[must_use]
     pub fn clock(&self) -> Millis {
         Millis(self.wall + self.now)
+    }
+
+    /// What the wall clock of a profile shows.
+    #[must_use]
+    pub fn clock_of(&self, profile: usize) -> Millis {
+        Millis(self.clock().0.saturating_add_signed(self.profiles[profile].skew))
+    }
+
+    /// A text that nobody has sent yet.
+    pub fn text(&mut self) -> String {
+        format!("text {}", self.next())
+    }
+
+    /// The number of a call.
+    pub fn request(&mut self) -> RequestId {
+        RequestId(self.next())
     }
 
     fn next(&mut self) -> u64 {
@@ -721,6 +979,7 @@ fn lost() -> Failure {
 }
 
 /// Every kind of failure that storage knows and that may pass.
+#[must_use]
 pub fn store_errors() -> [StoreError; 3] {
     [StoreError::Quota, StoreError::Damaged("x".into()), StoreError::Failed("x".into())]
 }

@@ -1,32 +1,38 @@
-use std::sync::Arc;
+//! What every storage promises: acceptance does the same over each.
 
-use tempfile::TempDir;
-use tutti_protocol::wire::event;
+use std::{collections::BTreeSet, sync::Arc};
 
-use super::*;
-use crate::{
-    hub::Hub,
-    storage::{Page, Storage, sqlite::SqliteStorage},
-    writer::Writer,
+use bytes::Bytes;
+use tutti_acceptance::{
+    accept::{Refusal, Submission, Verdict},
+    groups::{DeleteGroup, PutGroup},
+    storage::{Page, Storage},
+    work::{Work, perform},
+};
+use tutti_protocol::{
+    Code, Millis, Seq,
+    wire::{self, event, operation::Body},
 };
 
+/// A storage with what keeps it.
 struct Fixture {
     storage: Arc<dyn Storage>,
-    writer: Writer,
-    _data: TempDir,
+    _data: super::Data,
 }
 
 impl Fixture {
     async fn new() -> Self {
-        let data = tempfile::tempdir().unwrap();
-        let file = data.path().join("tutti.db");
-        let storage: Arc<dyn Storage> = Arc::new(SqliteStorage::open(&file).await.unwrap());
-        let writer = Writer::start(storage.clone(), Arc::new(Hub::new(Duration::MAX)));
-        Self { storage, writer, _data: data }
+        let (storage, data) = super::open().await;
+        Self { storage, _data: data }
+    }
+
+    async fn perform<W: Work>(&self, work: W) -> W::Answer {
+        perform(&*self.storage, &work).await.unwrap().0
     }
 
     async fn submit(&self, account: &str, operations: &[wire::Operation]) -> Vec<Verdict> {
-        submission(account, operations).decide(&self.writer).await
+        let write = async |part| Ok(perform(&*self.storage, &part).await?.0);
+        submission(account, operations).decide(write).await
     }
 
     /// Submits one operation that is to be accepted, and answers its seq.
@@ -49,9 +55,9 @@ impl Fixture {
     }
 
     async fn put_group(&self, id: &str, members: &[&str]) {
-        let members = members.iter().map(|&member| member.to_owned()).collect();
+        let members: BTreeSet<String> = members.iter().map(|&member| member.to_owned()).collect();
         let id = id.to_owned();
-        self.writer.write(PutGroup { id, members }).await.unwrap();
+        self.perform(PutGroup { id, members }).await;
     }
 
     async fn log(&self, account: &str) -> Page {
@@ -144,7 +150,7 @@ async fn a_message_to_oneself_is_delivered_even_if_the_sender_is_not_included() 
     let fixture = Fixture::new().await;
     let mut hidden = submission("alice", &[send(1, "direct:alice", "reminder")]);
     hidden.include_sender = false;
-    fixture.writer.write(hidden).await.unwrap();
+    fixture.perform(hidden).await;
     assert_eq!(fixture.messages("alice").await.len(), 1);
 }
 
@@ -182,7 +188,7 @@ async fn other_body_under_the_same_id_is_a_conflict() {
     }
     let mut hidden = submission("alice", &[send(1, "direct:bob", "hi")]);
     hidden.include_sender = false;
-    let verdicts = fixture.writer.write(hidden).await.unwrap();
+    let verdicts = fixture.perform(hidden).await;
     assert!(matches!(&verdicts[..], [Verdict::Refused(refusal)] if refusal.code == Code::Conflict));
 }
 
@@ -206,7 +212,7 @@ async fn positions_are_contiguous_per_account() {
     fixture.accepted("carol", &send(3, "group:team", "three")).await;
     let mut hidden = submission("alice", &[send(4, "group:team", "four")]);
     hidden.include_sender = false;
-    let verdicts = fixture.writer.write(hidden).await.unwrap();
+    let verdicts = fixture.perform(hidden).await;
     assert_eq!(verdicts, [Verdict::Accepted { seq: Seq(0), at: Millis(1_000) }]);
     fixture.accepted("bob", &send(5, "group:team", "five")).await;
 
@@ -300,80 +306,10 @@ async fn members_learn_who_is_in_and_those_who_left_no_more_than_they_knew() {
     fixture.put_group("team", &["bob", "alice"]).await;
     fixture.put_group("team", &["bob", "carol"]).await;
     let id = "team".to_owned();
-    assert!(fixture.writer.write(DeleteGroup { id: id.clone() }).await.unwrap());
-    assert!(!fixture.writer.write(DeleteGroup { id }).await.unwrap());
+    assert!(fixture.perform(DeleteGroup { id: id.clone() }).await);
+    assert!(!fixture.perform(DeleteGroup { id }).await);
     assert_eq!(fixture.members("alice").await, [vec!["alice", "bob"], vec!["bob"]]);
     assert_eq!(fixture.members("bob").await, [vec!["alice", "bob"], vec!["bob", "carol"], vec![]]);
     assert_eq!(fixture.members("carol").await, [vec!["bob", "carol"], vec![]]);
     assert_eq!(fixture.storage.group("team").await.unwrap(), None);
-}
-
-#[tokio::test]
-async fn what_many_submit_at_once_is_all_there_once() {
-    let fixture = Arc::new(Fixture::new().await);
-    let senders: Vec<_> = (0..20u8)
-        .map(|sender| {
-            let fixture = fixture.clone();
-            tokio::spawn(async move {
-                let account = format!("sender {sender}");
-                for id in 0..5 {
-                    let hi = send(sender * 5 + id, "direct:bob", &account);
-                    fixture.accepted(&account, &hi).await;
-                    fixture.accepted(&account, &hi).await;
-                }
-            })
-        })
-        .collect();
-    for sender in senders {
-        sender.await.unwrap();
-    }
-    let log = fixture.log("bob").await;
-    assert_eq!((log.events.len(), log.head), (100, Seq(100)));
-    assert!(log.events.iter().zip(1..).all(|(event, seq)| event.seq == seq));
-}
-
-#[tokio::test]
-async fn work_that_the_storage_refuses_takes_no_other_work_with_it() {
-    struct Poison;
-
-    #[async_trait]
-    impl Work for Poison {
-        type Answer = ();
-
-        async fn run(&self, tx: &mut dyn Transaction, growth: &mut Growth) -> Result<()> {
-            submission("mallory", &[send(66, "direct:bob", "lost")]).run(tx, growth).await?;
-            Err(StorageError::new("no space"))
-        }
-    }
-
-    let fixture = Fixture::new().await;
-    let (good, poisoned, also_good) = tokio::join!(
-        fixture.writer.write(submission("alice", &[send(1, "direct:bob", "one")])),
-        fixture.writer.write(Poison),
-        fixture.writer.write(submission("carol", &[send(2, "direct:bob", "two")])),
-    );
-    assert!(good.is_ok() && poisoned.is_err() && also_good.is_ok());
-    let senders: Vec<_> = fixture.messages("bob").await.into_iter().map(|message| message.sender).collect();
-    assert_eq!(senders, ["alice", "carol"]);
-}
-
-#[tokio::test]
-async fn what_one_sends_to_many_holds_nobody_up_and_stays_in_order() {
-    let fixture = Fixture::new().await;
-    let members: Vec<_> = (0..100).map(|number| format!("member {number}")).collect();
-    let mut group: Vec<_> = members.iter().map(String::as_str).collect();
-    group.push("alice");
-    fixture.put_group("team", &group).await;
-    let heavy: Vec<_> = (0..100).map(|id| send(id, "group:team", "hi")).collect();
-    let light = [send(200, "direct:member 7", "ho")];
-    let (verdicts, _) = tokio::join!(fixture.submit("alice", &heavy), fixture.submit("bob", &light));
-
-    let seqs = (2..=101).map(|seq| Verdict::Accepted { seq: Seq(seq), at: Millis(1_000) });
-    assert_eq!(verdicts, seqs.collect::<Vec<_>>());
-    assert_eq!(fixture.submit("alice", &heavy).await, verdicts);
-    let mut ids: Vec<_> = fixture.messages("member 7").await.iter().map(|message| message.id[0]).collect();
-    let place = ids.iter().position(|&id| id == 200).unwrap();
-    assert!(place <= 20, "not after more than one transaction of the others: {place}");
-    ids.remove(place);
-    assert_eq!(ids, (0..100).collect::<Vec<_>>());
 }

@@ -1,14 +1,20 @@
-//! What the server keeps, behind a trait: acceptance is written once and runs over any storage.
+//! What a server keeps, behind a trait: acceptance is written once and runs over any storage.
 //!
 //! Everything that changes the storage happens in a [`Transaction`]; reads see what was committed.
 
-pub(crate) mod sqlite;
+mod memory;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use tutti_protocol::{LogId, Millis, OperationId, Position, Seq, wire};
+
+pub use memory::MemoryStorage;
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteStorage;
 
 use crate::platform::Platform;
 
@@ -25,11 +31,11 @@ impl StorageError {
 }
 
 /// What the storage answers.
-pub(crate) type Result<T, E = StorageError> = std::result::Result<T, E>;
+pub type Result<T, E = StorageError> = std::result::Result<T, E>;
 
 /// A server's lasting memory.
 #[async_trait]
-pub(crate) trait Storage: Send + Sync + 'static {
+pub trait Storage: Send + Sync + 'static {
     /// Names the log, from the making of the storage on. A cursor means something only in one log.
     fn log_id(&self) -> LogId;
 
@@ -60,7 +66,7 @@ pub(crate) trait Storage: Send + Sync + 'static {
 
 /// A step that happens entirely or not at all.
 #[async_trait]
-pub(crate) trait Transaction: Send {
+pub trait Transaction: Send {
     /// The account of that name, made if need be.
     async fn account(&mut self, name: &str) -> Result<AccountKey>;
 
@@ -121,23 +127,23 @@ pub(crate) trait Transaction: Send {
 
 /// An account, as the storage numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct AccountKey(pub i64);
+pub struct AccountKey(pub i64);
 
 /// A view, as the storage numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ViewKey(pub i64);
+pub struct ViewKey(pub i64);
 
 /// A stored message, as the storage numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct MessageKey(pub i64);
+pub struct MessageKey(pub i64);
 
 /// A stored list of members, as the storage numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RosterKey(pub i64);
+pub struct RosterKey(pub i64);
 
 /// What is kept of an accepted operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Receipt {
+pub struct Receipt {
     /// SHA-256 of what the operation said.
     pub digest: [u8; 32],
     /// Its event in the submitter's log; 0: none.
@@ -148,7 +154,7 @@ pub(crate) struct Receipt {
 
 /// A message that is about to be stored.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct NewMessage<'a> {
+pub struct NewMessage<'a> {
     /// Its id, which is its operation's.
     pub id: OperationId,
     /// The account it comes from.
@@ -165,7 +171,7 @@ pub(crate) struct NewMessage<'a> {
 
 /// One account's view of a conversation.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct View {
+pub struct View {
     /// Names it.
     pub key: ViewKey,
     /// The last position.
@@ -176,7 +182,7 @@ pub(crate) struct View {
 
 /// Where a message stands in one account's view.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
+pub struct Place {
     /// The view.
     pub view: ViewKey,
     /// The position.
@@ -187,7 +193,7 @@ pub(crate) struct Place {
 
 /// What an account did itself, as its log says it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Entry {
+pub enum Entry {
     /// It sent a message.
     Message(MessageKey, Place),
     /// It has read up to a place.
@@ -196,7 +202,7 @@ pub(crate) enum Entry {
 
 /// What enters the logs of several accounts alike.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Delivery<'a> {
+pub struct Delivery<'a> {
     /// What it came from; none for the server's own doing.
     pub operation: Option<OperationId>,
     /// What all of them call the conversation.
@@ -207,7 +213,7 @@ pub(crate) struct Delivery<'a> {
 
 /// What the logs of several accounts say alike.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum News {
+pub enum News {
     /// Another account's message arrived. It takes the next place in each view.
     Message(MessageKey),
     /// A group's members changed.
@@ -216,7 +222,7 @@ pub(crate) enum News {
 
 /// A page of an account's log.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Page {
+pub struct Page {
     /// Contiguous, in order.
     pub events: Vec<wire::Event>,
     /// The last seq of the page, or where it was to begin.
@@ -227,7 +233,7 @@ pub(crate) struct Page {
 
 /// What is known of a device.
 #[derive(Clone, Debug)]
-pub(crate) struct Device {
+pub struct Device {
     /// UUID text for a browser, any name for one that was registered over HTTP.
     pub id: String,
     /// What it calls itself; its id until it has connected.
@@ -242,7 +248,7 @@ pub(crate) struct Device {
 
 /// A device, as it introduced itself.
 #[derive(Clone, Debug)]
-pub(crate) struct Sighting {
+pub struct Sighting {
     /// Its id.
     pub id: String,
     /// What it calls itself.

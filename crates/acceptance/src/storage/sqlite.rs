@@ -58,7 +58,7 @@ const DELIVER_ENTRIES: &str = "
     CROSS JOIN views v ON v.account = a.id AND v.conversation = ?2";
 
 /// Storage in a SQLite file.
-pub(crate) struct SqliteStorage {
+pub struct SqliteStorage {
     writer: SqlitePool,
     readers: SqlitePool,
     log_id: LogId,
@@ -69,7 +69,7 @@ impl SqliteStorage {
     ///
     /// # Errors
     /// When the file cannot be opened, is none of ours, or is of a later version.
-    pub(crate) async fn open(file: &Path) -> Result<Self> {
+    pub async fn open(file: &Path) -> Result<Self> {
         let options = SqliteConnectOptions::new()
             .filename(file)
             .create_if_missing(true)

@@ -1,11 +1,10 @@
 //! What the engine promises, in virtual time, with everything that can go wrong between its steps.
 
-mod common;
-
-use common::world::{World, store_errors};
 use rand_chacha::rand_core::RngCore as _;
+use tutti_acceptance::storage::Storage as _;
 use tutti_engine::{Connection, Input, Located, Message, Page, Reply, State, batch::Table};
 use tutti_protocol::{Code, LogId, Millis, OperationId, Position};
+use tutti_simulator::world::{At, World, store_errors};
 
 fn texts(page: &Page) -> Vec<String> {
     page.messages.iter().map(|message| String::from_utf8_lossy(&message.content).into_owned()).collect()
@@ -166,7 +165,7 @@ fn a_connection_cut_at_any_step_loses_nothing() {
 fn frames_lost_between_tabs_cost_time_only() {
     for seed in 0..40 {
         let mut world = World::new(seed);
-        world.channel_loss = 50;
+        world.weather.channel_loss = 50;
         let (anna, ben) = (world.profile("anna"), world.profile("ben"));
         let tabs = [world.open(anna), world.open(anna), world.open(anna)];
         let ben = world.open(ben);
@@ -175,7 +174,7 @@ fn frames_lost_between_tabs_cost_time_only() {
             world.send(ben, "direct:anna", &number.to_string());
             world.pass(300);
         }
-        world.channel_loss = 0;
+        world.weather.channel_loss = 0;
         world.send(ben, "direct:anna", "and one more");
         world.settle();
         assert_eq!(world.page(tabs[2], "direct:ben").messages.len(), 21, "seed {seed}");
@@ -227,16 +226,11 @@ fn a_long_absence_is_caught_up_in_pages_and_stays_after_a_reload() {
     let mut world = World::new(5);
     let anna = world.profile("anna");
     let ids: Vec<OperationId> = (0..10_000).map(|n| OperationId::mint(Millis(n), [1; 10])).collect();
-    for (number, id) in ids.iter().enumerate() {
-        let conversation = format!("direct:friend {}", number % 200);
-        world.server.post(
-            "anna",
-            &conversation,
-            *id,
-            &format!("\"{}\"", "x".repeat(number % 300)),
-            Millis(9),
-        );
-    }
+    let message = |(number, id): (usize, &OperationId)| {
+        (format!("direct:friend {}", number % 200), *id, format!("\"{}\"", "x".repeat(number % 300)))
+    };
+    let messages: Vec<_> = ids.iter().enumerate().map(message).collect();
+    world.server.post_all("anna", &messages, Millis(9));
     let tab = world.open(anna);
     world.settle();
     assert_eq!(world.tab(tab).caught_up, [10_000]);
@@ -268,24 +262,28 @@ fn a_long_absence_is_caught_up_in_pages_and_stays_after_a_reload() {
 fn a_message_refused_for_good_fails_and_holds_nobody_up() {
     let mut world = World::new(6);
     let anna = world.profile("anna");
+    world.set_group("team", &["anna", "ben"]);
     let (leader, follower) = (world.open(anna), world.open(anna));
     world.pass(1_000);
+    world.set_group("team", &["ben"]);
     for tab in [leader, follower] {
-        world.send(tab, "direct:ben", "refuse me");
+        world.send(tab, "group:team", "refuse me");
         world.send(tab, "direct:ben", "take me");
     }
     world.settle();
+    let failed =
+        |message: &&Message| matches!(&message.state, State::Failed(why) if why.code == Code::NotFound);
     for tab in [leader, follower] {
-        let page = world.page(tab, "direct:ben");
-        let failed =
-            |message: &&Message| matches!(&message.state, State::Failed(why) if why.code == Code::Invalid);
-        assert_eq!(page.messages.iter().filter(failed).count(), 2);
-        assert_eq!(page.messages.iter().filter(|message| message.state == State::Sent).count(), 2);
+        let team = world.page(tab, "group:team").messages;
+        assert_eq!((team.len(), team.iter().filter(failed).count()), (2, 2));
+        let ben = world.page(tab, "direct:ben").messages;
+        assert!(ben.len() == 2 && ben.iter().all(|message| message.state == State::Sent));
     }
-    world.server.post("ben", "direct:anna", OperationId::from([7; 16]), "\"newer\"", Millis(u64::MAX >> 20));
+    world.set_group("team", &["anna", "ben"]);
+    world.server.post("ben", "group:team", OperationId::from([7; 16]), "\"newer\"", Millis(u64::MAX >> 20));
     world.deliver();
     world.settle();
-    let head = world.tab(follower).engine.replica().conversation("direct:ben").expect("a conversation");
+    let head = world.tab(follower).engine.replica().conversation("group:team").expect("a conversation");
     assert_eq!(
         head.last.expect("a message").content,
         &b"\"newer\""[..],
@@ -373,7 +371,7 @@ fn read_marks_only_grow_and_unread_counts_follow() {
     assert_eq!(unread(&world, laptop), 0);
 }
 
-fn unread_of_ben(world: &World, ben: common::world::At) -> u64 {
+fn unread_of_ben(world: &World, ben: At) -> u64 {
     world.tab(ben).engine.replica().conversation("direct:anna").unwrap().unread
 }
 
@@ -390,7 +388,7 @@ fn another_log_is_pulled_anew_and_the_outbox_is_kept() {
     world.pass(1_000);
     world.send(tabs[1], "direct:ben", "kept");
     world.pass(1_000);
-    world.server.forget_all(LogId::from([2; 16]));
+    world.server.forget_all(LogId::from([2; 16]), &[]);
     world.deliver();
     world.input(tabs[1], Input::SetOffline(false));
     world.settle();
@@ -404,14 +402,15 @@ fn a_server_restored_from_an_older_backup_is_followed() {
     let mut world = World::new(17);
     let anna = world.profile("anna");
     let tab = world.open(anna);
+    let mut backups = Vec::new();
     for number in 0..5 {
+        backups.push(world.server.storage.backup());
         world.send(tab, "direct:ben", &number.to_string());
         world.settle();
     }
-    world.server.bye(100);
-    for account in ["anna", "ben"] {
-        world.server.accounts.get_mut(account).expect("an account").forget_last(2);
-    }
+    // Its log says that it is the same.
+    let log = backups[3].log_id();
+    world.server.restore(&backups[3], log);
     world.deliver();
     // What the server still has is told again: it may stand elsewhere now.
     world.profiles[anna].tabs.get_mut(&tab.1).expect("the tab").told.clear();

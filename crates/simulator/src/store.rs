@@ -6,10 +6,14 @@ use bytes::Bytes;
 use tutti_engine::batch::{Batch, Claim, Key, Snapshot, StoreError, Table, Write};
 use tutti_protocol::{Epoch, Revision};
 
+/// A profile's database.
 #[derive(Clone, Debug, Default)]
 pub struct Store {
+    /// The newest leadership.
     pub epoch: Epoch,
+    /// The number of the last commit.
     pub revision: Revision,
+    /// Everything in it.
     pub records: BTreeMap<(Table, Key), Bytes>,
     /// Which database this is.
     pub generation: u64,
@@ -20,6 +24,10 @@ pub struct Store {
 }
 
 impl Store {
+    /// Writes all of a batch or nothing.
+    ///
+    /// # Errors
+    /// When it was told to fail, or the batch is of an older leader.
     pub fn commit(&mut self, batch: Batch) -> Result<(), StoreError> {
         self.begin()?;
         if batch.fence.is_some_and(|fence| fence != self.epoch) {
@@ -35,6 +43,10 @@ impl Store {
         Ok(())
     }
 
+    /// Reads whole tables.
+    ///
+    /// # Errors
+    /// When it was told to fail.
     pub fn load(&mut self, tables: &[Table]) -> Result<Snapshot, StoreError> {
         self.begin()?;
         let records = self.records.iter().filter(|((table, _), _)| tables.contains(table));
@@ -45,6 +57,10 @@ impl Store {
         })
     }
 
+    /// Begins the leadership after `from`, if that is the newest.
+    ///
+    /// # Errors
+    /// When it was told to fail.
     pub fn raise_epoch(&mut self, from: Epoch) -> Result<Claim, StoreError> {
         self.begin()?;
         if from != self.epoch {
@@ -59,6 +75,7 @@ impl Store {
         *self = Self { generation: self.generation + 1, ..Self::default() };
     }
 
+    /// The records of a table.
     pub fn table(&self, table: Table) -> impl Iterator<Item = (Key, &Bytes)> {
         self.records.iter().filter(move |((of, _), _)| *of == table).map(|((_, key), value)| (*key, value))
     }

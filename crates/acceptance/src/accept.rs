@@ -1,6 +1,6 @@
-//! Acceptance: what an operation does to the logs. All of it happens in one transaction, so an
-//! operation takes effect entirely or not at all, and once however often it is sent. Of many operations,
-//! the first may be committed before the last.
+//! What an operation does to the logs. All of it happens in one transaction, so an operation takes effect
+//! entirely or not at all, and once however often it is sent. Of many operations, the first may be
+//! committed before the last.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::{
     storage::{
         AccountKey, Delivery, Entry, NewMessage, News, Place, Receipt, Result, StorageError, Transaction,
     },
-    writer::{Growth, Work, Writer},
+    work::{Growth, Work},
 };
 
 /// How long to wait before an operation is sent again that the storage refused, in milliseconds.
@@ -25,7 +25,7 @@ const RETRY_AFTER: u32 = 1_000;
 
 /// Operations of one account, in order.
 #[derive(Clone, Debug)]
-pub(crate) struct Submission {
+pub struct Submission {
     /// Who submits.
     pub account: String,
     /// From which device; none for the HTTP API.
@@ -40,7 +40,7 @@ pub(crate) struct Submission {
 
 /// What became of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// It has taken effect, now or when it came first.
     Accepted {
         /// Its event in the submitter's log; 0: none.
@@ -107,7 +107,7 @@ impl From<Refusal> for wire::Refused {
 impl Verdict {
     /// The verdict on an operation, as it goes over the wire.
     #[must_use]
-    pub(crate) fn into_outcome(self, id: Bytes) -> wire::Outcome {
+    pub fn into_outcome(self, id: Bytes) -> wire::Outcome {
         let result = match self {
             Self::Accepted { seq, .. } => wire::outcome::Result::Accepted(wire::Accepted { seq: seq.0 }),
             Self::Refused(refusal) => wire::outcome::Result::Refused(refusal.into()),
@@ -119,16 +119,17 @@ impl Verdict {
 impl Submission {
     /// Has all of it decided, in as many transactions as that takes: one verdict an operation, in
     /// order. What the storage refuses is refused with all that comes after it, so the order stays.
-    pub(crate) async fn decide(mut self, writer: &Writer) -> Vec<Verdict> {
+    ///
+    /// `perform` does this work in a transaction.
+    pub async fn decide(mut self, perform: impl AsyncFn(Self) -> Result<Vec<Verdict>>) -> Vec<Verdict> {
         let mut verdicts = Vec::with_capacity(self.operations.len());
         while !self.operations.is_empty() {
-            match writer.write(self.clone()).await {
+            match perform(self.clone()).await {
                 Ok(decided) => {
                     self.operations.drain(..decided.len());
                     verdicts.extend(decided);
                 }
-                Err(error) => {
-                    tracing::error!(%error, "operations were not stored");
+                Err(_) => {
                     let refused = Verdict::Refused(Refusal::storage());
                     verdicts.extend(self.operations.drain(..).map(|_| refused.clone()));
                 }
@@ -160,73 +161,6 @@ impl Work for Submission {
         }
         Ok(verdicts)
     }
-}
-
-/// A group that gets these members, whether it was there or not.
-#[derive(Clone, Debug)]
-pub(crate) struct PutGroup {
-    /// Its name.
-    pub id: String,
-    /// Everyone in it.
-    pub members: BTreeSet<String>,
-}
-
-#[async_trait]
-impl Work for PutGroup {
-    type Answer = ();
-
-    async fn run(&self, tx: &mut dyn Transaction, growth: &mut Growth) -> Result<()> {
-        let before = tx.group(&self.id).await?.unwrap_or_default();
-        if before == self.members {
-            return Ok(());
-        }
-        tx.put_group(&self.id, &self.members).await?;
-        tell_members(tx, growth, &self.id, &self.members, &self.members).await?;
-        // Those who left may know who was there with them and stayed, but not who came.
-        let left = before.difference(&self.members).cloned().collect();
-        let stayed = before.intersection(&self.members).cloned().collect();
-        tell_members(tx, growth, &self.id, &left, &stayed).await
-    }
-}
-
-/// A group that is no more.
-#[derive(Clone, Debug)]
-pub(crate) struct DeleteGroup {
-    /// Its name.
-    pub id: String,
-}
-
-#[async_trait]
-impl Work for DeleteGroup {
-    /// Whether there was one.
-    type Answer = bool;
-
-    async fn run(&self, tx: &mut dyn Transaction, growth: &mut Growth) -> Result<bool> {
-        let Some(members) = tx.group(&self.id).await? else {
-            return Ok(false);
-        };
-        tx.drop_group(&self.id).await?;
-        tell_members(tx, growth, &self.id, &members, &BTreeSet::new()).await?;
-        Ok(true)
-    }
-}
-
-/// Writes into the logs of these accounts who is in a group.
-async fn tell_members(
-    tx: &mut dyn Transaction,
-    growth: &mut Growth,
-    group: &str,
-    accounts: &BTreeSet<String>,
-    members: &BTreeSet<String>,
-) -> Result<()> {
-    if accounts.is_empty() {
-        return Ok(());
-    }
-    let roster = tx.store_roster(members).await?;
-    let conversation = &Conversation::Group(group).to_string();
-    tx.deliver(accounts, Delivery { operation: None, conversation, news: News::Members(roster) }).await?;
-    growth.add_entries(accounts.iter().cloned());
-    Ok(())
 }
 
 /// Why an operation goes no further.
@@ -396,6 +330,3 @@ fn digest(operation: &wire::Operation, include_sender: bool) -> [u8; 32] {
         .finalize()
         .into()
 }
-
-#[cfg(test)]
-mod tests;

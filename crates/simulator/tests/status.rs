@@ -1,10 +1,8 @@
 //! What the status says and when, and how a client waits.
 
-mod common;
-
-use common::world::World;
 use tutti_engine::{Connection, Input};
 use tutti_protocol::{Code, OperationId};
+use tutti_simulator::world::World;
 
 const MINUTE: u64 = 60_000;
 
@@ -106,7 +104,7 @@ fn a_catch_up_is_told_once_a_welcome_in_every_tab() {
     world.pass(1_000);
     world.reachable = false;
     world.cut();
-    world.server.page = 4;
+    world.server.storage.set_page_events(4);
     for number in 0..10 {
         let id = OperationId::from([number; 16]);
         world.server.post("ben", "direct:anna", id, "\"hi\"", world.clock());

@@ -5,7 +5,7 @@ use tutti_protocol::wire;
 /// What kind of device connects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Platform {
+pub enum Platform {
     /// A phone or tablet app.
     Mobile,
     /// A browser.
@@ -21,7 +21,7 @@ impl Platform {
 
     /// The platform as it is written.
     #[must_use]
-    pub(crate) fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Mobile => "mobile",
             Self::Web => "web",
@@ -32,7 +32,7 @@ impl Platform {
 
     /// Reads a platform.
     #[must_use]
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|platform| platform.as_str() == text)
     }
 }

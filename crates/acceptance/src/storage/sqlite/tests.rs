@@ -1,13 +1,11 @@
-use std::{sync::Arc, time::Duration};
-
 use tempfile::TempDir;
 use tutti_protocol::Code;
 
 use super::*;
 use crate::{
-    accept::{PutGroup, Refusal, Submission, Verdict},
-    hub::Hub,
-    writer::Writer,
+    accept::{Refusal, Submission, Verdict},
+    groups::PutGroup,
+    work::perform,
 };
 
 async fn open() -> (SqliteStorage, TempDir) {
@@ -147,10 +145,8 @@ async fn a_full_disk_refuses_and_loses_nothing() {
 #[tokio::test]
 async fn a_disk_that_fills_midway_keeps_the_first_operations_and_refuses_all_others() {
     let (storage, _data) = open().await;
-    let storage = Arc::new(storage);
-    let writer = Writer::start(storage.clone(), Arc::new(Hub::new(Duration::MAX)));
     let members = (0..100).map(|number| format!("member {number}")).collect();
-    writer.write(PutGroup { id: "team".to_owned(), members }).await.unwrap();
+    perform(&storage, &PutGroup { id: "team".to_owned(), members }).await.unwrap();
     let operations: Vec<_> = (0..100)
         .map(|id| {
             let content = Bytes::from(vec![b'7'; 10_000]);
@@ -167,7 +163,7 @@ async fn a_disk_that_fills_midway_keeps_the_first_operations_and_refuses_all_oth
             include_sender: true,
             now: Millis(1),
         };
-        submission.decide(&writer).await
+        submission.decide(async |part| Ok(perform(&storage, &part).await?.0)).await
     };
     let limit = async |pages: i64| {
         let sql = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));

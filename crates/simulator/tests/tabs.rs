@@ -1,20 +1,18 @@
 //! Leading and following: leaders that freeze, hang, are robbed or go away, tabs that come back, browsers
 //! without locks, stores that are erased, and accounts without a place for another connection.
 
-mod common;
-
-use common::world::{At, SYNC_INTERVAL, World};
 use tutti_engine::{
     Connection, Input,
     batch::{StoreError, Table},
 };
 use tutti_protocol::{Code, DeviceId};
+use tutti_simulator::world::{At, SYNC_INTERVAL, World};
 
 const TEAM: &str = "group:team";
 
 /// A profile of Anna's with so many tabs, the first of which leads.
 fn tabs<const N: usize>(world: &mut World) -> [At; N] {
-    world.server.set_group("team", &["anna", "ben"]);
+    world.set_group("team", &["anna", "ben"]);
     let anna = world.profile("anna");
     let tabs = std::array::from_fn(|_| {
         let tab = world.open(anna);
@@ -30,7 +28,7 @@ fn leads(world: &World, at: At) -> bool {
 }
 
 fn arrived(world: &World) -> usize {
-    world.server.accounts["anna"].views[TEAM].messages.len()
+    world.server.views("anna")[TEAM].messages.len()
 }
 
 #[test]
@@ -205,7 +203,7 @@ fn without_locks_the_store_elects() {
     for seed in 0..50 {
         let mut world = World::new(seed);
         world.locks = false;
-        world.server.set_group("team", &["anna", "ben"]);
+        world.set_group("team", &["anna", "ben"]);
         let anna = world.profile("anna");
         let tabs: Vec<At> = (0..4).map(|_| world.open(anna)).collect();
         let leader = |world: &World| world.alive().into_iter().find(|at| leads(world, *at));
@@ -290,7 +288,7 @@ fn a_tab_whose_store_is_of_a_later_version_says_so_and_leaves_its_outbox_to_the_
 
 /// So many devices of Anna's, with a place for all but the last.
 fn crowd(world: &mut World, devices: usize) -> Vec<At> {
-    world.server.set_group("team", &["anna", "ben"]);
+    world.set_group("team", &["anna", "ben"]);
     world.server.places = devices - 1;
     (0..devices)
         .map(|_| {
@@ -379,7 +377,7 @@ fn a_device_without_a_connection_has_no_place_to_take() {
 #[test]
 fn who_polls_catches_up_over_many_pages_and_sends_much() {
     let mut world = World::new(13);
-    world.server.page = 7;
+    world.server.storage.set_page_events(7);
     let all = crowd(&mut world, 3);
     world.reachable = false;
     world.cut();

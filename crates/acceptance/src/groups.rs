@@ -1,0 +1,78 @@
+//! Who is in a group, and how its members learn of it.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use tutti_protocol::Conversation;
+
+use crate::{
+    storage::{Delivery, News, Result, Transaction},
+    work::{Growth, Work},
+};
+
+/// A group that gets these members, whether it was there or not.
+#[derive(Clone, Debug)]
+pub struct PutGroup {
+    /// Its name.
+    pub id: String,
+    /// Everyone in it.
+    pub members: BTreeSet<String>,
+}
+
+#[async_trait]
+impl Work for PutGroup {
+    type Answer = ();
+
+    async fn run(&self, tx: &mut dyn Transaction, growth: &mut Growth) -> Result<()> {
+        let before = tx.group(&self.id).await?.unwrap_or_default();
+        if before == self.members {
+            return Ok(());
+        }
+        tx.put_group(&self.id, &self.members).await?;
+        tell_members(tx, growth, &self.id, &self.members, &self.members).await?;
+        // Those who left may know who was there with them and stayed, but not who came.
+        let left = before.difference(&self.members).cloned().collect();
+        let stayed = before.intersection(&self.members).cloned().collect();
+        tell_members(tx, growth, &self.id, &left, &stayed).await
+    }
+}
+
+/// A group that is no more.
+#[derive(Clone, Debug)]
+pub struct DeleteGroup {
+    /// Its name.
+    pub id: String,
+}
+
+#[async_trait]
+impl Work for DeleteGroup {
+    /// Whether there was one.
+    type Answer = bool;
+
+    async fn run(&self, tx: &mut dyn Transaction, growth: &mut Growth) -> Result<bool> {
+        let Some(members) = tx.group(&self.id).await? else {
+            return Ok(false);
+        };
+        tx.drop_group(&self.id).await?;
+        tell_members(tx, growth, &self.id, &members, &BTreeSet::new()).await?;
+        Ok(true)
+    }
+}
+
+/// Writes into the logs of these accounts who is in a group.
+async fn tell_members(
+    tx: &mut dyn Transaction,
+    growth: &mut Growth,
+    group: &str,
+    accounts: &BTreeSet<String>,
+    members: &BTreeSet<String>,
+) -> Result<()> {
+    if accounts.is_empty() {
+        return Ok(());
+    }
+    let roster = tx.store_roster(members).await?;
+    let conversation = &Conversation::Group(group).to_string();
+    tx.deliver(accounts, Delivery { operation: None, conversation, news: News::Members(roster) }).await?;
+    growth.add_entries(accounts.iter().cloned());
+    Ok(())
+}

@@ -1,0 +1,14 @@
+//! What a Tutti server does to its logs: operations are accepted, groups change, and every account's
+//! log says what happened to it, in order and once.
+//!
+//! ```text
+//! accept, groups ── work: a step that happens entirely or not at all ── storage: SQLite, memory
+//! ```
+//! No network and no clock. The server runs this over its database, the simulator over
+//! [`storage::MemoryStorage`].
+
+pub mod accept;
+pub mod groups;
+pub mod platform;
+pub mod storage;
+pub mod work;

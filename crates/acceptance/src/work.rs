@@ -1,0 +1,65 @@
+//! What is done to a storage, in transactions.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+
+use crate::storage::{Result, Storage, Transaction};
+
+/// Steps after which a transaction is committed, so that nobody waits long behind much work. A step is
+/// an entry in a log, or an operation, whatever becomes of it.
+const STEPS: usize = 2_000;
+
+/// How the logs grow in a transaction.
+#[derive(Default)]
+pub struct Growth {
+    accounts: BTreeSet<String>,
+    steps: usize,
+}
+
+impl Growth {
+    /// An operation was decided.
+    pub fn count_operation(&mut self) {
+        self.steps += 1;
+    }
+
+    /// These accounts' logs got an entry each.
+    pub fn add_entries(&mut self, accounts: impl IntoIterator<Item = String>) {
+        let accounts = accounts.into_iter().inspect(|_| self.steps += 1);
+        self.accounts.extend(accounts);
+    }
+
+    /// The accounts whose logs have grown.
+    pub fn accounts(&self) -> impl Iterator<Item = &String> {
+        self.accounts.iter()
+    }
+
+    /// Whether what remains is to wait for the next transaction.
+    #[must_use]
+    pub fn is_enough(&self) -> bool {
+        self.steps >= STEPS
+    }
+}
+
+/// Something to be done in a transaction. It may run more than once, until a commit holds. Work of many
+/// steps does a part once the growth is enough, and its answer says how far it came.
+#[async_trait]
+pub trait Work: Send + Sync + 'static {
+    /// What came of it.
+    type Answer: Send + 'static;
+
+    /// Does it, and notes how the logs grow.
+    async fn run(&self, tx: &mut dyn Transaction, growth: &mut Growth) -> Result<Self::Answer>;
+}
+
+/// Does some work in a transaction of its own.
+///
+/// # Errors
+/// When the storage refused; nothing was done then.
+pub async fn perform<W: Work>(storage: &dyn Storage, work: &W) -> Result<(W::Answer, Growth)> {
+    let mut growth = Growth::default();
+    let mut transaction = storage.begin().await?;
+    let answer = work.run(&mut *transaction, &mut growth).await?;
+    transaction.commit().await?;
+    Ok((answer, growth))
+}

@@ -1,0 +1,216 @@
+//! A history: what happens, step by step, in a scene; and what must be so in the end.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    str::FromStr,
+};
+
+use anyhow::{Context as _, bail};
+use rand_chacha::{
+    ChaCha8Rng,
+    rand_core::{RngCore as _, SeedableRng as _},
+};
+use tutti_engine::Input;
+
+use crate::{
+    hunt::caught,
+    vocabulary::{Climate, Dice, VOCABULARY, Word, heal},
+    world::World,
+};
+
+/// A history, to be played as often as one likes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct History {
+    /// What the scene comes from.
+    pub seed: u64,
+    /// What happens.
+    pub steps: Vec<Step>,
+}
+
+/// One thing that happens, and where its details come from.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// What.
+    pub word: &'static Word,
+    /// The number of its dice.
+    pub dice: u64,
+}
+
+impl PartialEq for Step {
+    fn eq(&self, other: &Self) -> bool {
+        (self.word.name, self.dice) == (other.word.name, other.dice)
+    }
+}
+
+/// What came of a history.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// How often each word took effect.
+    pub words: BTreeMap<&'static str, u64>,
+    /// Messages that were promised to be safe.
+    pub promises: u64,
+    /// Tabs that were compared in the end.
+    pub tabs: u64,
+    /// What was not as it must be.
+    pub failure: Option<String>,
+}
+
+/// How long it may take until all is equal once everything is right and everybody knows, in milliseconds of
+/// virtual time.
+const QUIET: u64 = 10_000;
+/// How long it may take until everybody knows: until a client notices that its connection is none, or that
+/// an answer will not come.
+const NOTICED: u64 = 70_000;
+
+impl History {
+    /// The history of a seed.
+    #[must_use]
+    pub fn generate(seed: u64, climate: Climate) -> Self {
+        let mut chance = ChaCha8Rng::seed_from_u64(seed);
+        let sum: u32 = VOCABULARY.iter().map(|word| word.weights[climate as usize]).sum();
+        let length = 10 + chance.next_u32() % 100;
+        let step = |_| {
+            let mut pick = chance.next_u32() % sum;
+            let word = VOCABULARY.iter().find(|word| {
+                let weight = word.weights[climate as usize];
+                let here = pick < weight;
+                pick = pick.wrapping_sub(weight);
+                here
+            });
+            Step { word: word.unwrap_or(&VOCABULARY[0]), dice: chance.next_u64() }
+        };
+        Self { seed, steps: (0..length).map(step).collect() }
+    }
+
+    /// Plays it, and looks whether all is as it must be.
+    #[must_use]
+    pub fn play(&self) -> Outcome {
+        self.play_in(&mut |_| {}, &mut |_, _| {})
+    }
+
+    /// Plays it in a world that was prepared, and tells each step.
+    pub fn play_in(
+        &self,
+        prepare: &mut dyn FnMut(&mut World),
+        tell: &mut dyn FnMut(&World, &str),
+    ) -> Outcome {
+        let mut outcome = Outcome::default();
+        let played = catch_unwind(AssertUnwindSafe(|| {
+            let mut world = scene(self.seed);
+            prepare(&mut world);
+            for step in &self.steps {
+                world.chance = ChaCha8Rng::seed_from_u64(step.dice);
+                if let Some(what) = (step.word.act)(&mut world, &mut Dice::new(step.dice)) {
+                    *outcome.words.entry(step.word.name).or_default() += 1;
+                    tell(&world, &what);
+                }
+                world.deliver();
+                for _ in 0..world.chance.next_u32() % 12 {
+                    world.step(world.now + 500);
+                }
+            }
+            tell(&world, "everything is right again");
+            end(&mut world);
+            outcome.promises = world.model.promises().count() as u64;
+            outcome.tabs = world.alive().len() as u64;
+        }));
+        outcome.failure = played.err().map(caught);
+        outcome
+    }
+
+    /// As few steps as still fail, in about so many attempts.
+    #[must_use]
+    pub fn shrink(&self, mut attempts: usize) -> Self {
+        let mut best = self.clone();
+        let mut size = best.steps.len().div_ceil(2);
+        while size > 0 && attempts > 0 {
+            let mut start = 0;
+            while start < best.steps.len() && attempts > 0 {
+                attempts -= 1;
+                let mut shorter = best.clone();
+                shorter.steps.drain(start..(start + size).min(shorter.steps.len()));
+                if shorter.play().failure.is_some() {
+                    best = shorter;
+                } else {
+                    start += size;
+                }
+            }
+            size = if size == 1 { 0 } else { size.div_ceil(2) };
+        }
+        best
+    }
+}
+
+/// Accounts, profiles and tabs, and how the world is in the beginning.
+fn scene(seed: u64) -> World {
+    let mut world = World::new(seed);
+    let mut dice = Dice::new(seed);
+    let profiles = if dice.roll(16) == 0 { 4 + dice.roll(6) } else { 2 + dice.roll(3) };
+    for number in 0..profiles {
+        world.profile(["anna", "ben", "anna", "carla"][number % 4]);
+    }
+    let mut members: Vec<String> = world.profiles.iter().map(|place| place.account.clone()).collect();
+    members.sort();
+    members.dedup();
+    world.set_group("team", &members.iter().map(String::as_str).collect::<Vec<_>>());
+    world.locks = dice.roll(4) > 0;
+    world.visible = dice.roll(4) > 0;
+    world.server.storage.set_page_events(if dice.roll(2) == 0 { 7 } else { 1_000 });
+    // Now and then so much is there that journals are folded amid the history.
+    if dice.roll(64) == 0 {
+        for _ in 0..2_050 {
+            let text = world.text();
+            let id = tutti_protocol::OperationId::mint(
+                world.clock(),
+                std::array::from_fn(|_| dice.roll(256) as u8),
+            );
+            world.post("ben", "group:team", id, &text);
+        }
+        world.server.storage.set_page_events(300);
+    }
+    world.open(0);
+    world
+}
+
+/// Everything is right again: soon all is equal, and what was promised is there.
+fn end(world: &mut World) {
+    heal(world);
+    world.pass(NOTICED);
+    for at in world.alive() {
+        world.input(at, Input::SetOffline(false));
+        world.input(at, Input::NetworkChanged(true));
+        world.sync_now(at);
+    }
+    world.pass(QUIET);
+    world.check();
+    world.model.check(&world.server);
+}
+
+impl fmt::Display for History {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(formatter, "seed {}", self.seed)?;
+        self.steps.iter().try_for_each(|step| writeln!(formatter, "{:016x} {}", step.dice, step.word.name))
+    }
+}
+
+impl FromStr for History {
+    type Err = anyhow::Error;
+
+    /// Reads what [`History`] prints. What follows a `#` is for people.
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+        let mut lines = lines.filter(|line| !line.is_empty());
+        let Some(("seed", seed)) = lines.next().and_then(|line| line.split_once(' ')) else {
+            bail!("a history begins with its seed");
+        };
+        let step = |line: &str| {
+            let (dice, name) = line.split_once(' ').context("expected dice and a word")?;
+            let word = VOCABULARY.iter().find(|word| word.name == name);
+            let word = word.with_context(|| format!("no word is {name:?}"))?;
+            Ok(Step { word, dice: u64::from_str_radix(dice, 16)? })
+        };
+        Ok(Self { seed: seed.parse()?, steps: lines.map(step).collect::<anyhow::Result<_>>()? })
+    }
+}

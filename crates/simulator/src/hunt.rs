@@ -1,0 +1,126 @@
+//! Many histories, on all processors, until one fails.
+
+use std::{
+    any::Any,
+    cell::RefCell,
+    collections::BTreeMap,
+    panic,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    history::{History, Outcome},
+    vocabulary::Climate,
+};
+
+thread_local! {
+    /// Where the last panic of this thread came from.
+    static PANICKED_AT: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// What to look through.
+#[derive(Clone, Copy, Debug)]
+pub struct Hunt {
+    /// How many histories.
+    pub histories: u64,
+    /// The seed of the first; the next has the next.
+    pub seed: u64,
+    /// How hostile they are.
+    pub climate: Climate,
+    /// How many at a time.
+    pub jobs: usize,
+}
+
+/// What came of all of them.
+#[derive(Debug, Default)]
+pub struct Bag {
+    /// Histories that were played.
+    pub histories: u64,
+    /// In how many histories each word took effect.
+    pub words: BTreeMap<&'static str, u64>,
+    /// Messages that were promised to be safe.
+    pub promises: u64,
+    /// Tabs that were compared in the end.
+    pub tabs: u64,
+    /// How long that took.
+    pub time: Duration,
+    /// The first history that failed, by its number.
+    pub failure: Option<(u64, History, String)>,
+}
+
+impl Hunt {
+    /// Plays them, and tells now and then how many there were.
+    #[must_use]
+    pub fn run(&self, mut tell: impl FnMut(u64, Duration)) -> Bag {
+        quietly();
+        let start = Instant::now();
+        let (next, done, over) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
+        let bag = Mutex::new(Bag::default());
+        thread::scope(|scope| {
+            let work = || {
+                while !over.load(Relaxed) {
+                    let number = next.fetch_add(1, Relaxed);
+                    if number >= self.histories {
+                        break;
+                    }
+                    let history = History::generate(self.seed.wrapping_add(number), self.climate);
+                    let outcome = history.play();
+                    over.fetch_or(outcome.failure.is_some(), Relaxed);
+                    bag.lock().unwrap_or_else(PoisonError::into_inner).add(number, history, outcome);
+                    done.fetch_add(1, Relaxed);
+                }
+            };
+            let workers: Vec<_> = (0..self.jobs).map(|_| scope.spawn(work)).collect();
+            let mut told = start;
+            while !workers.iter().all(thread::ScopedJoinHandle::is_finished) {
+                thread::park_timeout(Duration::from_millis(50));
+                if told.elapsed() >= Duration::from_secs(5) {
+                    told = Instant::now();
+                    tell(done.load(Relaxed), start.elapsed());
+                }
+            }
+        });
+        let mut bag = bag.into_inner().unwrap_or_else(PoisonError::into_inner);
+        bag.time = start.elapsed();
+        bag
+    }
+}
+
+impl Bag {
+    fn add(&mut self, number: u64, history: History, outcome: Outcome) {
+        self.histories += 1;
+        self.promises += outcome.promises;
+        self.tabs += outcome.tabs;
+        for word in outcome.words.into_keys() {
+            *self.words.entry(word).or_default() += 1;
+        }
+        let first = self.failure.as_ref().is_none_or(|(before, ..)| number < *before);
+        if let Some(why) = outcome.failure.filter(|_| first) {
+            self.failure = Some((number, history, why));
+        }
+    }
+}
+
+/// Has panics be remembered, not printed: they are how histories fail.
+pub fn quietly() {
+    panic::set_hook(Box::new(|info| {
+        let place = info.location().map(|place| format!("{}:{}", place.file(), place.line()));
+        PANICKED_AT.with(|at| *at.borrow_mut() = place.unwrap_or_default());
+    }));
+}
+
+/// What a panic said, and where.
+pub(crate) fn caught(panic: Box<dyn Any + Send>) -> String {
+    let said = match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
+        (Some(said), _) => said.clone(),
+        (_, Some(said)) => (*said).to_owned(),
+        _ => "a panic".to_owned(),
+    };
+    let place = PANICKED_AT.with(|at| at.take());
+    if place.is_empty() { said } else { format!("{said} ({place})") }
+}

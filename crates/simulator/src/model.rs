@@ -1,0 +1,215 @@
+//! What must have come of a history in the end, told by a model that is too simple to be wrong: it knows
+//! what users asked for and what they were promised, and nothing of how that is kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use tutti_engine::RequestId;
+use tutti_protocol::Conversation;
+
+use crate::{
+    server::{Server, View},
+    world::At,
+};
+
+/// What users asked for, and what they were promised.
+#[derive(Debug, Default)]
+pub struct Model {
+    /// All that was ever said. No two say the same.
+    said: BTreeMap<Bytes, Said>,
+    /// What was promised to be safe, in order, by the tab that promised it.
+    promised: BTreeMap<At, Vec<Bytes>>,
+    /// How far users have said that they have read, by call, until that is promised to be kept.
+    marks: BTreeMap<RequestId, Mark>,
+    /// How far each account has read a conversation: at least, and at most.
+    read: BTreeMap<(String, String), (u64, u64)>,
+    /// Everyone who ever was in a group, and who always was.
+    groups: BTreeMap<String, Members>,
+    /// What its profile or the server has lost since, through no fault of ours.
+    excused: BTreeSet<Bytes>,
+    /// The server's log or a profile's copy was replaced: what is told may be told again.
+    replaced: bool,
+}
+
+#[derive(Debug)]
+struct Said {
+    sender: String,
+    conversation: String,
+}
+
+#[derive(Debug)]
+struct Mark {
+    profile: usize,
+    account: String,
+    conversation: String,
+    position: u64,
+}
+
+#[derive(Debug)]
+struct Members {
+    ever: BTreeSet<String>,
+    always: BTreeSet<String>,
+}
+
+impl Model {
+    /// A user sends this.
+    pub fn asked(&mut self, sender: &str, conversation: &str, content: &Bytes) {
+        let said = Said { sender: sender.to_owned(), conversation: conversation.to_owned() };
+        self.said.insert(content.clone(), said);
+    }
+
+    /// A user was told that this is safe.
+    pub fn confirmed(&mut self, at: At, content: &Bytes) {
+        // What was sent where one may not is kept until the user discards it, and arrives nowhere.
+        if self.said.contains_key(content) {
+            self.promised.entry(at).or_default().push(content.clone());
+        }
+    }
+
+    /// A user has read up to a position.
+    pub fn marked(&mut self, at: At, request: RequestId, account: &str, conversation: &str, position: u64) {
+        let of = (account.to_owned(), conversation.to_owned());
+        let (_, most) = self.read.entry(of).or_default();
+        *most = position.max(*most);
+        let (account, conversation) = (account.to_owned(), conversation.to_owned());
+        self.marks.insert(request, Mark { profile: at.0, account, conversation, position });
+    }
+
+    /// A call was done.
+    pub fn done(&mut self, request: RequestId) {
+        if let Some(Mark { account, conversation, position, .. }) = self.marks.remove(&request) {
+            let (least, _) = self.read.entry((account, conversation)).or_default();
+            *least = position.max(*least);
+        }
+    }
+
+    /// A group has these members from now on.
+    pub fn grouped(&mut self, id: &str, members: &[&str]) {
+        let members: BTreeSet<String> = members.iter().map(|name| (*name).to_owned()).collect();
+        let id = Conversation::Group(id).to_string();
+        let before = self
+            .groups
+            .entry(id)
+            .or_insert_with(|| Members { ever: BTreeSet::new(), always: members.clone() });
+        before.always.retain(|name| members.contains(name));
+        before.ever.extend(members);
+    }
+
+    /// Everything that was promised, and by which tab.
+    pub fn promises(&self) -> impl Iterator<Item = (At, &Bytes)> {
+        self.promised.iter().flat_map(|(at, contents)| contents.iter().map(|content| (*at, content)))
+    }
+
+    /// The browser has erased a profile: what only it had is gone.
+    pub fn erased(&mut self, profile: usize, server: &Server) {
+        let arrived: BTreeSet<Bytes> = logs(server).into_values().flat_map(BTreeMap::into_keys).collect();
+        let gone: Vec<Bytes> = self
+            .promises()
+            .filter(|(at, content)| at.0 == profile && !arrived.contains(*content))
+            .map(|(_, content)| content.clone())
+            .collect();
+        self.excused.extend(gone);
+        self.replaced = true;
+        // Whether a mark has arrived cannot be told from others.
+        self.read.values_mut().for_each(|(least, _)| *least = 0);
+        self.marks.retain(|_, mark| mark.profile != profile);
+    }
+
+    /// The server is about to go back to an older state: what came since is gone.
+    pub fn restoring(&mut self, server: &Server) {
+        self.excused.extend(logs(server).into_values().flat_map(BTreeMap::into_keys));
+        self.read.values_mut().for_each(|(least, most)| {
+            *least = 0;
+            *most = u64::MAX;
+        });
+        self.replaced = true;
+    }
+
+    /// Whether messages may be told of more than once, or not at all: the log or a copy was replaced.
+    #[must_use]
+    pub fn tells_again(&self) -> bool {
+        self.replaced
+    }
+
+    /// What was promised has arrived at everyone, once, and nothing else has.
+    pub fn check(&self, server: &Server) {
+        let logs = logs(server);
+        for (account, contents) in &logs {
+            for (content, (times, conversation)) in contents {
+                assert!(*times == 1, "doubled: {content:?} arrived at {account} {times} times");
+                let Some(said) = self.said.get(content) else { panic!("divergent: nobody said {content:?}") };
+                let audience = self.audience(said);
+                let known = audience.get(account);
+                assert_eq!(known, Some(conversation), "divergent: {content:?} arrived at {account}");
+            }
+        }
+        for (at, content) in self.promises() {
+            let said = &self.said[content];
+            let own = logs.get(&said.sender).is_some_and(|log| log.contains_key(content));
+            assert!(own || self.excused.contains(content), "lost: {content:?}, promised by {at:?}");
+            for account in self.sure_audience(said).filter(|_| own) {
+                let there = logs.get(&account).is_some_and(|log| log.contains_key(content));
+                assert!(there || self.excused.contains(content), "lost: {content:?} for {account}");
+            }
+        }
+        for account in server.storage.accounts() {
+            for (conversation, view) in server.views(&account) {
+                self.check_view(&account, &conversation, &view);
+            }
+        }
+    }
+
+    fn check_view(&self, account: &str, conversation: &str, view: &View) {
+        let mut inbound = 0;
+        for (message, position) in view.messages.iter().zip(1..) {
+            inbound += u64::from(message.sender != account);
+            let place = (message.position, message.inbound);
+            assert_eq!(place, (position, inbound), "divergent: {account} counts wrong in {conversation}");
+        }
+        let of = (account.to_owned(), conversation.to_owned());
+        let (least, most) = self.read.get(&of).copied().unwrap_or_default();
+        let last = view.messages.len() as u64;
+        let right = least.min(last) <= view.read && view.read <= most.min(last);
+        assert!(
+            right,
+            "divergent: {account} has read {} in {conversation}, not {least} to {most}",
+            view.read
+        );
+    }
+
+    /// Everyone who may get what was said, and what they call the conversation.
+    fn audience(&self, said: &Said) -> BTreeMap<String, String> {
+        let Said { sender, conversation } = said;
+        match (Conversation::parse(conversation), self.groups.get(conversation)) {
+            (Ok(Conversation::Direct(other)), _) => BTreeMap::from([
+                (other.to_owned(), Conversation::Direct(sender).to_string()),
+                (sender.clone(), conversation.clone()),
+            ]),
+            (_, Some(members)) => {
+                members.ever.iter().map(|name| (name.clone(), conversation.clone())).collect()
+            }
+            _ => BTreeMap::new(),
+        }
+    }
+
+    /// Everyone who must get it.
+    fn sure_audience(&self, said: &Said) -> impl Iterator<Item = String> {
+        let always = self.groups.get(&said.conversation).map(|members| &members.always);
+        let everyone = self.audience(said).into_keys();
+        everyone.filter(move |name| always.is_none_or(|always| always.contains(name)))
+    }
+}
+
+/// What has arrived at each account: how often, and in which conversation.
+fn logs(server: &Server) -> BTreeMap<String, BTreeMap<Bytes, (usize, String)>> {
+    let log = |account: String| {
+        let mut contents: BTreeMap<Bytes, (usize, String)> = BTreeMap::new();
+        for (conversation, view) in server.views(&account) {
+            for message in view.messages {
+                contents.entry(message.content).or_insert((0, conversation.clone())).0 += 1;
+            }
+        }
+        (account, contents)
+    };
+    server.storage.accounts().into_iter().map(log).collect()
+}

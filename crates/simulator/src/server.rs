@@ -1,0 +1,439 @@
+//! The server: its own acceptance over a storage in memory, and connections as docs/protocol.md has them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use tutti_acceptance::{
+    accept::{Refusal, Submission, Verdict},
+    groups::PutGroup,
+    storage::{MemoryStorage, Page, Storage as _},
+    work::{Work, perform},
+};
+use tutti_engine::Transport;
+use tutti_protocol::{
+    Code, LogId, Millis, OperationId, Seq, codec, limits,
+    wire::{self, client_frame, event, operation, server_frame},
+};
+
+/// Which connection, from the server's side.
+pub type Wire = u64;
+
+/// What the server says on a connection; none is its end.
+pub type Said = (Wire, Option<Bytes>);
+
+/// A server, and who is connected to it.
+#[derive(Debug)]
+pub struct Server {
+    /// What it keeps.
+    pub storage: MemoryStorage,
+    /// Operations that are taken before the next [`Server::refill`]; without a number all are.
+    pub budget: Option<usize>,
+    /// Events that pages have carried.
+    pub pulled: u64,
+    /// Submits that have come in, by their number of operations.
+    pub submits: Vec<usize>,
+    /// Connections that an account may have.
+    pub places: usize,
+    sessions: BTreeMap<Wire, Session>,
+    /// What comes over these comes by post.
+    posts: BTreeSet<Wire>,
+    /// Closed: what is still on its way from there goes nowhere.
+    gone: BTreeSet<Wire>,
+    out: Vec<Said>,
+    mirror: Option<Box<dyn Mirror>>,
+}
+
+/// Another server to which the same happens. It is to say the same.
+pub trait Mirror: std::fmt::Debug {
+    /// A connection begins.
+    fn opened(&mut self, wire: Wire, transport: Transport);
+    /// A client has sent a frame.
+    fn received(&mut self, wire: Wire, frame: &Bytes);
+    /// A client has closed its connection, or it broke.
+    fn closed(&mut self, wire: Wire);
+    /// The back end of the application makes a group or changes it.
+    fn set_group(&mut self, id: &str, members: &[&str]);
+    /// The back end of the application lets an account send a message.
+    fn post(&mut self, sender: &str, conversation: &str, id: OperationId, content: &str);
+    /// An operator changes the number of connections that an account may have.
+    fn set_places(&mut self, places: usize);
+    /// The process dies, and another takes its place.
+    fn restart(&mut self);
+    /// What it has said, which is to be this. It goes to the clients.
+    fn said(&mut self, expected: Vec<Said>) -> Vec<Said>;
+}
+
+/// One account's view of a conversation.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct View {
+    /// All messages, from position 1 on.
+    pub messages: Vec<wire::Message>,
+    /// The position up to which it was read.
+    pub read: u64,
+    /// Who is in the group.
+    pub members: Vec<String>,
+}
+
+impl View {
+    /// How many messages up to a position came from others.
+    #[must_use]
+    pub fn inbound(&self, position: u64) -> u64 {
+        position.checked_sub(1).map_or(0, |index| self.messages[index as usize].inbound)
+    }
+}
+
+#[derive(Debug)]
+struct Session {
+    account: String,
+    device: Bytes,
+    epoch: u64,
+    /// It comes by post, and takes no place.
+    post: bool,
+    /// Sent so far, once it is live.
+    live: Option<u64>,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            storage: MemoryStorage::new(LogId::from([1; 16])),
+            budget: None,
+            pulled: 0,
+            submits: Vec::new(),
+            places: limits::CONNECTIONS,
+            sessions: BTreeMap::new(),
+            posts: BTreeSet::new(),
+            gone: BTreeSet::new(),
+            out: Vec::new(),
+            mirror: None,
+        }
+    }
+}
+
+impl Server {
+    /// Lets the same happen to another server.
+    pub fn mirror(&mut self, mirror: Box<dyn Mirror>) {
+        self.mirror = Some(mirror);
+    }
+
+    /// An account's conversations, as its log tells them.
+    #[must_use]
+    pub fn views(&self, account: &str) -> BTreeMap<String, View> {
+        let mut views: BTreeMap<String, View> = BTreeMap::new();
+        for event in self.storage.log(account) {
+            match event.body {
+                Some(event::Body::Message(message)) => {
+                    views.entry(message.conversation.clone()).or_default().messages.push(message);
+                }
+                Some(event::Body::Members(members)) => {
+                    views.entry(members.conversation).or_default().members = members.members;
+                }
+                Some(event::Body::Read(read)) => {
+                    views.entry(read.conversation).or_default().read = read.position;
+                }
+                None => {}
+            }
+        }
+        views
+    }
+
+    /// Makes a group, or changes who is in it. Says whether that could be stored.
+    pub fn set_group(&mut self, id: &str, members: &[&str]) -> bool {
+        if let Some(mirror) = &mut self.mirror {
+            mirror.set_group(id, members);
+        }
+        let members = members.iter().map(|name| (*name).to_owned()).collect();
+        let stored = self.perform(&PutGroup { id: id.to_owned(), members }).is_ok();
+        self.push();
+        stored
+    }
+
+    /// A message through no device of the simulation.
+    pub fn post(&mut self, sender: &str, conversation: &str, id: OperationId, content: &str, now: Millis) {
+        if let Some(mirror) = &mut self.mirror {
+            mirror.post(sender, conversation, id, content);
+        }
+        self.post_all(sender, &[(conversation.to_owned(), id, content.to_owned())], now);
+    }
+
+    /// Messages through no device of the simulation: where, under which id, and what.
+    pub fn post_all(&mut self, sender: &str, messages: &[(String, OperationId, String)], now: Millis) {
+        let operation = |(conversation, id, content): &(String, OperationId, String)| {
+            let (conversation, content) = (conversation.clone(), content.clone().into());
+            let send = wire::Send { conversation, r#type: "text".into(), content };
+            wire::Operation { id: id.to_bytes(), clock: 0, body: Some(operation::Body::Send(send)) }
+        };
+        let operations = messages.iter().map(operation).collect();
+        let account = sender.to_owned();
+        let submission = Submission { account, device: None, operations, include_sender: true, now };
+        // A back end would ask again where it was refused.
+        self.decide(submission);
+        self.push();
+    }
+
+    /// Lets an account have so many connections from the web.
+    pub fn set_places(&mut self, places: usize) {
+        if let Some(mirror) = &mut self.mirror {
+            mirror.set_places(places);
+        }
+        self.places = places;
+    }
+
+    /// Takes so many more operations, or all.
+    pub fn refill(&mut self, budget: Option<usize>) {
+        self.budget = budget;
+    }
+
+    /// Connections that a device has.
+    #[must_use]
+    pub fn sessions_of(&self, device: &[u8]) -> usize {
+        self.sessions.values().filter(|session| !session.post && session.device[..] == *device).count()
+    }
+
+    /// A connection begins.
+    pub fn opened(&mut self, wire: Wire, transport: Transport) {
+        if let Some(mirror) = &mut self.mirror {
+            mirror.opened(wire, transport);
+        }
+        if transport == Transport::Post {
+            self.posts.insert(wire);
+        }
+    }
+
+    /// A client has closed a connection, or it broke.
+    pub fn closed(&mut self, wire: Wire) {
+        if let Some(mirror) = &mut self.mirror {
+            mirror.closed(wire);
+        }
+        self.sessions.remove(&wire);
+        self.gone.insert(wire);
+    }
+
+    /// Forgets its connections without a word.
+    pub fn fall_silent(&mut self) {
+        self.sessions.clear();
+    }
+
+    /// Says goodbye to everyone, to come back after so many milliseconds.
+    pub fn bye(&mut self, wait: u32) {
+        for wire in std::mem::take(&mut self.sessions).into_keys() {
+            self.end(wire, server_frame::Frame::Bye(wire::Bye { wait }));
+        }
+    }
+
+    /// Dies, and another process takes its place: connections end without a word.
+    pub fn restart(&mut self) {
+        if let Some(mirror) = &mut self.mirror {
+            mirror.restart();
+        }
+        for wire in std::mem::take(&mut self.sessions).into_keys() {
+            self.gone.insert(wire);
+            self.out.push((wire, None));
+        }
+    }
+
+    /// Becomes what another server would be, set up anew, with these groups.
+    pub fn forget_all(&mut self, log: LogId, groups: &[(&str, &[&str])]) {
+        self.bye(100);
+        self.storage.restore(&MemoryStorage::new(log), log);
+        for (id, members) in groups {
+            self.set_group(id, members);
+        }
+    }
+
+    /// Goes back to a backup, under the name of another log.
+    pub fn restore(&mut self, backup: &MemoryStorage, log: LogId) {
+        self.bye(100);
+        self.storage.restore(backup, log);
+    }
+
+    /// What is to be sent, in order.
+    pub fn said(&mut self) -> Vec<Said> {
+        let said = std::mem::take(&mut self.out);
+        match &mut self.mirror {
+            Some(mirror) => mirror.said(said),
+            None => said,
+        }
+    }
+
+    /// A client has sent a frame.
+    pub fn received(&mut self, wire: Wire, bytes: Bytes, now: Millis) {
+        if self.gone.contains(&wire) {
+            return;
+        }
+        if let Some(mirror) = &mut self.mirror {
+            mirror.received(wire, &bytes);
+        }
+        let frame = codec::decode_client(bytes).expect("the engine sends what the codec takes").frame;
+        match (frame, self.sessions.get_mut(&wire)) {
+            (Some(client_frame::Frame::Hello(hello)), None) => self.hello(wire, hello, now),
+            (Some(client_frame::Frame::Pull(pull)), Some(_)) => self.pull(wire, pull.after),
+            (Some(client_frame::Frame::Submit(submit)), Some(_)) => self.submit(wire, submit, now),
+            (Some(client_frame::Frame::Ping(ping)), Some(_)) => {
+                self.send(wire, server_frame::Frame::Pong(wire::Pong { nonce: ping.nonce }));
+            }
+            // Late frames of a connection that was ended.
+            _ => {}
+        }
+    }
+
+    fn hello(&mut self, wire: Wire, hello: wire::Hello, now: Millis) {
+        if hello.token != token(&hello.account) {
+            return self.refuse(wire, Code::Auth, 0);
+        }
+        let post = self.posts.contains(&wire);
+        let standing = |session: &&Session| !session.post && session.account == hello.account;
+        let own = |session: &&Session| standing(session) && session.device == hello.device;
+        if self.sessions.values().filter(own).any(|session| session.epoch > hello.epoch) {
+            return self.refuse(wire, Code::Conflict, 0);
+        }
+        if !post && !self.make_room(wire, &hello) {
+            return;
+        }
+        let head = poll(self.storage.head(&hello.account)).expect("memory holds").0;
+        let (account, device, epoch) = (hello.account, hello.device, hello.epoch);
+        self.sessions.insert(wire, Session { account, device, epoch, post, live: None });
+        let log = self.storage.log_id().to_bytes();
+        let welcome = wire::Welcome { log, head, server_time: now.0, ping_interval: 25_000 };
+        self.send(wire, server_frame::Frame::Welcome(welcome));
+    }
+
+    /// Lets a connection take a place: one that is free, its device's own, or that of the device that it
+    /// takes over. Says whether it may.
+    fn make_room(&mut self, wire: Wire, hello: &wire::Hello) -> bool {
+        let standing = self.sessions.iter().filter(|(_, session)| !session.post);
+        let standing: Vec<(Wire, Bytes)> = standing
+            .filter(|(_, session)| session.account == hello.account)
+            .map(|(wire, session)| (*wire, session.device.clone()))
+            .collect();
+        let (own, others): (Vec<_>, Vec<_>) =
+            standing.into_iter().partition(|(_, device)| *device == hello.device);
+        let mut holders: Vec<Bytes> = others.iter().map(|(_, device)| device.clone()).collect();
+        if others.len() >= self.places {
+            // One that is robbed makes room only where there is one place too few.
+            let robbed = others.iter().find(|(_, device)| *device == hello.take_over);
+            let Some((robbed, _)) = robbed.filter(|_| others.len() == self.places) else {
+                holders.extend(own.first().map(|(_, device)| device.clone()));
+                let limit = self.limit(holders);
+                self.end(wire, limit);
+                return false;
+            };
+            self.sessions.remove(robbed);
+            holders.retain(|device| *device != hello.take_over);
+            holders.push(hello.device.clone());
+            let limit = self.limit(holders);
+            self.end(*robbed, limit);
+        }
+        for (older, _) in own {
+            self.sessions.remove(&older);
+            self.end(older, server_frame::Frame::Bye(wire::Bye { wait: 1_000 }));
+        }
+        true
+    }
+
+    fn limit(&self, devices: Vec<Bytes>) -> server_frame::Frame {
+        let connection = |device| wire::Connection { device, ..wire::Connection::default() };
+        let connections = devices.into_iter().map(connection).collect();
+        server_frame::Frame::Limit(wire::Limit { limit: self.places as u32, connections })
+    }
+
+    fn pull(&mut self, wire: Wire, after: u64) {
+        let Page { events, next, head } = self.page(&self.sessions[&wire].account, after);
+        if after > head.0 {
+            return self.refuse(wire, Code::Protocol, 0);
+        }
+        self.pulled += events.len() as u64;
+        if let Some(session) = self.sessions.get_mut(&wire) {
+            session.live = (next == head && !session.post).then_some(next.0);
+        }
+        self.send(
+            wire,
+            server_frame::Frame::Delta(wire::Delta { after, events, next: next.0, head: head.0 }),
+        );
+    }
+
+    fn submit(&mut self, wire: Wire, submit: wire::Submit, now: Millis) {
+        let session = &self.sessions[&wire];
+        let (account, device) = (session.account.clone(), Some(session.device.clone()));
+        let mut operations = submit.operations;
+        self.submits.push(operations.len());
+        let ids: Vec<Bytes> = operations.iter().map(|operation| operation.id.clone()).collect();
+        let granted = self.budget.map_or(operations.len(), |budget| budget.min(operations.len()));
+        self.budget = self.budget.map(|budget| budget - granted);
+        operations.truncate(granted);
+        let mut verdicts = self.decide(Submission { account, device, operations, include_sender: true, now });
+        let wait = std::time::Duration::from_secs(1);
+        verdicts.resize(ids.len(), Verdict::Refused(Refusal::rate_limited(wait)));
+        let outcomes = verdicts.into_iter().zip(ids).map(|(verdict, id)| verdict.into_outcome(id)).collect();
+        self.send(wire, server_frame::Frame::Submitted(wire::Submitted { outcomes }));
+        self.push();
+    }
+
+    fn decide(&self, submission: Submission) -> Vec<Verdict> {
+        poll(submission.decide(async |part| Ok(perform(&self.storage, &part).await?.0)))
+    }
+
+    fn perform<W: Work>(&self, work: &W) -> tutti_acceptance::storage::Result<W::Answer> {
+        poll(perform(&self.storage, work)).map(|(answer, _)| answer)
+    }
+
+    fn page(&self, account: &str, after: u64) -> Page {
+        poll(self.storage.page(account, Seq(after))).expect("memory holds")
+    }
+
+    /// Tells every live connection what is new.
+    fn push(&mut self) {
+        let mut frames = Vec::new();
+        for (wire, session) in &self.sessions {
+            let mut live = session.live;
+            while let Some(after) = live {
+                let Page { events, next, head } = self.page(&session.account, after);
+                live = (next.0 > after).then_some(next.0);
+                if live.is_some() {
+                    frames.push((*wire, wire::Delta { after, events, next: next.0, head: head.0 }));
+                }
+            }
+        }
+        for (wire, delta) in frames {
+            if let Some(session) = self.sessions.get_mut(&wire) {
+                session.live = Some(delta.next);
+            }
+            self.send(wire, server_frame::Frame::Delta(delta));
+        }
+    }
+
+    fn refuse(&mut self, wire: Wire, code: Code, retry_after: u32) {
+        self.sessions.remove(&wire);
+        let error = wire::Error { code: code.as_str().into(), message: "no".into(), retry_after };
+        self.end(wire, server_frame::Frame::Error(error));
+    }
+
+    fn end(&mut self, wire: Wire, frame: server_frame::Frame) {
+        self.send(wire, frame);
+        self.gone.insert(wire);
+        self.out.push((wire, None));
+    }
+
+    fn send(&mut self, wire: Wire, frame: server_frame::Frame) {
+        let frame = codec::encode(&wire::ServerFrame { frame: Some(frame) });
+        self.out.push((wire, Some(frame)));
+    }
+}
+
+/// The token that is good for an account.
+#[must_use]
+pub fn token(account: &str) -> String {
+    format!("token of {account}")
+}
+
+/// What a future answers that never waits, as those of the storage in memory.
+fn poll<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(answer) => answer,
+        Poll::Pending => panic!("a storage in memory does not wait"),
+    }
+}

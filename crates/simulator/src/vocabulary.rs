@@ -1,0 +1,392 @@
+//! What may happen: each operation and each fault is one [`Word`], and all that is known of it stands here.
+
+use bytes::Bytes;
+use rand_chacha::{
+    ChaCha8Rng,
+    rand_core::{RngCore as _, SeedableRng as _},
+};
+use tutti_engine::Input;
+use tutti_protocol::{
+    LogId, OperationId, codec,
+    local::{self, channel_frame},
+};
+
+use crate::{
+    store::Store,
+    world::{At, World, store_errors},
+};
+
+/// The group that all accounts are in.
+pub const TEAM: &str = "group:team";
+
+/// How hostile the world is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Climate {
+    /// Tabs come and go; nothing fails.
+    Calm,
+    /// The network comes and goes, as on a train.
+    Train,
+    /// Everything fails.
+    Chaos,
+}
+
+/// Something that may happen.
+#[derive(Debug)]
+pub struct Word {
+    /// Names it in histories.
+    pub name: &'static str,
+    /// How often it happens beside the others: in calm, on a train, in chaos.
+    pub weights: [u32; 3],
+    /// Lets it happen, and says so for people; none when it cannot happen now.
+    pub act: fn(&mut World, &mut Dice) -> Option<String>,
+}
+
+/// Where the details of a word come from: the same each time, whatever was before.
+#[derive(Debug)]
+pub struct Dice(ChaCha8Rng);
+
+impl Dice {
+    /// The dice of this number.
+    #[must_use]
+    pub fn new(number: u64) -> Self {
+        Self(ChaCha8Rng::seed_from_u64(number))
+    }
+
+    /// A number below `sides`.
+    pub fn roll(&mut self, sides: usize) -> usize {
+        self.0.next_u32() as usize % sides.max(1)
+    }
+
+    /// Milliseconds, from few to many.
+    pub fn millis(&mut self, most: u32) -> u64 {
+        let digits = self.roll(most.ilog10() as usize + 1) as u32;
+        self.0.next_u64() % u64::from(most).min(10_u64.pow(digits + 1))
+    }
+
+    fn coin(&mut self) -> bool {
+        self.0.next_u32().is_multiple_of(2)
+    }
+
+    /// A tab that is alive.
+    fn tab(&mut self, world: &World) -> Option<At> {
+        let alive = world.alive();
+        let pick = self.roll(alive.len());
+        alive.get(pick).copied()
+    }
+
+    fn profile(&mut self, world: &World) -> usize {
+        self.roll(world.profiles.len())
+    }
+
+    fn conversation(&mut self, world: &World, at: At) -> String {
+        let accounts: Vec<&str> = world.profiles.iter().map(|place| place.account.as_str()).collect();
+        match self.roll(4) {
+            // One's own notes, too.
+            0 => format!("direct:{}", accounts[self.roll(accounts.len())]),
+            1 if accounts.iter().any(|name| **name != world.profiles[at.0].account) => {
+                let others: Vec<_> =
+                    accounts.into_iter().filter(|name| **name != world.profiles[at.0].account).collect();
+                format!("direct:{}", others[self.roll(others.len())])
+            }
+            _ => TEAM.to_owned(),
+        }
+    }
+
+    fn bytes<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.0.fill_bytes(&mut bytes);
+        bytes
+    }
+}
+
+/// Most tabs that are open at a time, in all profiles.
+const TABS: usize = 12;
+
+/// Everything that may happen. What is added here happens from then on.
+pub const VOCABULARY: &[Word] = &[
+    // What users do.
+    word("open", [3, 3, 3], |world, dice| {
+        let profile = dice.profile(world);
+        (world.alive().len() < TABS).then(|| format!("{:?} opens", world.open(profile)))
+    }),
+    word("close", [1, 1, 1], |world, dice| {
+        let at = dice.tab(world)?;
+        world.close(at);
+        Some(format!("{at:?} is closed"))
+    }),
+    word("send", [10, 10, 12], |world, dice| {
+        let at = dice.tab(world)?;
+        let conversation = dice.conversation(world, at);
+        let text = world.text();
+        world.send(at, &conversation, &text);
+        Some(format!("{at:?} sends {text} to {conversation}"))
+    }),
+    word("send many", [1, 1, 1], |world, dice| {
+        let at = dice.tab(world)?;
+        let count = 2 + dice.roll(30);
+        for _ in 0..count {
+            let text = world.text();
+            world.send(at, TEAM, &text);
+        }
+        Some(format!("{at:?} sends {count} messages to the team at once"))
+    }),
+    word("send where one may not", [1, 1, 1], |world, dice| {
+        let at = dice.tab(world)?;
+        let (text, request) = (world.text(), world.request());
+        world.input(
+            at,
+            Input::Send {
+                request,
+                conversation: "group:closed".to_owned(),
+                kind: "text".to_owned(),
+                content: Bytes::from(format!("\"{text}\"")),
+                id: None,
+            },
+        );
+        Some(format!("{at:?} sends {text} to a group that it is not in"))
+    }),
+    word("mark read", [2, 2, 2], |world, dice| {
+        let at = dice.tab(world)?;
+        let conversation = dice.conversation(world, at);
+        let position = dice.coin().then(|| dice.roll(40) as u64 + 1);
+        world.mark_read(at, &conversation, position);
+        Some(format!("{at:?} has read {conversation} up to {position:?}"))
+    }),
+    word("sync", [1, 1, 1], |world, dice| {
+        let at = dice.tab(world)?;
+        world.sync_now(at);
+        Some(format!("{at:?} wants to be in step"))
+    }),
+    word("look", [1, 1, 1], |world, dice| {
+        let (at, visible) = (dice.tab(world)?, dice.coin());
+        world.input(at, Input::VisibilityChanged(visible));
+        Some(format!("{at:?} {}", if visible { "comes into view" } else { "is hidden" }))
+    }),
+    word("work offline", [1, 1, 1], |world, dice| {
+        let (at, offline) = (dice.tab(world)?, dice.coin());
+        world.input(at, Input::SetOffline(offline));
+        Some(format!("{at:?} works {}", if offline { "offline" } else { "online" }))
+    }),
+    word("take over", [0, 0, 1], |world, dice| {
+        let at = dice.tab(world)?;
+        let robbed = dice.tab(world)?;
+        let device = world.tab(robbed).engine.identity().device;
+        world.take_over(at, device);
+        Some(format!("{at:?} takes the place of {robbed:?}"))
+    }),
+    word("wait", [3, 3, 3], |world, dice| {
+        let millis = dice.millis(100_000);
+        world.pass(millis);
+        Some(format!("{millis} ms pass"))
+    }),
+    // What the application's back end does.
+    word("message from elsewhere", [1, 1, 1], |world, dice| {
+        let sender = world.profiles[dice.profile(world)].account.clone();
+        let id = OperationId::mint(world.clock(), dice.bytes());
+        let text = world.text();
+        world.post(&sender, TEAM, id, &text);
+        Some(format!("{sender} sends {text} from elsewhere"))
+    }),
+    word("group changes", [1, 0, 1], |world, dice| {
+        let accounts: Vec<String> = world.profiles.iter().map(|place| place.account.clone()).collect();
+        let members: Vec<&str> = accounts.iter().filter(|_| dice.coin()).map(String::as_str).collect();
+        world.set_group("project", &members);
+        Some(format!("the project's members are {members:?}"))
+    }),
+    // The network.
+    word("cut", [0, 3, 1], |world, _| {
+        world.cut();
+        Some("all connections break".to_owned())
+    }),
+    word("tunnel", [0, 3, 1], |world, _| {
+        world.reachable = !world.reachable;
+        Some(format!("the server is {}", if world.reachable { "reachable" } else { "out of reach" }))
+    }),
+    word("network", [0, 2, 1], |world, dice| {
+        let (at, network) = (dice.tab(world)?, dice.coin());
+        world.input(at, Input::NetworkChanged(network));
+        Some(format!("{at:?} hears that it is {}", if network { "online" } else { "offline" }))
+    }),
+    word("half-open", [0, 2, 1], |world, dice| {
+        let at = dice.tab(world)?;
+        let (mute, deaf) = [(true, false), (false, true), (true, true)][dice.roll(3)];
+        let half = world.half_open(at, mute, deaf);
+        half.then(|| format!("{at:?}'s connection swallows all: mute {mute}, deaf {deaf}"))
+    }),
+    word("latency", [0, 2, 1], |world, dice| {
+        world.weather.latency = dice.millis(20_000);
+        Some(format!("frames take up to {} ms", world.weather.latency))
+    }),
+    word("frames in disorder", [0, 0, 1], |world, dice| {
+        world.weather.server_disorder = [0, 0, 5, 20][dice.roll(4)];
+        let percent = world.weather.server_disorder;
+        Some(format!("{percent} % of the server's frames are lost, as many come twice, as many overtake"))
+    }),
+    // Tabs and browsers.
+    word("crash", [0, 0, 1], |world, dice| {
+        let at = dice.tab(world)?;
+        world.crash(at);
+        Some(format!("{at:?} crashes"))
+    }),
+    word("kill", [0, 0, 1], |world, dice| {
+        let profile = dice.profile(world);
+        world.kill(profile);
+        Some(format!("the browser of profile {profile} is killed"))
+    }),
+    word("kill soon", [0, 0, 1], |world, dice| {
+        let (profile, effects) = (dice.profile(world), dice.roll(30) as u64);
+        world.kill_after(profile, effects);
+        Some(format!("the browser of profile {profile} is killed after {effects} effects"))
+    }),
+    word("freeze", [0, 1, 2], |world, dice| {
+        let at = dice.tab(world)?;
+        world.freeze(at);
+        Some(format!("{at:?} freezes"))
+    }),
+    word("thaw", [0, 1, 2], |world, dice| {
+        let at = dice.tab(world)?;
+        let frozen = world.tab(at).frozen;
+        world.thaw(at);
+        frozen.then(|| format!("{at:?} thaws"))
+    }),
+    word("go back", [1, 1, 1], |world, dice| {
+        let at = dice.tab(world)?;
+        world.suspend(at);
+        Some(format!("{at:?} goes into the cache"))
+    }),
+    word("come back", [1, 1, 1], |world, dice| {
+        let at = dice.tab(world)?;
+        let suspended = world.tab(at).suspended;
+        world.resume(at);
+        suspended.then(|| format!("{at:?} comes back from the cache"))
+    }),
+    word("steal", [0, 0, 1], |world, dice| {
+        let at = dice.tab(world)?;
+        world.steal(at);
+        Some(format!("{at:?} steals the lock if it waits for it"))
+    }),
+    word("channel", [0, 0, 1], |world, dice| {
+        world.weather.channel_loss = [0, 10, 40][dice.roll(3)];
+        world.weather.channel_disorder = dice.coin();
+        let (loss, disorder) = (world.weather.channel_loss, world.weather.channel_disorder);
+        Some(format!("{loss} % of the frames between tabs are lost; disorder: {disorder}"))
+    }),
+    word("garbage on the channel", [0, 0, 1], |world, dice| {
+        let at = dice.tab(world)?;
+        let (bytes, what) = match dice.roll(2) {
+            0 => (Bytes::copy_from_slice(&dice.bytes::<24>()), "garbage"),
+            _ => {
+                // A later version's, which no reader of today may act upon.
+                let frame = Some(channel_frame::Frame::Leave(local::Leave::default()));
+                let tab = world.tab(at).engine.identity().tab.to_bytes();
+                let frame = local::ChannelFrame { tab, needs: 99, frame };
+                (codec::encode(&frame), "a frame of a later version")
+            }
+        };
+        world.input(at, Input::ChannelFrame(bytes));
+        Some(format!("{at:?} hears {what} from another tab"))
+    }),
+    // The store.
+    word("storage fails", [0, 0, 2], |world, dice| {
+        let at = dice.tab(world)?;
+        let error = store_errors()[dice.roll(3)].clone();
+        let after = dice.roll(6) as u64;
+        let Store { operations, fail, .. } = &mut world.profiles[at.0].store;
+        *fail = Some((*operations + after, error.clone()));
+        Some(format!("profile {}: {error:?} after {after} operations of the store", at.0))
+    }),
+    word("slow store", [0, 0, 1], |world, dice| {
+        world.weather.store_latency = dice.millis(5_000);
+        Some(format!("stores take up to {} ms", world.weather.store_latency))
+    }),
+    word("erase", [0, 0, 1], |world, dice| {
+        // As rare as it is, or nothing would be left to lose.
+        if dice.roll(6) > 0 {
+            return None;
+        }
+        let profile = dice.profile(world);
+        world.erase(profile);
+        Some(format!("the data of profile {profile} is cleared"))
+    }),
+    // Clocks.
+    word("clock jumps", [0, 0, 2], |world, dice| {
+        let profile = dice.profile(world);
+        let jump = dice.millis(1_000_000_000) as i64;
+        let skew = &mut world.profiles[profile].skew;
+        *skew = skew.saturating_add(if dice.coin() { jump } else { -jump });
+        Some(format!("the clock of profile {profile} is {skew} ms off"))
+    }),
+    // The server.
+    word("goodbye", [1, 1, 1], |world, dice| {
+        let wait = dice.roll(2_000) as u32;
+        world.server.bye(wait);
+        Some(format!("the server ends all connections in good order: come back after {wait} ms"))
+    }),
+    word("server dies", [0, 1, 1], |world, _| {
+        world.server.restart();
+        Some("the server is killed and started again".to_owned())
+    }),
+    word("rate limit", [0, 0, 1], |world, dice| {
+        let budget = (dice.roll(3) > 0).then(|| dice.roll(4));
+        world.server.refill(budget);
+        Some(format!("the server takes this many more operations: {budget:?}"))
+    }),
+    word("full disk", [0, 0, 1], |world, dice| {
+        let commits = dice.roll(5) as u32;
+        world.server.storage.refuse_commits(commits);
+        Some(format!("the server cannot store the next {commits} times"))
+    }),
+    word("places", [0, 0, 1], |world, dice| {
+        let places = 1 + dice.roll(3);
+        world.server.set_places(places);
+        Some(format!("accounts may have {places} connections"))
+    }),
+    word("tokens expire", [0, 1, 1], |world, dice| {
+        let (profile, tokens) = (dice.profile(world), 1 + dice.roll(3) as u32);
+        world.profiles[profile].expired_tokens = tokens;
+        Some(format!("profile {profile} is given {tokens} expired tokens"))
+    }),
+    word("back up", [0, 0, 1], |world, _| {
+        world.backup = Some(world.server.storage.backup());
+        Some("the server is backed up".to_owned())
+    }),
+    word("restore", [0, 0, 1], |world, dice| {
+        let backup = world.backup.clone()?;
+        if dice.roll(4) > 0 {
+            return None;
+        }
+        world.restore(&backup, LogId::from(dice.bytes()));
+        Some("the server is restored from its backup".to_owned())
+    }),
+];
+
+const fn word(
+    name: &'static str,
+    weights: [u32; 3],
+    act: fn(&mut World, &mut Dice) -> Option<String>,
+) -> Word {
+    Word { name, weights, act }
+}
+
+/// Everything that was wrong is right again, and everybody is told so.
+pub fn heal(world: &mut World) {
+    for place in &mut world.profiles {
+        place.store.fail = None;
+        place.expired_tokens = 0;
+    }
+    world.clear_up();
+    world.reachable = true;
+    world.server.refill(None);
+    world.server.storage.refuse_commits(0);
+    world.server.set_places(10);
+    // Who is killed soon is killed now.
+    world.was_killed();
+    for profile in 0..world.profiles.len() {
+        world.open(profile);
+    }
+    for at in world.alive() {
+        world.thaw(at);
+        world.resume(at);
+        world.input(at, Input::VisibilityChanged(true));
+    }
+}
