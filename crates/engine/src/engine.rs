@@ -13,7 +13,6 @@ use crate::{
     Now, Origin, Replica, Reply, RequestId, Setup, Status, backoff::Backoff, batch::Batch,
     leadership::Leadership, link::Link, message::Message, replica::Applied,
 };
-use bytes::Bytes;
 use rand_chacha::{
     ChaCha8Rng,
     rand_core::{RngCore as _, SeedableRng as _},
@@ -138,11 +137,13 @@ struct Gathered {
     events: Vec<wire::Event>,
     cursor: Option<Seq>,
     refused: Vec<Queued>,
+    /// Operations that are known to have taken effect, and were written to the outbox once more.
+    over: Vec<OperationId>,
 }
 
 impl Gathered {
     fn is_empty(&self) -> bool {
-        self.cursor.is_none() && self.refused.is_empty()
+        self.cursor.is_none() && self.refused.is_empty() && self.over.is_empty()
     }
 }
 
@@ -399,14 +400,14 @@ impl Engine {
     /// The leader says how it is, and how far the store, so that whoever missed something reads it.
     fn tell_state(&mut self) {
         self.broadcast_leader_status();
-        self.tell_settled(Vec::new());
+        self.tell_revision();
         self.tell_offline();
     }
 
-    fn tell_settled(&mut self, settled: Vec<Bytes>) {
+    fn tell_revision(&mut self) {
         if matches!(&self.role, Role::Leader(leader) if leader.ready) {
             let (epoch, revision) = (self.leadership.epoch().0, self.replica.revision.0);
-            let note = ChangeSet { epoch, revision, settled, ..ChangeSet::default() };
+            let note = ChangeSet { epoch, revision, ..ChangeSet::default() };
             self.broadcast(channel_frame::Frame::ChangeSet(note));
         }
     }
@@ -425,7 +426,8 @@ impl Engine {
     }
 
     fn broadcast(&mut self, frame: channel_frame::Frame) {
-        let frame = ChannelFrame { tab: self.identity.tab.to_bytes(), frame: Some(frame), needs: 0 };
+        let (tab, device) = (self.identity.tab.to_bytes(), self.identity.device.to_bytes());
+        let frame = ChannelFrame { tab, device, frame: Some(frame), needs: 0 };
         self.effects.push_back(Effect::Broadcast(codec::encode(&frame)));
     }
 

@@ -74,7 +74,7 @@ fn server(frame: server_frame::Frame) -> ServerFrame {
 }
 
 fn channel(frame: channel_frame::Frame) -> ChannelFrame {
-    ChannelFrame { tab: id(0x70), frame: Some(frame), needs: 0 }
+    ChannelFrame { tab: id(0x70), device: id(0x60), frame: Some(frame), needs: 0 }
 }
 
 fn hello() -> Hello {
@@ -637,5 +637,8 @@ fn an_unknown_frame_is_refused() {
 #[test]
 fn an_unknown_channel_frame_says_who_but_not_what() {
     let bytes = bytes_of("0a10 707172737475767778797a7b7c7d7e7f fa0100");
-    assert_eq!(ChannelFrame::decode(bytes).unwrap(), ChannelFrame { tab: id(0x70), frame: None, needs: 0 });
+    assert_eq!(
+        ChannelFrame::decode(bytes).unwrap(),
+        ChannelFrame { tab: id(0x70), frame: None, ..Default::default() }
+    );
 }

@@ -39,7 +39,6 @@ struct Said {
 
 #[derive(Debug)]
 struct Mark {
-    profile: usize,
     account: String,
     conversation: String,
     position: u64,
@@ -67,17 +66,17 @@ impl Model {
     }
 
     /// A user has read up to a position.
-    pub fn marked(&mut self, at: At, request: RequestId, account: &str, conversation: &str, position: u64) {
+    pub fn marked(&mut self, request: RequestId, account: &str, conversation: &str, position: u64) {
         let of = (account.to_owned(), conversation.to_owned());
         let (_, most) = self.read.entry(of).or_default();
         *most = position.max(*most);
         let (account, conversation) = (account.to_owned(), conversation.to_owned());
-        self.marks.insert(request, Mark { profile: at.0, account, conversation, position });
+        self.marks.insert(request, Mark { account, conversation, position });
     }
 
     /// A call was done.
     pub fn done(&mut self, request: RequestId) {
-        if let Some(Mark { account, conversation, position, .. }) = self.marks.remove(&request) {
+        if let Some(Mark { account, conversation, position }) = self.marks.remove(&request) {
             let (least, _) = self.read.entry((account, conversation)).or_default();
             *least = position.max(*least);
         }
@@ -110,18 +109,11 @@ impl Model {
             .collect();
         self.excused.extend(gone);
         self.replaced = true;
-        // Whether a mark has arrived cannot be told from others.
-        self.read.values_mut().for_each(|(least, _)| *least = 0);
-        self.marks.retain(|_, mark| mark.profile != profile);
     }
 
     /// The server is about to go back to an older state: what came since is gone.
     pub fn restoring(&mut self, server: &Server) {
         self.excused.extend(logs(server).into_values().flat_map(BTreeMap::into_keys));
-        self.read.values_mut().for_each(|(least, most)| {
-            *least = 0;
-            *most = u64::MAX;
-        });
         self.replaced = true;
     }
 
@@ -169,7 +161,8 @@ impl Model {
         let of = (account.to_owned(), conversation.to_owned());
         let (least, most) = self.read.get(&of).copied().unwrap_or_default();
         let last = view.messages.len() as u64;
-        let right = least.min(last) <= view.read && view.read <= most.min(last);
+        // Marks that were lost with other things cannot be told from those that were not.
+        let right = self.replaced || least.min(last) <= view.read && view.read <= most.min(last);
         assert!(
             right,
             "divergent: {account} has read {} in {conversation}, not {least} to {most}",

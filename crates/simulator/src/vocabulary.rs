@@ -7,7 +7,7 @@ use rand_chacha::{
 };
 use tutti_engine::Input;
 use tutti_protocol::{
-    LogId, OperationId, codec,
+    LogId, OperationId, TabId, codec,
     local::{self, channel_frame},
 };
 
@@ -278,8 +278,9 @@ pub const VOCABULARY: &[Word] = &[
             _ => {
                 // A later version's, which no reader of today may act upon.
                 let frame = Some(channel_frame::Frame::Leave(local::Leave::default()));
-                let tab = world.tab(at).engine.identity().tab.to_bytes();
-                let frame = local::ChannelFrame { tab, needs: 99, frame };
+                let identity = world.tab(at).engine.identity();
+                let (tab, device) = (TabId::mint(world.clock(), dice.bytes()), identity.device.to_bytes());
+                let frame = local::ChannelFrame { tab: tab.to_bytes(), device, needs: 99, frame };
                 (codec::encode(&frame), "a frame of a later version")
             }
         };

@@ -430,7 +430,7 @@ impl World {
         let request = self.request();
         let last = self.tab(at).engine.replica().last_position(conversation);
         let read = position.map_or(last.0, |position| position.min(last.0));
-        self.model.marked(at, request, &self.profiles[at.0].account, conversation, read);
+        self.model.marked(request, &self.profiles[at.0].account, conversation, read);
         let (conversation, position) = (conversation.to_owned(), position.map(Position));
         self.input(at, Input::MarkRead { request, conversation, position });
     }

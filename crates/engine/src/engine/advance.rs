@@ -194,7 +194,7 @@ impl Engine {
         let Role::Leader(leader) = &mut self.role else {
             return Default::default();
         };
-        let Gathered { log, events, refused, .. } = std::mem::take(&mut leader.gathered);
+        let Gathered { log, events, refused, over, .. } = std::mem::take(&mut leader.gathered);
         // A message that was refused is shown as failed. For the rest there is nothing to show.
         let (refused, dropped): (Vec<_>, Vec<_>) = refused.into_iter().partition(is_send);
         let reset = log.is_some() && self.replica.log.is_some();
@@ -218,6 +218,7 @@ impl Engine {
         let leaving = in_events
             .filter(|id| self.replica.outbox.get(*id).is_some())
             .chain(accepted.iter().copied())
+            .chain(over)
             .chain(dropped.iter().filter_map(queued_id));
         settled.extend(leaving);
         writes.extend(settled.iter().map(|id| Write::Delete(Table::Outbox, Key::Operation(*id))));

@@ -123,13 +123,21 @@ impl Engine {
 
     pub(super) fn handle_channel(&mut self, bytes: &Bytes, now: Now) {
         // Another version's frame may hold what this one does not know; then it is not for us.
-        let Ok(ChannelFrame { tab, frame: Some(frame), needs }) = ChannelFrame::decode(bytes.clone()) else {
+        let Ok(ChannelFrame { tab, device, frame: Some(frame), needs }) = ChannelFrame::decode(bytes.clone())
+        else {
             return;
         };
         let Ok(tab) = TabId::try_from(&tab) else {
             return;
         };
         if tab == self.identity.tab || self.closed.is_some() || self.suspended || needs > limits::CHANNEL {
+            return;
+        }
+        if device != self.identity.device.to_bytes() {
+            // The store was erased: one of the two does not know it yet.
+            if self.renewal.is_none() {
+                self.start_reload();
+            }
             return;
         }
         let leads = match &frame {
@@ -320,7 +328,7 @@ impl Engine {
             }
             claim.ids.push(operation.id.clone());
             if queued_id(&queued).is_some_and(|id| self.replica.outbox.is_settled(id)) {
-                over.push(operation.id.clone());
+                over.extend(queued_id(&queued));
             }
             if let Some(reload) = &mut self.reload {
                 reload.queued.push(queued.clone());
@@ -329,12 +337,11 @@ impl Engine {
                 self.report(applied);
             }
         }
-        if matches!(&self.role, Role::Leader(leader) if leader.ready) {
+        if let Role::Leader(leader) = &mut self.role
+            && leader.ready
+        {
+            leader.gathered.over.extend(over);
             self.broadcast(channel_frame::Frame::Claim(claim));
-            if !over.is_empty() {
-                // Others may take it for new, too.
-                self.tell_settled(over);
-            }
         }
     }
 
