@@ -526,6 +526,7 @@ impl Driver {
             Effect::ReleaseLock(id) => drop(self.lock.borrow_mut().take_if(|(of, _)| *of == id)),
             Effect::Claim(id, from) => self.claim(id, from),
             Effect::Renew => self.spawn(async |driver| {
+                driver.store.begin_anew();
                 let result = register(&driver.store).await;
                 driver.feed(Input::Renewed(result));
             }),

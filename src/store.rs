@@ -35,6 +35,9 @@ pub trait Store {
     async fn commit(&self, batch: Batch) -> Result<(), StoreError>;
     /// Begins the leadership after this one, which fences it, unless another has already begun.
     async fn raise_epoch(&self, from: Epoch) -> Result<Claim, StoreError>;
+    /// From now on the store is what it is now. Until then, one that was erased and made anew refuses all
+    /// calls as [`StoreError::Erased`]: they were meant for the one before.
+    fn begin_anew(&self);
     /// Lets go of the database until the next call.
     fn suspend(&self);
     /// Whether records outlive the tab.
@@ -108,6 +111,13 @@ impl Store for AnyStore {
         match self {
             Self::Idb(store) => store.durable(),
             Self::Memory(store) => store.durable(),
+        }
+    }
+
+    fn begin_anew(&self) {
+        match self {
+            Self::Idb(store) => store.begin_anew(),
+            Self::Memory(store) => store.begin_anew(),
         }
     }
 

@@ -4,7 +4,7 @@
 use std::{cell::Cell, rc::Rc};
 
 use bytes::Bytes;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use indexed_db_futures::{database::Database, prelude::*, transaction::TransactionMode};
 use js_sys::{ArrayBuffer, Function, Reflect, Uint8Array};
 use tutti_engine::batch::{Batch, Claim, Durability, Key, StoreError, Table, Write};
@@ -667,8 +667,13 @@ async fn an_erased_database_is_a_new_one() {
     let epoch = lead(&store).await;
     fill(&store, Table::Outbox, [operation(1)]).await;
     Database::delete_by_name(&database_name(&account).await).unwrap().await.unwrap();
-    // That is told once; what is written from then on is sealed with the new key.
-    assert_eq!(store.commit(Batch { fence: Some(epoch), ..batch([]) }).await, Err(StoreError::Erased));
+    // That is told until it is understood: what was meant for the one before must not be written here.
+    for _ in 0..2 {
+        assert_eq!(store.commit(Batch { fence: Some(epoch), ..batch([]) }).await, Err(StoreError::Erased));
+    }
+    let late = store.commit(Batch { fence: Some(epoch), ..batch([]) });
+    let (late, ()) = join(late, async { store.begin_anew() }).await;
+    assert_eq!(late, Err(StoreError::Erased));
     fill(&store, Table::Outbox, [operation(2)]).await;
     assert_eq!(loaded_keys(&store, &Table::ALL).await, [(Table::Outbox, operation(2))]);
 }

@@ -69,6 +69,8 @@ pub struct IdbStore {
     connection: RefCell<Option<Rc<Connection>>>,
     /// The database that this store knows.
     generation: RefCell<Option<String>>,
+    /// How often another has taken its place.
+    era: Cell<u64>,
     on_lost: Rc<RefCell<Option<Function>>>,
     closed: Cell<bool>,
 }
@@ -84,6 +86,7 @@ impl IdbStore {
             profile,
             connection: RefCell::default(),
             generation: RefCell::default(),
+            era: Cell::default(),
             on_lost: Rc::default(),
             closed: Cell::new(false),
         };
@@ -106,15 +109,25 @@ impl IdbStore {
         &self,
         work: impl AsyncFn(&Connection) -> Result<T, Fault>,
     ) -> Result<T, StoreError> {
-        let result = match self.attempt(&work).await {
-            Err(Fault::Lost(_)) => self.attempt(&work).await,
+        let era = self.era.get();
+        let result = match self.attempt(era, &work).await {
+            Err(Fault::Lost(_)) => self.attempt(era, &work).await,
             result => result,
         };
         result.map_err(StoreError::from)
     }
 
-    async fn attempt<T>(&self, work: impl AsyncFn(&Connection) -> Result<T, Fault>) -> Result<T, Fault> {
+    async fn attempt<T>(
+        &self,
+        era: u64,
+        work: impl AsyncFn(&Connection) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
         let connection = self.connect().await?;
+        let known = self.generation.borrow_mut().get_or_insert_with(|| connection.generation.clone()).clone();
+        if era != self.era.get() || known != connection.generation {
+            // This was meant for the one before.
+            return Err(StoreError::Erased.into());
+        }
         let result = work(&connection).await;
         if let Err(Fault::Lost(_)) = result {
             self.connection.borrow_mut().take_if(|present| Rc::ptr_eq(present, &connection));
@@ -139,12 +152,6 @@ impl IdbStore {
     async fn open_connection(&self) -> Result<Rc<Connection>, Fault> {
         let connection = Rc::new(Connection::open(&self.profile, self.on_lost.clone()).await?);
         connection.database.as_sys().set_onclose(self.on_lost.borrow().as_ref());
-        let known = self.generation.replace(Some(connection.generation.clone()));
-        if known.is_some_and(|known| known != connection.generation) {
-            // This call was meant for the one before. Those that follow go to this one.
-            self.connection.replace(Some(connection));
-            return Err(StoreError::Erased.into());
-        }
         Ok(connection)
     }
 }
@@ -164,6 +171,11 @@ impl Store for IdbStore {
 
     async fn raise_epoch(&self, from: Epoch) -> Result<Claim, StoreError> {
         self.transact(async |connection| connection.raise_epoch(from).await).await
+    }
+
+    fn begin_anew(&self) {
+        self.generation.take();
+        self.era.update(|era| era + 1);
     }
 
     fn suspend(&self) {

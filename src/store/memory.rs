@@ -72,6 +72,8 @@ impl Store for MemoryStore {
         })
     }
 
+    fn begin_anew(&self) {}
+
     fn suspend(&self) {}
 
     fn durable(&self) -> bool {

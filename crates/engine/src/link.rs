@@ -129,8 +129,9 @@ struct Session {
     ping_interval: u64,
     heard: Millis,
     pinged: Option<Millis>,
-    /// Since when an answer is awaited.
-    awaiting: Option<Millis>,
+    /// Since when a page is awaited, or what became of a submit.
+    awaits_page: Option<Millis>,
+    awaits_outcome: Option<Millis>,
 }
 
 /// What the status line says of the link.
@@ -225,7 +226,7 @@ impl Link {
                     Some(at) => at.plus(limits::PONG_DEADLINE),
                     None => session.heard.plus(session.ping_interval),
                 };
-                let answer = session.awaiting.map(|since| since.plus(ANSWER_DEADLINE));
+                let answer = session.awaits().map(|since| since.plus(ANSWER_DEADLINE));
                 [Some(quiet), session.hold, answer].into_iter().flatten().min()
             }
         }
@@ -363,8 +364,8 @@ impl Link {
                 );
             }
             State::Up(session) => {
-                session.awaiting = session.awaits().then(|| session.awaiting.unwrap_or(now.monotonic));
-                let unanswered = session.awaiting.is_some_and(|at| at.plus(ANSWER_DEADLINE) <= now.monotonic);
+                session.note_awaited(now);
+                let unanswered = session.awaits().is_some_and(|at| at.plus(ANSWER_DEADLINE) <= now.monotonic);
                 let post = self.transport == Transport::Post;
                 let silent = match session.pinged {
                     Some(at) => at.plus(limits::PONG_DEADLINE) <= now.monotonic,
@@ -521,7 +522,8 @@ impl Link {
             ping_interval: u64::from(welcome.ping_interval).clamp(1_000, 10 * 60_000),
             heard: now.monotonic,
             pinged: None,
-            awaiting: None,
+            awaits_page: None,
+            awaits_outcome: None,
         });
         // Even with nothing new, since only a pull that reaches the head makes the server push.
         self.reconcile();
@@ -559,14 +561,22 @@ impl Session {
         self.short || self.received < self.head
     }
 
-    /// Whether something was asked that is not answered.
-    fn awaits(&self) -> bool {
-        self.pulling || !self.submitted.is_empty()
+    /// Notes since when something was asked that is not answered, or confirmed that has not come.
+    fn note_awaited(&mut self, now: Now) {
+        let page = self.pulling || self.accepted.values().any(|seq| *seq > self.received);
+        let since = |awaited: bool, since: Option<Millis>| awaited.then(|| since.unwrap_or(now.monotonic));
+        self.awaits_page = since(page, self.awaits_page);
+        self.awaits_outcome = since(!self.submitted.is_empty(), self.awaits_outcome);
+    }
+
+    /// Since when the server owes an answer.
+    fn awaits(&self) -> Option<Millis> {
+        [self.awaits_page, self.awaits_outcome].into_iter().flatten().min()
     }
 
     /// The events of a delta that are new here.
     fn take(&mut self, delta: wire::Delta) -> Vec<Arrived> {
-        self.awaiting = None;
+        self.awaits_page = None;
         self.head = self.head.max(Seq(delta.head));
         self.pulling = false;
         self.short = delta.next < delta.head;
@@ -580,7 +590,7 @@ impl Session {
     }
 
     fn submitted_answered(&mut self, submitted: wire::Submitted, now: Now) -> Vec<Arrived> {
-        self.awaiting = None;
+        self.awaits_outcome = None;
         let mut refused = Vec::new();
         for outcome in submitted.outcomes {
             let Ok(id) = OperationId::try_from(&outcome.id) else {

@@ -332,6 +332,11 @@ impl Replica {
         })
     }
 
+    /// Whether an operation is known to have taken effect.
+    pub(crate) fn is_over(&self, id: OperationId) -> bool {
+        self.outbox.is_settled(id) || self.fresh.contains_key(&id)
+    }
+
     /// The newest reading of the hybrid clock that this copy has seen of itself.
     pub(crate) fn newest_clock(&self) -> Option<Timestamp> {
         self.outbox.newest_clock()

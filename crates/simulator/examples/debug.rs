@@ -8,14 +8,12 @@ fn main() {
         for at in world.alive() {
             let tab = world.tab(at);
             let status = tab.engine.status();
-            println!(
-                "      {at:?} device {:?} frozen {} susp {} {status:?} store gen {} epoch {:?}",
-                tab.engine.identity().device,
-                tab.frozen,
-                tab.suspended,
-                world.profiles[at.0].store.generation,
-                world.profiles[at.0].store.epoch
-            );
+            println!("      {at:?} frozen {} susp {} lead {} {:?} {:?} pending {} tabs {} {:?} catching {} deadline {:?} offline {}", tab.frozen, tab.suspended, status.leader, status.connection, status.reason, status.pending, status.tabs, status.epoch, status.catching_up, tab.engine.deadline(), status.working_offline);
+            if world.now > 100_000 && status.leader && status.pending > 0 {
+                let all = format!("{:?}", tab.engine);
+                let from = all.find("Leader(Leader").unwrap_or(0);
+                println!("{}", &all[from..(from + 3_000).min(all.len())]);
+            }
         }
     });
     println!("{:?}", outcome.failure);

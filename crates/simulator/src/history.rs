@@ -16,7 +16,7 @@ use tutti_engine::Input;
 
 use crate::{
     hunt::caught,
-    vocabulary::{Climate, Dice, VOCABULARY, Word, heal},
+    vocabulary::{Climate, Dice, TEAM, VOCABULARY, Word, heal},
     world::World,
 };
 
@@ -112,7 +112,7 @@ impl History {
                 }
             }
             tell(&world, "everything is right again");
-            end(&mut world);
+            end(&mut world, tell);
             outcome.promises = world.model.promises().count() as u64;
             outcome.tabs = world.alive().len() as u64;
         }));
@@ -160,14 +160,7 @@ fn scene(seed: u64) -> World {
     world.server.storage.set_page_events(if dice.roll(2) == 0 { 7 } else { 1_000 });
     // Now and then so much is there that journals are folded amid the history.
     if dice.roll(64) == 0 {
-        for _ in 0..2_050 {
-            let text = world.text();
-            let id = tutti_protocol::OperationId::mint(
-                world.clock(),
-                std::array::from_fn(|_| dice.roll(256) as u8),
-            );
-            world.post("ben", "group:team", id, &text);
-        }
+        world.post_many("ben", TEAM, 2_050);
         world.server.storage.set_page_events(300);
     }
     world.open(0);
@@ -175,15 +168,17 @@ fn scene(seed: u64) -> World {
 }
 
 /// Everything is right again: soon all is equal, and what was promised is there.
-fn end(world: &mut World) {
+fn end(world: &mut World, tell: &mut dyn FnMut(&World, &str)) {
     heal(world);
     world.pass(NOTICED);
+    tell(world, "everybody has had time to notice, and is told to be in step");
     for at in world.alive() {
         world.input(at, Input::SetOffline(false));
         world.input(at, Input::NetworkChanged(true));
         world.sync_now(at);
     }
     world.pass(QUIET);
+    tell(world, "all is compared");
     world.check();
     world.model.check(&world.server);
 }

@@ -33,6 +33,8 @@ pub struct Model {
 
 #[derive(Debug)]
 struct Said {
+    /// In which profile; none: elsewhere.
+    profile: Option<usize>,
     sender: String,
     conversation: String,
 }
@@ -51,9 +53,10 @@ struct Members {
 }
 
 impl Model {
-    /// A user sends this.
-    pub fn asked(&mut self, sender: &str, conversation: &str, content: &Bytes) {
-        let said = Said { sender: sender.to_owned(), conversation: conversation.to_owned() };
+    /// A user sends this, in a profile or elsewhere.
+    pub fn asked(&mut self, profile: Option<usize>, sender: &str, conversation: &str, content: &Bytes) {
+        let (sender, conversation) = (sender.to_owned(), conversation.to_owned());
+        let said = Said { profile, sender, conversation };
         self.said.insert(content.clone(), said);
     }
 
@@ -102,12 +105,10 @@ impl Model {
     /// The browser has erased a profile: what only it had is gone.
     pub fn erased(&mut self, profile: usize, server: &Server) {
         let arrived: BTreeSet<Bytes> = logs(server).into_values().flat_map(BTreeMap::into_keys).collect();
-        let gone: Vec<Bytes> = self
-            .promises()
-            .filter(|(at, content)| at.0 == profile && !arrived.contains(*content))
-            .map(|(_, content)| content.clone())
-            .collect();
-        self.excused.extend(gone);
+        // What was being written is gone, too, though that it was written may be told later.
+        let only_here = self.said.iter().filter(|(_, said)| said.profile == Some(profile));
+        let gone = only_here.map(|(content, _)| content).filter(|content| !arrived.contains(*content));
+        self.excused.extend(gone.cloned());
         self.replaced = true;
     }
 
@@ -172,7 +173,7 @@ impl Model {
 
     /// Everyone who may get what was said, and what they call the conversation.
     fn audience(&self, said: &Said) -> BTreeMap<String, String> {
-        let Said { sender, conversation } = said;
+        let Said { sender, conversation, .. } = said;
         match (Conversation::parse(conversation), self.groups.get(conversation)) {
             (Ok(Conversation::Direct(other)), _) => BTreeMap::from([
                 (other.to_owned(), Conversation::Direct(sender).to_string()),

@@ -67,11 +67,20 @@ impl Dice {
         self.0.next_u32().is_multiple_of(2)
     }
 
-    /// A tab that is alive.
+    /// A tab that can do something.
     fn tab(&mut self, world: &World) -> Option<At> {
-        let alive = world.alive();
-        let pick = self.roll(alive.len());
-        alive.get(pick).copied()
+        self.one_of(world.alive().into_iter().filter(|at| !world.tab(*at).frozen))
+    }
+
+    /// A tab, even a frozen one.
+    fn any_tab(&mut self, world: &World) -> Option<At> {
+        self.one_of(world.alive().into_iter())
+    }
+
+    fn one_of(&mut self, tabs: impl Iterator<Item = At>) -> Option<At> {
+        let tabs: Vec<At> = tabs.collect();
+        let pick = self.roll(tabs.len());
+        tabs.get(pick).copied()
     }
 
     fn profile(&mut self, world: &World) -> usize {
@@ -169,7 +178,7 @@ pub const VOCABULARY: &[Word] = &[
     }),
     word("take over", [0, 0, 1], |world, dice| {
         let at = dice.tab(world)?;
-        let robbed = dice.tab(world)?;
+        let robbed = dice.any_tab(world)?;
         let device = world.tab(robbed).engine.identity().device;
         world.take_over(at, device);
         Some(format!("{at:?} takes the place of {robbed:?}"))
@@ -208,7 +217,7 @@ pub const VOCABULARY: &[Word] = &[
         Some(format!("{at:?} hears that it is {}", if network { "online" } else { "offline" }))
     }),
     word("half-open", [0, 2, 1], |world, dice| {
-        let at = dice.tab(world)?;
+        let at = dice.any_tab(world)?;
         let (mute, deaf) = [(true, false), (false, true), (true, true)][dice.roll(3)];
         let half = world.half_open(at, mute, deaf);
         half.then(|| format!("{at:?}'s connection swallows all: mute {mute}, deaf {deaf}"))
@@ -224,7 +233,7 @@ pub const VOCABULARY: &[Word] = &[
     }),
     // Tabs and browsers.
     word("crash", [0, 0, 1], |world, dice| {
-        let at = dice.tab(world)?;
+        let at = dice.any_tab(world)?;
         world.crash(at);
         Some(format!("{at:?} crashes"))
     }),
@@ -244,7 +253,7 @@ pub const VOCABULARY: &[Word] = &[
         Some(format!("{at:?} freezes"))
     }),
     word("thaw", [0, 1, 2], |world, dice| {
-        let at = dice.tab(world)?;
+        let at = dice.any_tab(world)?;
         let frozen = world.tab(at).frozen;
         world.thaw(at);
         frozen.then(|| format!("{at:?} thaws"))

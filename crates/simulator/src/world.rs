@@ -170,9 +170,10 @@ enum Source {
 #[derive(Debug)]
 enum Task {
     Input(Input),
-    Commit(tutti_engine::BatchId, Batch),
-    Load(LoadId, Extent),
-    Claim(LockId, Epoch),
+    /// What is asked of the store is meant for the one that the tab knew then.
+    Commit(u64, tutti_engine::BatchId, Batch),
+    Load(u64, LoadId, Extent),
+    Claim(u64, LockId, Epoch),
     Renew,
     Connect(ConnectionId, Transport),
     ToServer(u64, Bytes),
@@ -420,7 +421,7 @@ impl World {
     ) -> RequestId {
         let request = self.request();
         let (conversation, content) = (conversation.to_owned(), Bytes::from(format!("\"{text}\"")));
-        self.model.asked(&self.profiles[at.0].account, &conversation, &content);
+        self.model.asked(Some(at.0), &self.profiles[at.0].account, &conversation, &content);
         self.input(at, Input::Send { request, conversation, kind: "text".into(), content, id });
         request
     }
@@ -438,9 +439,22 @@ impl World {
     /// The back end of the application lets an account send a text.
     pub fn post(&mut self, sender: &str, conversation: &str, id: OperationId, text: &str) {
         let content = format!("\"{text}\"");
-        self.model.asked(sender, conversation, &Bytes::copy_from_slice(content.as_bytes()));
+        self.model.asked(None, sender, conversation, &Bytes::copy_from_slice(content.as_bytes()));
         let now = self.clock();
         self.server.post(sender, conversation, id, &content, now);
+    }
+
+    /// The back end of the application lets an account send so many texts.
+    pub fn post_many(&mut self, sender: &str, conversation: &str, count: usize) {
+        let mut messages = Vec::with_capacity(count);
+        for _ in 0..count {
+            let content = format!("\"{}\"", self.text());
+            self.model.asked(None, sender, conversation, &Bytes::copy_from_slice(content.as_bytes()));
+            let id = OperationId::mint(self.clock(), self.random());
+            messages.push((conversation.to_owned(), id, content));
+        }
+        let now = self.clock();
+        self.server.post_all(sender, &messages, now);
     }
 
     /// The back end of the application makes a group, or changes who is in it.
@@ -498,6 +512,9 @@ impl World {
         }
         let effects: Vec<Effect> = std::iter::from_fn(|| tab.engine.poll_effect()).collect();
         for effect in effects {
+            if !self.profiles[at.0].tabs.contains_key(&at.1) {
+                break;
+            }
             self.carry_out(at, effect);
             self.effects += 1;
             if let Some((profile, _)) = self.kill_after.take_if(|(_, after)| *after == self.effects) {
@@ -690,25 +707,25 @@ impl World {
     fn run(&mut self, at: At, source: Source, task: Task) {
         match task {
             Task::Input(input) => self.input(at, input),
-            Task::Commit(id, batch) => {
-                if let Some(fence) = batch.fence {
-                    let leader = self.profiles[at.0].leaderships.get(&fence);
-                    let leads = leader.is_none_or(|leader| *leader == at.1);
-                    assert!(leads, "{at:?} writes as the leader of {fence:?}");
-                }
-                let result = self.known(at).and_then(|()| self.profiles[at.0].store.commit(batch));
+            Task::Commit(meant, id, batch) => {
+                let result = self.is_known(at, meant).and_then(|()| {
+                    let place = &mut self.profiles[at.0];
+                    let leads = |fence| place.leaderships.get(fence).is_none_or(|leader| *leader == at.1);
+                    assert!(batch.fence.iter().all(leads), "{at:?} writes as another leader");
+                    place.store.commit(batch)
+                });
                 let answer = match result {
                     Ok(()) => Input::Persisted(id),
                     Err(error) => Input::PersistFailed(id, error),
                 };
                 self.push(at, source, Task::Input(answer));
             }
-            Task::Load(id, extent) => {
+            Task::Load(meant, id, extent) => {
                 let tables: &[Table] = match extent {
                     Extent::Everything => &RESIDENT,
                     Extent::Outbox => &[Table::Outbox],
                 };
-                let result = self.known(at).and_then(|()| self.profiles[at.0].store.load(tables));
+                let result = self.is_known(at, meant).and_then(|()| self.profiles[at.0].store.load(tables));
                 let input = Input::Loaded(id, result);
                 if self.reads_slowly {
                     self.loaded.push((at, input));
@@ -716,8 +733,9 @@ impl World {
                     self.push(at, source, Task::Input(input));
                 }
             }
-            Task::Claim(id, from) => {
-                let result = self.known(at).and_then(|()| self.profiles[at.0].store.raise_epoch(from));
+            Task::Claim(meant, id, from) => {
+                let result =
+                    self.is_known(at, meant).and_then(|()| self.profiles[at.0].store.raise_epoch(from));
                 if let Ok(Claim::Won(_)) = result {
                     let known = self.profiles[at.0].leaderships.insert(from.next(), at.1);
                     assert_eq!(known, None, "two leaders of one epoch");
@@ -725,8 +743,10 @@ impl World {
                 self.push(at, source, Task::Input(Input::Claimed(id, result)));
             }
             Task::Renew => {
+                let generation = self.profiles[at.0].store.generation;
+                self.tab_mut(at).generation = generation;
                 let (clock, entropy) = (self.clock_of(at.0), self.random());
-                let result = self.known(at).and_then(|()| {
+                let result = self.is_known(at, generation).and_then(|()| {
                     let store = &mut self.profiles[at.0].store;
                     store.commit(identity_batch(DeviceId::mint(clock, entropy)))?;
                     store.load(&RESIDENT)
@@ -816,11 +836,11 @@ impl World {
             Effect::Persist(id, batch) => {
                 // Each on its own: commits that overlap have no order.
                 let source = Source::Store(self.next());
-                self.push(at, source, Task::Commit(id, batch));
+                self.push(at, source, Task::Commit(self.tab(at).generation, id, batch));
             }
             Effect::Load(id, extent) => {
                 let source = Source::Store(self.next());
-                self.push(at, source, Task::Load(id, extent));
+                self.push(at, source, Task::Load(self.tab(at).generation, id, extent));
             }
             Effect::Connect(id, transport) => {
                 if let Some(tab) = self.profiles[at.0].tabs.get_mut(&at.1) {
@@ -878,7 +898,7 @@ impl World {
             Effect::ReleaseLock(id) => self.release(at.0, |held| held == (at.1, id)),
             Effect::Claim(id, from) => {
                 let source = Source::Store(self.next());
-                self.push(at, source, Task::Claim(id, from));
+                self.push(at, source, Task::Claim(self.tab(at).generation, id, from));
             }
             Effect::Renew => {
                 let source = Source::Store(self.next());
@@ -893,13 +913,11 @@ impl World {
         }
     }
 
-    /// Whether the store is the one that the tab knows. It is told once that it is not.
-    fn known(&mut self, at: At) -> Result<(), StoreError> {
-        let place = &mut self.profiles[at.0];
-        let generation = place.store.generation;
-        match place.tabs.get_mut(&at.1) {
-            Some(tab) if tab.generation != generation => {
-                tab.generation = generation;
+    /// Whether the store is the one that the tab knows, and that something was meant for.
+    fn is_known(&self, at: At, meant: u64) -> Result<(), StoreError> {
+        let place = &self.profiles[at.0];
+        match place.tabs.get(&at.1) {
+            Some(tab) if tab.generation != place.store.generation || tab.generation != meant => {
                 Err(StoreError::Erased)
             }
             _ => Ok(()),

@@ -9,7 +9,7 @@ use tutti_protocol::{
 use super::{Engine, Enqueued, Gathered, IDLE, Reload, Renewal, Role, queued_id};
 use crate::{
     BatchId, Effect, Event, Extent, Failure, LoadId, Now, Replica, Reply,
-    batch::{Snapshot, StoreError, Table},
+    batch::{Batch, Durability, Key, Snapshot, StoreError, Table, Write},
     message::Message,
     replica::Applied,
 };
@@ -204,14 +204,20 @@ impl Engine {
     }
 
     fn load_outbox(&mut self, snapshot: &Snapshot) {
+        let mut over = Vec::new();
         for (_, _, record) in snapshot.records.iter().filter(|(table, _, _)| *table == Table::Outbox) {
             let queued = Queued::decode(record.clone()).ok();
             let valid = queued.filter(|queued| {
                 queued.operation.as_ref().is_some_and(|operation| codec::check_operation(operation).is_ok())
             });
+            let id = valid.as_ref().and_then(queued_id);
+            over.extend(id.filter(|id| self.replica.is_over(*id)));
             if let Some(applied) = valid.and_then(|queued| self.replica.enqueue(queued)) {
                 self.report(applied);
             }
+        }
+        if let Role::Leader(leader) = &mut self.role {
+            leader.gathered.over.extend(over);
         }
     }
 
@@ -267,6 +273,7 @@ impl Engine {
     fn enqueued(&mut self, written: Vec<Enqueued>, now: Now) {
         let mut all = Applied::default();
         let mut announce = local::Announce::default();
+        let mut over = Vec::new();
         for Enqueued { request, queued } in written {
             let same = |known: &Queued| {
                 known.operation.as_ref().map(|it| &it.body) == queued.operation.as_ref().map(|it| &it.body)
@@ -278,6 +285,11 @@ impl Engine {
             }
             let message = Message::queued(&queued, &self.identity.account, self.identity.device);
             self.answer(request, Ok(message.map_or(Reply::Done, Reply::Message)));
+            if let Some(id) = queued_id(&queued).filter(|id| self.replica.is_over(*id)) {
+                // Saved out of a store that was erased, and come back through the log meanwhile.
+                over.push(Write::Delete(Table::Outbox, Key::Operation(id)));
+                continue;
+            }
             announce.queued.push(queued.clone());
             if let Some(reload) = &mut self.reload {
                 reload.queued.push(queued.clone());
@@ -293,6 +305,14 @@ impl Engine {
             follower.announce_at = Some(now.monotonic);
         } else {
             self.broadcast(channel_frame::Frame::Announce(announce));
+        }
+        if !over.is_empty() {
+            self.persist(Batch {
+                fence: None,
+                revision: None,
+                writes: over,
+                durability: Durability::Relaxed,
+            });
         }
         self.report(all);
     }

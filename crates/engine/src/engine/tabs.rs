@@ -327,9 +327,7 @@ impl Engine {
                 continue;
             }
             claim.ids.push(operation.id.clone());
-            if queued_id(&queued).is_some_and(|id| self.replica.outbox.is_settled(id)) {
-                over.extend(queued_id(&queued));
-            }
+            over.extend(queued_id(&queued).filter(|id| self.replica.is_over(*id)));
             if let Some(reload) = &mut self.reload {
                 reload.queued.push(queued.clone());
             }
