@@ -27,6 +27,8 @@ use tutti_protocol::{
 const IDLE: u64 = 5_000;
 /// How often a follower says again what the leader has not claimed, in milliseconds.
 const ANNOUNCE: u64 = 1_000;
+/// How long a follower may count other pending operations than the leader, in milliseconds.
+const DIFFERENCE: u64 = 3_000;
 /// How long a tab may take to say that it is still there, in milliseconds.
 const ROLL_CALL: u64 = 2_000;
 
@@ -105,6 +107,8 @@ struct Follower {
     announce_at: Option<Millis>,
     /// Events since the catch-up began.
     caught: u64,
+    /// Since when it counts other pending operations than the leader.
+    differs: Option<Millis>,
 }
 
 #[derive(Debug)]
@@ -422,6 +426,7 @@ impl Engine {
             connection: connection_name(status.connection).to_owned(),
             reason: status.reason.map_or_else(String::new, |code| code.as_str().to_owned()),
             catching_up: status.catching_up,
+            pending: status.pending as u64,
         }));
     }
 

@@ -8,7 +8,8 @@ use tutti_protocol::{
 };
 
 use super::{
-    ANNOUNCE, Engine, Follower, Gathered, Leader, Offline, ROLL_CALL, Role, RollCall, Who, queued_id,
+    ANNOUNCE, DIFFERENCE, Engine, Follower, Gathered, Leader, Offline, ROLL_CALL, Role, RollCall, Who,
+    queued_id,
 };
 use crate::{
     Effect, Event, Extent, Failure, LockId, Now, RequestId,
@@ -197,7 +198,7 @@ impl Engine {
                     }
                 }
             }
-            channel_frame::Frame::LeaderStatus(status) => self.handle_leader_status(status),
+            channel_frame::Frame::LeaderStatus(status) => self.handle_leader_status(status, now),
             channel_frame::Frame::SyncRequest(request) => {
                 let who = Who::Tab(tab, request.id);
                 let known = self.syncs.iter().any(|sync| sync.who == who);
@@ -343,7 +344,7 @@ impl Engine {
         }
     }
 
-    fn handle_leader_status(&mut self, status: local::LeaderStatus) {
+    fn handle_leader_status(&mut self, status: local::LeaderStatus, now: Now) {
         let Role::Follower(follower) = &mut self.role else {
             return;
         };
@@ -357,10 +358,19 @@ impl Engine {
         if !follower.leader.catching_up && status.catching_up {
             follower.caught = 0;
         }
+        let same = self.replica.outbox.pending_count() as u64 == status.pending;
+        let quiet = follower.unclaimed.is_empty() && self.writing.is_none() && self.reload.is_none();
+        // What one of them has missed, the store tells.
+        follower.differs = (!same && quiet).then(|| follower.differs.unwrap_or(now.monotonic));
+        let late = |since: &mut Millis| since.plus(DIFFERENCE) <= now.monotonic;
+        let reload = follower.differs.take_if(late).is_some();
         follower.leader = status;
         if ended {
             let events = follower.caught;
             self.events.push_back(Event::CaughtUp { events });
+        }
+        if reload {
+            self.start_reload();
         }
     }
 
