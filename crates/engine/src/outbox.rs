@@ -16,8 +16,9 @@ pub struct Outbox {
     pending: BTreeSet<Place>,
     clocks: BTreeMap<OperationId, Timestamp>,
     conversations: BTreeMap<String, Concerning>,
-    /// What has left since this tab was loaded: news of an operation may come after news of its end.
-    settled: BTreeSet<OperationId>,
+    /// What has left since this tab was loaded, and whether it was here before: news of an operation may
+    /// come after news of its end.
+    settled: BTreeMap<OperationId, bool>,
 }
 
 /// The operations that concern one conversation.
@@ -39,7 +40,7 @@ impl Outbox {
             return false;
         };
         let (clock, id) = place;
-        if self.settled.contains(&id) || self.clocks.contains_key(&id) {
+        if self.settled.contains_key(&id) || self.clocks.contains_key(&id) {
             return false;
         }
         match body {
@@ -62,13 +63,14 @@ impl Outbox {
 
     /// Takes over what has left, from the copy that this one replaces.
     pub(crate) fn remember_settled(&mut self, old: &Self) {
-        self.settled.extend(&old.settled);
+        self.settled.extend(old.settled.iter().map(|(id, here)| (*id, *here)));
     }
 
     /// Takes out what has taken effect.
     pub(crate) fn settle(&mut self, id: OperationId) -> Option<Queued> {
-        self.settled.insert(id);
-        let place = (self.clocks.remove(&id)?, id);
+        let clock = self.clocks.remove(&id);
+        *self.settled.entry(id).or_default() |= clock.is_some();
+        let place = (clock?, id);
         self.pending.remove(&place);
         let queued = self.queue.remove(&place)?;
         let conversation = queued.operation.as_ref().and_then(conversation)?;
@@ -96,7 +98,12 @@ impl Outbox {
 
     /// Whether an operation of this device is known to have taken effect.
     pub(crate) fn is_settled(&self, id: OperationId) -> bool {
-        self.settled.contains(&id)
+        self.settled.contains_key(&id)
+    }
+
+    /// Whether an operation is here, or was before it left.
+    pub(crate) fn has_seen(&self, id: OperationId) -> bool {
+        self.clocks.contains_key(&id) || self.settled.get(&id).is_some_and(|here| *here)
     }
 
     /// Where an operation stands among the others.

@@ -309,7 +309,7 @@ pub const VOCABULARY: &[Word] = &[
         world.weather.store_latency = dice.millis(5_000);
         Some(format!("stores take up to {} ms", world.weather.store_latency))
     }),
-    word("erase", [0, 0, 0], |world, dice| {
+    word("erase", [0, 0, 1], |world, dice| {
         // As rare as it is, or nothing would be left to lose.
         if dice.roll(6) > 0 {
             return None;

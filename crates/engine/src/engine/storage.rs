@@ -240,7 +240,7 @@ impl Engine {
             let seen = old.last_position(id);
             let new = head.recent.range(seen.next()..).filter_map(|(_, message)| Message::sequenced(message));
             applied.messages.extend(new.map(|message| {
-                let known = old.outbox.get(message.id).is_some();
+                let known = old.outbox.has_seen(message.id);
                 crate::replica::Change { message, known }
             }));
         }
