@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use prost::Message as _;
 use tutti_protocol::{
-    OperationId, codec,
+    OperationId, codec, limits,
     local::{self, Folded, LocatorSpan, Piece},
 };
 
@@ -40,22 +40,26 @@ pub(crate) fn fold(replica: &Replica) -> Fold {
     Fold { writes, folded }
 }
 
-/// Cuts items into records of bounded size.
+/// Cuts items into records of bounded size. `places` says for how many of [`limits::RECORD_ITEMS`] an item
+/// counts.
 pub(crate) fn cut<M: prost::Message + Default, I: prost::Message>(
     items: impl IntoIterator<Item = I>,
+    places: impl Fn(&I) -> usize,
     push: impl Fn(&mut M, I),
 ) -> Vec<Bytes> {
     let mut records = Vec::new();
     let mut record = M::default();
-    let mut size = 0;
+    let (mut size, mut taken) = (0, 0);
     for item in items {
         // Tag and length of the field take at most 4 bytes.
         let item_size = item.encoded_len() + 4;
-        if size > 0 && size + item_size > RECORD {
+        let item_places = places(&item);
+        if size > 0 && (size + item_size > RECORD || taken + item_places > limits::RECORD_ITEMS) {
             records.push(codec::encode(&std::mem::take(&mut record)));
-            size = 0;
+            (size, taken) = (0, 0);
         }
         size += item_size;
+        taken += item_places;
         push(&mut record, item);
     }
     if size > 0 {
@@ -74,7 +78,8 @@ fn fold_messages(replica: &Replica, writes: &mut Vec<Write>) -> Vec<Piece> {
         let mut open: Option<Piece> = None;
         for message in head.recent.values() {
             let message_size = message.encoded_len() + 4;
-            if size > 0 && size + message_size > RECORD {
+            let over = size + message_size > RECORD || block.messages.len() == limits::RECORD_ITEMS;
+            if size > 0 && over {
                 pieces.extend(open.take());
                 let full = std::mem::take(&mut block);
                 writes.push(Write::Put(Table::Blocks, Key::Number(number), codec::encode(&full)));
@@ -141,9 +146,9 @@ fn fold_heads(replica: &Replica, folded: &Folded, writes: &mut Vec<Write>) {
         head_parts(id, head, new.get_mut(head.number as usize).map(std::mem::take).unwrap_or_default())
     });
     let spans = replica.spans.iter().chain(&folded.locators).cloned();
-    let pages = cut(heads, |page: &mut local::HeadPage, head| page.heads.push(head))
+    let pages = cut(heads, places, |page: &mut local::HeadPage, head| page.heads.push(head))
         .into_iter()
-        .chain(cut(spans, |page: &mut local::HeadPage, span| page.locators.push(span)));
+        .chain(cut(spans, |_| 1, |page: &mut local::HeadPage, span| page.locators.push(span)));
     writes.push(Write::Clear(Table::Heads));
     writes.extend((0..).zip(pages).map(|(number, page)| Write::Put(Table::Heads, Key::Number(number), page)));
 }
@@ -159,7 +164,7 @@ fn head_parts(id: &str, head: &Head, new: Vec<Piece>) -> Vec<local::Head> {
         read_inbound: head.read_inbound,
         pieces: head.pieces.iter().cloned().chain(new).collect(),
     };
-    if whole.encoded_len() <= RECORD {
+    if whole.encoded_len() <= RECORD && places(&whole) <= limits::RECORD_ITEMS {
         return vec![whole];
     }
     let part = || local::Head { number: head.number, conversation: id.to_owned(), ..local::Head::default() };
@@ -167,4 +172,41 @@ fn head_parts(id: &str, head: &Head, new: Vec<Piece>) -> Vec<local::Head> {
     let members = members.chunks(MEMBERS).map(|chunk| local::Head { members: chunk.to_vec(), ..part() });
     let pieces = pieces.chunks(PIECES).map(|chunk| local::Head { pieces: chunk.to_vec(), ..part() });
     std::iter::once(whole).chain(members).chain(pieces).collect()
+}
+
+/// For how many items a head counts: its members and pieces are bounded too.
+fn places(head: &local::Head) -> usize {
+    let parts = head.members.len().max(head.pieces.len());
+    parts.div_ceil(limits::RECORD_PARTS / limits::RECORD_ITEMS).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use tutti_protocol::wire::Event;
+
+    use super::*;
+
+    #[test]
+    fn records_hold_no_more_than_their_reader_takes() {
+        let events = vec![Event { seq: 1, ..Event::default() }; 2 * limits::RECORD_ITEMS + 1];
+        let journal = cut(
+            events.iter().cloned(),
+            |_| 1,
+            |journal: &mut local::Journal, event| journal.events.push(event),
+        );
+        let read = |record: Bytes| codec::decode_local::<local::Journal>(record).expect("read").events;
+        assert_eq!(journal.into_iter().flat_map(read).collect::<Vec<_>>(), events);
+
+        let head = |number| local::Head {
+            number,
+            members: vec!["a".into(); limits::GROUP],
+            pieces: vec![Piece { first: 1, count: 1, ..Piece::default() }; number as usize],
+            ..local::Head::default()
+        };
+        let heads: Vec<_> = (1..100).map(head).collect();
+        let pages =
+            cut(heads.iter().cloned(), places, |page: &mut local::HeadPage, head| page.heads.push(head));
+        let read = |record: Bytes| codec::decode_local::<local::HeadPage>(record).expect("read").heads;
+        assert_eq!(pages.into_iter().flat_map(read).collect::<Vec<_>>(), heads);
+    }
 }

@@ -11,6 +11,7 @@ use tutti_protocol::{
     Conversation as ConversationId, DeviceId, LogId, Millis, OperationId, Position, Revision, Seq, Timestamp,
     codec,
     local::{self, ChangeSet, Folded, LocatorSpan, Piece, Queued},
+    outline::Bounded,
     wire::{self, event},
 };
 
@@ -612,8 +613,8 @@ fn of(snapshot: &Snapshot, table: Table) -> impl Iterator<Item = (Key, &Bytes)> 
     snapshot.records.iter().filter(move |(of, _, _)| *of == table).map(|(_, key, record)| (*key, record))
 }
 
-fn decode<M: prost::Message + Default>(record: &Bytes) -> Result<M, StoreError> {
-    M::decode(record.clone()).map_err(|_| damaged("record"))
+fn decode<M: Bounded>(record: &Bytes) -> Result<M, StoreError> {
+    codec::decode_local(record.clone()).map_err(|_| damaged("record"))
 }
 
 fn damaged(what: &str) -> StoreError {

@@ -8,6 +8,7 @@ use crate::{
     content,
     conversation::{Conversation, is_name},
     limits,
+    outline::{self, Bounded},
     wire::{self, ClientFrame, ServerFrame, client_frame, event, operation, outcome, server_frame},
 };
 
@@ -40,7 +41,7 @@ pub fn encode(message: &impl prost::Message) -> Bytes {
 /// [`DecodeError`] when it is too large, malformed or holds a field that it may not.
 pub fn decode_client(bytes: Bytes) -> Result<ClientFrame, DecodeError> {
     bound_size(&bytes, limits::CLIENT_FRAME)?;
-    outline::bound_client(&bytes)?;
+    outline::bound(&bytes, ClientFrame::LISTS)?;
     let frame = ClientFrame::decode(bytes)?;
     match frame.frame.as_ref().ok_or(DecodeError::Unknown)? {
         client_frame::Frame::Hello(hello) => check_hello(hello)?,
@@ -58,7 +59,7 @@ pub fn decode_client(bytes: Bytes) -> Result<ClientFrame, DecodeError> {
 /// [`DecodeError`] when it is too large, malformed or holds a field that it may not.
 pub fn decode_server(bytes: Bytes) -> Result<ServerFrame, DecodeError> {
     bound_size(&bytes, limits::SERVER_FRAME)?;
-    outline::bound_server(&bytes)?;
+    outline::bound(&bytes, ServerFrame::LISTS)?;
     let frame = ServerFrame::decode(bytes)?;
     match frame.frame.as_ref().ok_or(DecodeError::Unknown)? {
         server_frame::Frame::Welcome(welcome) => ensure(welcome.log.len() == 16, "welcome.log")?,
@@ -77,6 +78,16 @@ pub fn decode_server(bytes: Bytes) -> Result<ServerFrame, DecodeError> {
         server_frame::Frame::Bye(_) | server_frame::Frame::Pong(_) => {}
     }
     Ok(frame)
+}
+
+/// Reads a record of the store or a frame of the tab channel. Its lists are bounded; what is in it, the
+/// reader checks.
+///
+/// # Errors
+/// [`DecodeError`] when it is malformed or holds more than it may.
+pub fn decode_local<M: Bounded>(bytes: Bytes) -> Result<M, DecodeError> {
+    outline::bound(&bytes, M::LISTS)?;
+    Ok(M::decode(bytes)?)
 }
 
 /// Checks one operation, wherever it came from.
@@ -179,74 +190,6 @@ fn check_type(name: &str, field: &'static str) -> Result<(), DecodeError> {
     ensure(is_name(name) && name.len() <= limits::TYPE, field)
 }
 
-fn ensure(holds: bool, field: &'static str) -> Result<(), DecodeError> {
+pub(crate) fn ensure(holds: bool, field: &'static str) -> Result<(), DecodeError> {
     if holds { Ok(()) } else { Err(DecodeError::Field(field)) }
-}
-
-/// Frames with their elements left out. An empty element takes two bytes of a frame and more than a
-/// hundred of memory; here it takes none, so elements are counted before any is allocated.
-mod outline {
-    use prost::Message;
-
-    use super::{DecodeError, ensure};
-    use crate::limits;
-
-    pub(super) fn bound_client(bytes: &[u8]) -> Result<(), DecodeError> {
-        let submit = Client::decode(bytes)?.submit.unwrap_or_default();
-        ensure(submit.operations.len() <= limits::SUBMIT_OPERATIONS, "submit.operations")
-    }
-
-    pub(super) fn bound_server(bytes: &[u8]) -> Result<(), DecodeError> {
-        let frame = Server::decode(bytes)?;
-        let delta = frame.delta.unwrap_or_default();
-        ensure(delta.events.len() <= limits::PAGE_EVENTS, "delta.events")?;
-        let submitted = frame.submitted.unwrap_or_default();
-        ensure(submitted.outcomes.len() <= limits::SUBMIT_OPERATIONS, "submitted.outcomes")?;
-        let limit = frame.limit.unwrap_or_default();
-        ensure(limit.connections.len() <= limits::CONNECTIONS, "limit.connections")
-    }
-
-    #[derive(Clone, PartialEq, Message)]
-    struct Client {
-        #[prost(message, optional, tag = "2")]
-        submit: Option<Submit>,
-    }
-
-    #[derive(Clone, PartialEq, Message)]
-    struct Submit {
-        #[prost(message, repeated, tag = "1")]
-        operations: Vec<Element>,
-    }
-
-    #[derive(Clone, PartialEq, Message)]
-    struct Server {
-        #[prost(message, optional, tag = "2")]
-        delta: Option<Delta>,
-        #[prost(message, optional, tag = "3")]
-        submitted: Option<Submitted>,
-        #[prost(message, optional, tag = "7")]
-        limit: Option<Limit>,
-    }
-
-    #[derive(Clone, PartialEq, Message)]
-    struct Limit {
-        #[prost(message, repeated, tag = "2")]
-        connections: Vec<Element>,
-    }
-
-    #[derive(Clone, PartialEq, Message)]
-    struct Delta {
-        #[prost(message, repeated, tag = "2")]
-        events: Vec<Element>,
-    }
-
-    #[derive(Clone, PartialEq, Message)]
-    struct Submitted {
-        #[prost(message, repeated, tag = "1")]
-        outcomes: Vec<Element>,
-    }
-
-    /// Any message at all: its fields are skipped.
-    #[derive(Clone, Copy, PartialEq, Message)]
-    struct Element {}
 }

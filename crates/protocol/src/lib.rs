@@ -18,6 +18,7 @@ pub mod content;
 pub mod conversation;
 pub mod id;
 pub mod limits;
+pub mod outline;
 pub mod sequence;
 
 pub use clock::{HybridClock, Millis, Timestamp};

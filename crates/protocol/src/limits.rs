@@ -26,6 +26,14 @@ pub const SLOT_LEASE: u64 = 45_000;
 pub const CHANNEL: u32 = 1;
 /// Most members of a group.
 pub const GROUP: usize = 500;
+/// Most events, messages, heads or locator spans in one record of the store.
+pub const RECORD_ITEMS: usize = 512;
+/// Most members, pieces or locators in one record of the store, all of its items together.
+pub const RECORD_PARTS: usize = 4_096;
+/// Most events, operations or locator spans in one frame of the tab channel.
+pub const CHANNEL_ITEMS: usize = 16_384;
+/// Most pieces or ids of operations in one frame of the tab channel.
+pub const CHANNEL_PARTS: usize = 65_536;
 /// How far ahead another's clock is believed.
 pub const CLOCK_AHEAD: u64 = 5 * 60 * 1_000;
 /// How long a connection may take to say hello.

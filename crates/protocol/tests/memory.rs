@@ -12,7 +12,7 @@ use bytes::Bytes;
 use prost::Message as _;
 use tutti_protocol::{
     codec::{self, DecodeError},
-    limits, sequence, wire,
+    limits, local, sequence, wire,
 };
 
 struct Counting;
@@ -99,13 +99,29 @@ fn a_frame_of_empty_elements_allocates_little() {
     }
 
     // Names in a group: 24 bytes of memory for two of the frame, and half as much again while the
-    // list grows. The server is trusted with that.
+    // list grows.
     let members = field(5, &empties(2, SERVER - ROOM));
     let bytes = Bytes::from(field(2, &field(2, &members)));
     let (result, peak) = peak_of(|| codec::decode_server(bytes));
     println!("members.members: {peak} bytes");
-    assert!(result.is_err());
-    assert!(peak < 40 * SERVER, "{peak} bytes");
+    assert_eq!(result, Err(DecodeError::Field("members.members")));
+    assert!(peak < 1024, "{peak} bytes");
+
+    // Records of the store and frames of the tab channel.
+    let record = Bytes::from(empties(1, CLIENT));
+    let (_, naive) = peak_of(|| local::Journal::decode(record.clone()));
+    let (result, peak) = peak_of(|| codec::decode_local::<local::Journal>(record));
+    println!("journal.events: {peak} bytes, {naive} without the outline");
+    assert_eq!(result, Err(DecodeError::Field("journal.events")));
+    assert!(naive > 20 * CLIENT, "no longer a bomb: {naive} bytes");
+    assert!(peak < 1024, "{peak} bytes");
+    let frame = Bytes::from(field(2, &empties(4, SERVER)));
+    let (_, naive) = peak_of(|| local::ChannelFrame::decode(frame.clone()));
+    let (result, peak) = peak_of(|| codec::decode_local::<local::ChannelFrame>(frame));
+    println!("change_set.events: {peak} bytes, {naive} without the outline");
+    assert_eq!(result, Err(DecodeError::Field("change_set.events")));
+    assert!(naive > 20 * SERVER, "no longer a bomb: {naive} bytes");
+    assert!(peak < 1024, "{peak} bytes");
 
     // Empty frames in a body, which takes one byte for each.
     let body = Bytes::from(vec![0; CLIENT]);

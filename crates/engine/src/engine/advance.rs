@@ -205,9 +205,11 @@ impl Engine {
             writes.extend(derived.map(Write::Clear));
         }
         let first = if reset { 0 } else { self.replica.next_journal };
-        let journal = fold::cut(events.iter().cloned(), |journal: &mut local::Journal, event| {
-            journal.events.push(event)
-        });
+        let journal = fold::cut(
+            events.iter().cloned(),
+            |_| 1,
+            |journal: &mut local::Journal, event| journal.events.push(event),
+        );
         let next_journal = first.saturating_add(journal.len() as u64);
         let numbered = (first..).zip(journal);
         writes

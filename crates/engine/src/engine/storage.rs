@@ -1,6 +1,5 @@
 //! What the store answers: batches that are durable or not, and copies read again.
 
-use prost::Message as _;
 use tutti_protocol::{
     Code, OperationId, codec,
     local::{self, Queued, channel_frame},
@@ -206,7 +205,7 @@ impl Engine {
     fn load_outbox(&mut self, snapshot: &Snapshot) {
         let mut over = Vec::new();
         for (_, _, record) in snapshot.records.iter().filter(|(table, _, _)| *table == Table::Outbox) {
-            let queued = Queued::decode(record.clone()).ok();
+            let queued = codec::decode_local::<Queued>(record.clone()).ok();
             let valid = queued.filter(|queued| {
                 queued.operation.as_ref().is_some_and(|operation| codec::check_operation(operation).is_ok())
             });

@@ -1,7 +1,6 @@
 //! Leading and following, and what the tabs of a profile say to each other.
 
 use bytes::Bytes;
-use prost::Message as _;
 use tutti_protocol::{
     Code, DeviceId, Epoch, Millis, OperationId, Revision, TabId, codec, limits,
     local::{self, ChangeSet, ChannelFrame, channel_frame},
@@ -124,7 +123,7 @@ impl Engine {
 
     pub(super) fn handle_channel(&mut self, bytes: &Bytes, now: Now) {
         // Another version's frame may hold what this one does not know; then it is not for us.
-        let Ok(ChannelFrame { tab, device, frame: Some(frame), needs }) = ChannelFrame::decode(bytes.clone())
+        let Ok(ChannelFrame { tab, device, frame: Some(frame), needs }) = codec::decode_local(bytes.clone())
         else {
             return;
         };

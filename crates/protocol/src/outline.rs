@@ -1,0 +1,205 @@
+//! Counts what a message holds many of, before any of it is allocated: an empty element takes two
+//! bytes of a frame and more than a hundred of memory.
+
+use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
+
+use crate::{
+    codec::{DecodeError, ensure},
+    limits,
+    local::{Block, ChannelFrame, HeadPage, Identity, Journal, Locators, Meta, Queued},
+    wire::{ClientFrame, ServerFrame},
+};
+
+/// A message whose lists are bounded before it is decoded.
+pub trait Bounded: prost::Message + Default {
+    /// Its lists.
+    #[doc(hidden)]
+    const LISTS: &'static [List];
+}
+
+/// A repeated field.
+#[derive(Debug)]
+pub struct List {
+    name: &'static str,
+    /// The numbers of the fields that lead to it. All that they lead to counts together.
+    path: &'static [u32],
+    most: usize,
+    /// The lists in each element.
+    within: &'static [List],
+    /// Its elements are numbers, any number of them in one field.
+    numbers: bool,
+}
+
+impl List {
+    const fn new(name: &'static str, path: &'static [u32], most: usize) -> Self {
+        Self { name, path, most, within: &[], numbers: false }
+    }
+
+    const fn of(self, within: &'static [List]) -> Self {
+        Self { within, ..self }
+    }
+
+    const fn of_numbers(self) -> Self {
+        Self { numbers: true, ..self }
+    }
+
+    /// How many elements are in one field.
+    fn elements(&self, content: Option<&[u8]>) -> usize {
+        match content {
+            // A number ends with the byte that says that no other follows.
+            Some(content) if self.numbers => content.iter().filter(|byte| **byte < 0x80).count(),
+            _ => 1,
+        }
+    }
+}
+
+/// The lists in an Event.
+const EVENT: &[List] = &[List::new("members.members", &[5, 2], limits::GROUP)];
+
+macro_rules! bounded {
+    ($($message:ident: [$($list:expr),*];)*) => {
+        $(impl Bounded for $message {
+            const LISTS: &'static [List] = &[$($list),*];
+        })*
+    };
+}
+
+bounded! {
+    ClientFrame: [List::new("submit.operations", &[2, 1], limits::SUBMIT_OPERATIONS)];
+    ServerFrame: [
+        List::new("delta.events", &[2, 2], limits::PAGE_EVENTS).of(EVENT),
+        List::new("submitted.outcomes", &[3, 1], limits::SUBMIT_OPERATIONS),
+        List::new("limit.connections", &[7, 2], limits::CONNECTIONS)
+    ];
+    Meta: [];
+    Identity: [];
+    Queued: [];
+    Journal: [List::new("journal.events", &[1], limits::RECORD_ITEMS).of(EVENT)];
+    HeadPage: [
+        List::new("heads", &[1], limits::RECORD_ITEMS),
+        List::new("head.members", &[1, 3], limits::RECORD_PARTS),
+        List::new("head.pieces", &[1, 7], limits::RECORD_PARTS),
+        List::new("locators", &[2], limits::RECORD_ITEMS)
+    ];
+    Block: [List::new("block.messages", &[1], limits::RECORD_ITEMS)];
+    Locators: [
+        List::new("locators.conversations", &[2], limits::RECORD_PARTS).of_numbers(),
+        List::new("locators.positions", &[3], limits::RECORD_PARTS).of_numbers()
+    ];
+    ChannelFrame: [
+        List::new("change_set.events", &[2, 4], limits::CHANNEL_ITEMS).of(EVENT),
+        List::new("change_set.settled", &[2, 5], limits::CHANNEL_ITEMS),
+        List::new("change_set.refused", &[2, 6], limits::CHANNEL_ITEMS),
+        List::new("folded.pieces", &[2, 7, 1], limits::CHANNEL_PARTS),
+        List::new("folded.locators", &[2, 7, 2], limits::CHANNEL_ITEMS),
+        List::new("announce.queued", &[3, 1], limits::CHANNEL_ITEMS),
+        List::new("claim.ids", &[4, 1], limits::CHANNEL_PARTS),
+        List::new("limit.connections", &[13, 2], limits::CONNECTIONS)
+    ];
+}
+
+/// Refuses a message with more elements than it may have.
+pub(crate) fn bound(bytes: &[u8], lists: &[List]) -> Result<(), DecodeError> {
+    lists.iter().try_for_each(|list| {
+        let mut count = 0;
+        visit(bytes, list.path, &mut |content| {
+            count += list.elements(content);
+            ensure(count <= list.most, list.name)?;
+            bound(content.unwrap_or_default(), list.within)
+        })
+    })
+}
+
+/// What is done with the content of a field, if it has a length.
+type Found<'a> = dyn FnMut(Option<&[u8]>) -> Result<(), DecodeError> + 'a;
+
+/// Calls `found` for each field at the end of a path.
+fn visit(mut rest: &[u8], path: &[u32], found: &mut Found<'_>) -> Result<(), DecodeError> {
+    while !rest.is_empty() {
+        let (number, wire_type) = decode_key(&mut rest)?;
+        let mut field = rest;
+        skip_field(wire_type, number, &mut rest, DecodeContext::default())?;
+        if path.first() != Some(&number) {
+            continue;
+        }
+        let content = if wire_type == WireType::LengthDelimited {
+            decode_varint(&mut field)?;
+            Some(&field[..field.len() - rest.len()])
+        } else {
+            None
+        };
+        match path {
+            [_] => found(content)?,
+            [_, path @ ..] => visit(content.unwrap_or_default(), path, found)?,
+            [] => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use prost::Message as _;
+
+    use super::*;
+    use crate::{codec, local, wire};
+
+    #[test]
+    fn what_is_just_within_the_limits_is_read_and_one_more_is_not() {
+        fn check<M: Bounded + PartialEq + std::fmt::Debug>(of: impl Fn(usize) -> M, most: usize) {
+            let whole = of(most);
+            assert_eq!(codec::decode_local(codec::encode(&whole)), Ok(whole));
+            assert!(matches!(
+                codec::decode_local::<M>(codec::encode(&of(most + 1))),
+                Err(DecodeError::Field(_))
+            ));
+        }
+
+        let members = |count| wire::Event {
+            seq: 1,
+            operation: Bytes::new(),
+            body: Some(wire::event::Body::Members(wire::Members {
+                conversation: "group:team".into(),
+                members: vec!["a".into(); count],
+            })),
+        };
+        check(|count| Journal { events: vec![wire::Event::default(); count] }, limits::RECORD_ITEMS);
+        check(|count| Journal { events: vec![members(3), members(count)] }, limits::GROUP);
+        check(|count| Block { messages: vec![wire::Message::default(); count] }, limits::RECORD_ITEMS);
+        let numbers = |count| Locators { positions: vec![300; count], ..Locators::default() };
+        check(numbers, limits::RECORD_PARTS);
+        // Half of them in one head, half in another.
+        let pieces = |count: usize| local::Head {
+            pieces: vec![local::Piece::default(); count],
+            ..local::Head::default()
+        };
+        let page = |count: usize| HeadPage {
+            heads: vec![pieces(count / 2), pieces(count.div_ceil(2))],
+            locators: vec![],
+        };
+        check(page, limits::RECORD_PARTS);
+        let folded = |count| local::Folded { pieces: vec![local::Piece::default(); count], locators: vec![] };
+        let frame = |count| ChannelFrame {
+            frame: Some(local::channel_frame::Frame::ChangeSet(local::ChangeSet {
+                folded: Some(folded(count)),
+                ..local::ChangeSet::default()
+            })),
+            ..ChannelFrame::default()
+        };
+        check(frame, limits::CHANNEL_PARTS);
+    }
+
+    #[test]
+    fn numbers_count_one_by_one_however_they_are_written() {
+        // Each in a field of its own.
+        let apart = [0x18, 1].repeat(limits::RECORD_PARTS);
+        assert!(codec::decode_local::<Locators>(apart.clone().into()).is_ok());
+        assert!(Locators::decode(&[&apart[..], &[0x18, 1]].concat()[..]).is_ok());
+        let one_more = [&apart[..], &[0x18, 1]].concat();
+        assert_eq!(
+            codec::decode_local::<Locators>(one_more.into()),
+            Err(DecodeError::Field("locators.positions"))
+        );
+    }
+}
