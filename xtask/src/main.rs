@@ -4,6 +4,7 @@
 //! it is missing, and says what and why.
 
 mod demo;
+mod fuzz;
 mod npm;
 mod pack;
 mod purity;
@@ -23,6 +24,9 @@ Usage: cargo xtask COMMAND
   test [--only native|wasm|e2e]    every check and every test, or one part of them
   takeovers [ENGINE:KIND:ROUNDS …] end leaders by the hundred, as in chromium:freeze:100, and print how long
                                    it takes until another tab leads; KIND is close, crash or freeze
+  fuzz [--cases N] [--decoder NAME] [--seed N] [--threads N]
+                                   hand each decoder ten million hostile inputs, or N, and print what became of
+                                   them; a failure prints how to have it again
   ci                               test, then fail if git sees a change in the checkout
 
   setup                            install what is missing
@@ -57,6 +61,7 @@ fn command() -> Result<ExitCode> {
         ["test"] => test::test(None),
         ["test", "--only", part] => test::test(Some(part.parse()?)),
         ["takeovers", ref runs @ ..] => test::takeovers(runs).map(done),
+        ["fuzz", ref options @ ..] => fuzz::fuzz(options).map(done),
         ["ci"] => test::ci(),
         ["setup"] => setup::everything().map(done),
         ["pack"] => pack::pack().map(done),

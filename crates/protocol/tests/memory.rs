@@ -1,50 +1,20 @@
 //! What hostile frames cost: an allocator that counts stands under the decoder.
 
-// An allocator is unsafe to write; this one only counts what the system's does.
-#![allow(unsafe_code)]
-
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
-};
-
 use bytes::Bytes;
 use prost::Message as _;
+use tutti_fuzz::memory::{self, Counting};
 use tutti_protocol::{
     codec::{self, DecodeError},
     limits, local, sequence, wire,
 };
-
-struct Counting;
-
-static HELD: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let held = HELD.fetch_add(layout.size(), Relaxed) + layout.size();
-        PEAK.fetch_max(held, Relaxed);
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        HELD.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
 /// The most that was held at a time while this ran, beyond what was held before.
 fn peak_of<T>(work: impl FnOnce() -> T) -> (T, usize) {
-    let before = HELD.load(Relaxed);
-    PEAK.store(before, Relaxed);
-    let result = work();
-    (result, PEAK.load(Relaxed) - before)
+    let (result, peak) = memory::peak_of(work);
+    (result, peak.held)
 }
 
 /// A field with this content.
@@ -60,7 +30,6 @@ fn empties(tag: u8, size: usize) -> Vec<u8> {
     field(tag, &[]).repeat(size / 2)
 }
 
-/// One test, since another beside it would be counted too.
 #[test]
 fn a_frame_of_empty_elements_allocates_little() {
     const CLIENT: usize = limits::CLIENT_FRAME;

@@ -1,8 +1,6 @@
 //! What holds for clocks, ids and conversations, whatever they are given.
 
-mod rng;
-
-use rng::Rng;
+use tutti_fuzz::Rng;
 use tutti_protocol::{
     Conversation, DeviceId, HybridClock, InvalidConversation, InvalidId, Millis, OperationId, Timestamp,
     limits,

@@ -1,0 +1,139 @@
+//! What decoding promises, said again in other words.
+
+use std::fmt::Debug;
+
+use bytes::Bytes;
+use serde::de::IgnoredAny;
+use tutti_protocol::{
+    Conversation,
+    codec::{self, DecodeError},
+    limits,
+    wire::{ClientFrame, Event, Message, ServerFrame, client_frame, event, operation, outcome, server_frame},
+};
+
+/// What was decoded decodes to the same again.
+pub(crate) fn stable<M: prost::Message + PartialEq + Debug>(
+    message: &M,
+    decode: impl Fn(Bytes) -> Result<M, DecodeError>,
+) {
+    assert_eq!(decode(codec::encode(message)).as_ref(), Ok(message));
+}
+
+pub(crate) fn of_client(frame: &ClientFrame) {
+    match frame.frame.as_ref().expect("promised") {
+        client_frame::Frame::Hello(hello) => {
+            assert!(hello.token.len() <= limits::TOKEN);
+            assert_name(&hello.account);
+            assert_eq!(hello.device.len(), 16);
+            if !hello.device_name.is_empty() {
+                assert_name(&hello.device_name);
+            }
+            assert!(hello.log.is_empty() || hello.log.len() == 16);
+            assert!(hello.take_over.is_empty() || hello.take_over.len() == 16);
+        }
+        client_frame::Frame::Submit(submit) => {
+            assert!(submit.operations.len() <= limits::SUBMIT_OPERATIONS);
+            for operation in &submit.operations {
+                assert_eq!(operation.id.len(), 16);
+                match operation.body.as_ref().expect("promised") {
+                    operation::Body::Send(send) => {
+                        of_conversation(&send.conversation);
+                        assert_type(&send.r#type);
+                        of_content(&send.content);
+                    }
+                    operation::Body::MarkRead(read) => of_conversation(&read.conversation),
+                }
+            }
+        }
+        client_frame::Frame::Pull(_) | client_frame::Frame::Ping(_) => {}
+    }
+}
+
+pub(crate) fn of_server(frame: &ServerFrame) {
+    match frame.frame.as_ref().expect("promised") {
+        server_frame::Frame::Welcome(welcome) => assert_eq!(welcome.log.len(), 16),
+        server_frame::Frame::Delta(delta) => {
+            assert!(delta.events.len() <= limits::PAGE_EVENTS);
+            let mut last = delta.after;
+            for event in &delta.events {
+                assert_eq!(event.seq.checked_sub(last), Some(1), "seqs are contiguous");
+                last = event.seq;
+                of_event(event);
+            }
+            assert_eq!(last, delta.next);
+            assert!(delta.next <= delta.head);
+        }
+        server_frame::Frame::Submitted(submitted) => {
+            assert!(submitted.outcomes.len() <= limits::SUBMIT_OPERATIONS);
+            for outcome in &submitted.outcomes {
+                assert_eq!(outcome.id.len(), 16);
+                match outcome.result.as_ref().expect("promised") {
+                    outcome::Result::Accepted(_) => {}
+                    outcome::Result::Refused(refused) => assert_name(&refused.code),
+                }
+            }
+        }
+        server_frame::Frame::Error(error) => assert_name(&error.code),
+        server_frame::Frame::Limit(limit) => {
+            assert!(limit.connections.len() <= limits::CONNECTIONS);
+            for connection in &limit.connections {
+                assert_eq!(connection.device.len(), 16);
+                if !connection.name.is_empty() {
+                    assert_name(&connection.name);
+                }
+            }
+        }
+        server_frame::Frame::Bye(_) | server_frame::Frame::Pong(_) => {}
+    }
+}
+
+fn of_event(event: &Event) {
+    assert!(event.operation.is_empty() || event.operation.len() == 16);
+    match &event.body {
+        None => {}
+        Some(event::Body::Message(message)) => of_message(message),
+        Some(event::Body::Read(read)) => {
+            of_conversation(&read.conversation);
+            assert!(read.position.checked_sub(read.inbound).is_some());
+        }
+        Some(event::Body::Members(members)) => {
+            of_conversation(&members.conversation);
+            assert!(members.members.len() <= limits::GROUP);
+            members.members.iter().for_each(|name| assert_name(name));
+        }
+    }
+}
+
+pub(crate) fn of_message(message: &Message) {
+    assert_eq!(message.id.len(), 16);
+    assert!(message.device.is_empty() || message.device.len() == 16);
+    of_conversation(&message.conversation);
+    assert_name(&message.sender);
+    assert_type(&message.r#type);
+    of_content(&message.content);
+    assert!((1..=u64::MAX).contains(&message.position));
+    assert!(message.position.checked_sub(message.inbound).is_some());
+}
+
+fn assert_name(name: &str) {
+    assert!((1..=128).contains(&name.len()), "{name:?}");
+    assert!(!name.contains(char::is_control), "{name:?}");
+}
+
+fn assert_type(name: &str) {
+    assert_name(name);
+    assert!(name.len() <= 64, "{name:?}");
+}
+
+pub(crate) fn of_conversation(id: &str) {
+    let name = id.strip_prefix("direct:").or_else(|| id.strip_prefix("group:"));
+    assert_name(name.expect("promised"));
+    assert_eq!(Conversation::parse(id).expect("promised").to_string(), id);
+}
+
+pub(crate) fn of_content(content: &[u8]) {
+    assert!(content.len() <= 32 * 1024);
+    // Only that it is JSON: JavaScript reads numbers and halves of pairs that Rust has no place for.
+    serde_json::from_slice::<IgnoredAny>(content).expect("promised");
+    std::str::from_utf8(content).expect("promised");
+}

@@ -1,0 +1,315 @@
+//! Valid frames, records and texts of every kind.
+
+use bytes::Bytes;
+use tutti_protocol::{
+    limits,
+    local::{
+        self, Announce, Block, ChangeSet, ChannelFrame, Claim, Folded, Head, HeadPage, Identity, Journal,
+        LeaderStatus, Leave, LocatorSpan, Locators, Meta, Offline, Piece, Presence, Queued, SyncDone,
+        SyncRequest, channel_frame,
+    },
+    wire::{
+        Accepted, Bye, ClientFrame, Connection, Delta, Error, Event, Hello, Limit, MarkRead, Members,
+        Message, Operation, Outcome, Ping, Pong, Pull, Read, Refused, Send, ServerFrame, Submit, Submitted,
+        Welcome, client_frame, event, operation, outcome, server_frame,
+    },
+};
+
+use crate::Rng;
+
+/// The tab that reads the channel.
+pub const TAB: Bytes = Bytes::from_static(&[9; 16]);
+
+/// A frame that a client may send.
+pub fn client(rng: &mut Rng) -> ClientFrame {
+    use client_frame::Frame;
+    let frame = match rng.below(6) {
+        0 | 1 => Frame::Hello(Hello {
+            token: name(rng),
+            account: name(rng),
+            device: id(rng),
+            device_name: rng.pick(&["", "Desk", "☎"]).to_string(),
+            platform: rng.below(6) as i32,
+            epoch: rng.number(),
+            log: id_or_none(rng),
+            cursor: rng.number(),
+            take_over: id_or_none(rng),
+        }),
+        2 | 3 => Frame::Submit(Submit { operations: (0..rng.below(4)).map(|_| operation(rng)).collect() }),
+        4 => Frame::Pull(Pull { after: rng.number() }),
+        _ => Frame::Ping(Ping { nonce: rng.number() }),
+    };
+    ClientFrame { frame: Some(frame) }
+}
+
+/// An operation.
+pub fn operation(rng: &mut Rng) -> Operation {
+    let body = if rng.below(2) == 0 {
+        operation::Body::Send(Send { conversation: conversation(rng), r#type: kind(rng), content: json(rng) })
+    } else {
+        operation::Body::MarkRead(MarkRead { conversation: conversation(rng), position: rng.number() })
+    };
+    Operation { id: id(rng), clock: rng.number(), body: Some(body) }
+}
+
+/// A frame that the server may send.
+pub fn server(rng: &mut Rng) -> ServerFrame {
+    use server_frame::Frame;
+    let frame = match rng.below(12) {
+        0 => Frame::Welcome(Welcome {
+            log: id(rng),
+            head: rng.number(),
+            server_time: rng.number(),
+            ping_interval: rng.number() as u32,
+        }),
+        1..=5 => Frame::Delta(delta(rng)),
+        6 => Frame::Submitted(Submitted { outcomes: (0..rng.below(4)).map(|_| outcome(rng)).collect() }),
+        7 => Frame::Error(Error { code: name(rng), message: name(rng), retry_after: rng.number() as u32 }),
+        8 => Frame::Bye(Bye { wait: rng.number() as u32 }),
+        9 | 10 => Frame::Limit(limit(rng)),
+        _ => Frame::Pong(Pong { nonce: rng.number() }),
+    };
+    ServerFrame { frame: Some(frame) }
+}
+
+fn limit(rng: &mut Rng) -> Limit {
+    Limit { limit: rng.number() as u32, connections: (0..rng.below(4)).map(|_| connection(rng)).collect() }
+}
+
+fn connection(rng: &mut Rng) -> Connection {
+    Connection {
+        device: id(rng),
+        name: rng.pick(&["", "Desk", "☎"]).to_string(),
+        platform: rng.below(6) as i32,
+        since: rng.number(),
+    }
+}
+
+fn delta(rng: &mut Rng) -> Delta {
+    let count = rng.below(4);
+    let after = rng.number().min(u64::MAX - count);
+    let next = after + count;
+    Delta {
+        after,
+        events: (after..next).map(|before| event(rng, before + 1)).collect(),
+        next,
+        head: next.saturating_add(rng.number()),
+    }
+}
+
+/// An event at this place in the log.
+pub fn event(rng: &mut Rng, seq: u64) -> Event {
+    let position = rng.number().max(1);
+    let inbound = rng.number().min(position);
+    let body = match rng.below(5) {
+        0 | 1 => Some(event::Body::Message(message(rng))),
+        2 => Some(event::Body::Read(Read { conversation: conversation(rng), position, inbound })),
+        3 => Some(event::Body::Members(Members {
+            conversation: conversation(rng),
+            members: (0..rng.below(4)).map(|_| name(rng)).collect(),
+        })),
+        _ => None,
+    };
+    Event { seq, operation: id_or_none(rng), body }
+}
+
+/// A message.
+pub fn message(rng: &mut Rng) -> Message {
+    let position = rng.number().max(1);
+    Message {
+        id: id(rng),
+        conversation: conversation(rng),
+        sender: name(rng),
+        device: id_or_none(rng),
+        r#type: kind(rng),
+        content: json(rng),
+        position,
+        inbound: rng.number().min(position),
+        sent_at: rng.number(),
+    }
+}
+
+fn outcome(rng: &mut Rng) -> Outcome {
+    let result = if rng.below(2) == 0 {
+        outcome::Result::Accepted(Accepted { seq: rng.number() })
+    } else {
+        outcome::Result::Refused(refused(rng))
+    };
+    Outcome { id: id(rng), result: Some(result) }
+}
+
+/// A frame of the tab channel.
+pub fn channel(rng: &mut Rng) -> ChannelFrame {
+    use channel_frame::Frame;
+    let few = rng.below(3);
+    let frame = match rng.below(18) {
+        0..=5 => Frame::ChangeSet(change_set(rng)),
+        6 | 7 => Frame::Announce(Announce { queued: (0..few).map(|_| queued(rng)).collect() }),
+        8 => Frame::Claim(Claim { ids: (0..few).map(|_| id(rng)).collect() }),
+        9 => Frame::Presence(Presence { asks: rng.below(2) == 0 }),
+        10 => Frame::Leave(Leave {}),
+        11 => Frame::Offline(Offline { offline: rng.below(2) == 0 }),
+        12 => Frame::SyncRequest(SyncRequest { id: rng.number(), take_over: id_or_none(rng) }),
+        13 => Frame::LeaderStatus(LeaderStatus {
+            epoch: rng.below(4),
+            connection: rng.pick(&["online", "connecting", "polling", "offline", "closed"]).to_owned(),
+            reason: rng.pick(&["", "offline", "connection-limit"]).to_owned(),
+            catching_up: rng.below(2) == 0,
+        }),
+        14 => Frame::SyncDone(SyncDone {
+            tab: if rng.below(2) == 0 { TAB } else { id(rng) },
+            id: rng.below(4),
+            code: rng.pick(&["", "timeout"]).to_owned(),
+            message: String::new(),
+        }),
+        15 => Frame::Ping(local::Ping { number: rng.number() }),
+        16 => {
+            let tab = if rng.below(2) == 0 { TAB } else { id(rng) };
+            Frame::Pong(local::Pong { epoch: rng.below(4), tab, number: rng.below(4) })
+        }
+        _ => Frame::Limit(limit(rng)),
+    };
+    ChannelFrame { tab: id(rng), needs: 0, frame: Some(frame) }
+}
+
+/// What follows a store at revision 1 and epoch 1 as often as not.
+fn change_set(rng: &mut Rng) -> ChangeSet {
+    let folded = (rng.below(3) == 0).then(|| Folded {
+        pieces: (0..rng.below(3))
+            .map(|_| Piece { conversation: rng.below(4) as u32, ..piece(rng) })
+            .collect(),
+        locators: (0..rng.below(2)).map(|_| span(rng)).collect(),
+    });
+    ChangeSet {
+        epoch: 1 + rng.below(2),
+        revision: rng.pick(&[1, 2, 2, 2, 3]),
+        cursor: rng.number(),
+        events: (1..=rng.below(4)).map(|seq| event(rng, seq)).collect(),
+        settled: (0..rng.below(3)).map(|_| id(rng)).collect(),
+        refused: (0..rng.below(2)).map(|_| queued(rng)).collect(),
+        folded,
+        reset: rng.below(8) == 0,
+        log: if rng.below(8) == 0 { Bytes::new() } else { id(rng) },
+        next_journal: rng.below(1 << 53),
+    }
+}
+
+/// A record of the outbox.
+pub fn queued(rng: &mut Rng) -> Queued {
+    let refused = (rng.below(4) == 0).then(|| refused(rng));
+    Queued { operation: Some(operation(rng)), queued_at: rng.number(), refused }
+}
+
+/// The record of how far a copy has got.
+pub fn meta(rng: &mut Rng) -> Meta {
+    Meta { log: id_or_none(rng), cursor: rng.number() }
+}
+
+/// The record of who a device is.
+pub fn identity(rng: &mut Rng) -> Identity {
+    Identity { device: id(rng) }
+}
+
+/// A record of the journal.
+pub fn journal(rng: &mut Rng) -> Journal {
+    Journal { events: (1..=rng.below(6)).map(|seq| event(rng, seq)).collect() }
+}
+
+/// A page of heads.
+pub fn head_page(rng: &mut Rng) -> HeadPage {
+    let heads = (1..=rng.below(4) as u32).map(|number| head(rng, number)).collect();
+    HeadPage { heads, locators: (0..rng.below(3)).map(|_| span(rng)).collect() }
+}
+
+fn head(rng: &mut Rng, number: u32) -> Head {
+    let mut first = 1;
+    let pieces = (0..rng.below(3)).map(|_| {
+        let piece = Piece { first, ..piece(rng) };
+        first += u64::from(piece.count) + rng.below(2);
+        piece
+    });
+    let pieces = pieces.collect();
+    Head {
+        number,
+        // One conversation has one number.
+        conversation: format!("group:{number}"),
+        members: (0..rng.below(3)).map(|_| name(rng)).collect(),
+        last: (rng.below(4) > 0).then(|| message(rng)),
+        read_position: rng.number(),
+        read_inbound: rng.number(),
+        pieces,
+    }
+}
+
+fn piece(rng: &mut Rng) -> Piece {
+    Piece {
+        conversation: 0,
+        first: rng.number().max(1),
+        count: 1 + rng.below(100) as u32,
+        block: rng.below(3),
+        offset: rng.below(100) as u32,
+    }
+}
+
+fn span(rng: &mut Rng) -> LocatorSpan {
+    LocatorSpan { number: rng.below(1 << 53), first: Bytes::from_static(&[0; 16]), last: id(rng) }
+}
+
+/// A block of messages.
+pub fn block(rng: &mut Rng) -> Block {
+    Block { messages: (0..rng.below(6)).map(|_| message(rng)).collect() }
+}
+
+/// A record of locators.
+pub fn locators(rng: &mut Rng) -> Locators {
+    let mut ids: Vec<[u8; 16]> = (0..rng.below(6)).map(|_| rng.bytes()).collect();
+    ids.sort_unstable();
+    Locators {
+        conversations: ids.iter().map(|_| rng.below(4) as u32).collect(),
+        positions: ids.iter().map(|_| rng.number()).collect(),
+        ids: ids.concat().into(),
+    }
+}
+
+fn refused(rng: &mut Rng) -> Refused {
+    Refused { code: name(rng), message: name(rng), retry_after: rng.number() as u32 }
+}
+
+/// Sixteen bytes.
+pub fn id(rng: &mut Rng) -> Bytes {
+    Bytes::copy_from_slice(&rng.bytes::<16>())
+}
+
+fn id_or_none(rng: &mut Rng) -> Bytes {
+    match rng.below(3) {
+        0 => Bytes::new(),
+        _ => id(rng),
+    }
+}
+
+fn name(rng: &mut Rng) -> String {
+    let longest = "x".repeat(limits::NAME);
+    rng.pick(&["a", "bob", "Ünïcode 7", "a:b", longest.as_str()]).to_string()
+}
+
+fn kind(rng: &mut Rng) -> String {
+    rng.pick(&["text", "x", "image/png"]).to_string()
+}
+
+/// The id of a conversation.
+pub fn conversation(rng: &mut Rng) -> String {
+    format!("{}:{}", rng.pick(&["direct", "group"]), name(rng))
+}
+
+/// The content of a message.
+pub fn json(rng: &mut Rng) -> Bytes {
+    let values = ["null", "\"hi\"", r#"{"text":"\u00fc🎻"}"#, "[1,[2.5e3,{\"a\":[]}]]", " -0 "];
+    let mut json = rng.pick(&values).to_owned();
+    if rng.below(8) == 0 {
+        // Up to the depth that is allowed: at most 4 levels are there already.
+        for _ in 0..rng.pick(&[1, 2, 5, 124]) {
+            json = if rng.below(2) == 0 { format!("[{json}]") } else { format!("{{\"a\":{json}}}") };
+        }
+    }
+    json.into()
+}
