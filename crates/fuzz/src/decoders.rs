@@ -34,10 +34,10 @@ pub struct Decoder {
     /// What it reads at most, in bytes. No allocation may be more than twice as large.
     pub limit: usize,
     /// Makes something that it reads.
-    valid: fn(&mut Rng) -> Vec<u8>,
+    pub(crate) valid: fn(&mut Rng) -> Vec<u8>,
     /// Reads bytes. Says whether it did or refused them; panics when what was read is not what decoding
     /// promises.
-    read: fn(Bytes, &mut Meter) -> bool,
+    pub(crate) read: fn(Bytes, &mut Meter) -> bool,
 }
 
 /// Frames from the network.
@@ -107,10 +107,10 @@ impl Decoder {
 
 /// Tells the memory for decoding from the memory for looking at what came of it.
 #[derive(Debug, Default)]
-struct Meter(Peak);
+pub(crate) struct Meter(Peak);
 
 impl Meter {
-    fn of<T>(&mut self, decode: impl FnOnce() -> T) -> T {
+    pub(crate) fn of<T>(&mut self, decode: impl FnOnce() -> T) -> T {
         let (result, peak) = memory::peak_of(decode);
         self.0 = self.0.max(peak);
         result

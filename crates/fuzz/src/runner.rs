@@ -121,3 +121,43 @@ pub fn run(decoder: &Decoder, seeds: Range<u64>, progress: &AtomicU64) -> Report
     }
     report
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Rng, memory::Counting};
+
+    #[global_allocator]
+    static ALLOCATOR: Counting = Counting;
+
+    /// Panics at what begins with 1, takes too much for what begins with 2, refuses what begins with 3.
+    const FAULTY: Decoder = Decoder {
+        name: "faulty",
+        limit: 512,
+        valid: |rng: &mut Rng| vec![rng.below(4) as u8; 40],
+        read: |bytes, meter| match bytes.first() {
+            Some(1) => panic!("at one"),
+            Some(2) => meter.of(|| Vec::<u8>::with_capacity(1_025).is_empty()),
+            Some(3) => meter.of(|| Vec::<u8>::with_capacity(1_024).len() > 1),
+            _ => true,
+        },
+    };
+
+    #[test]
+    fn faults_are_told_and_the_run_goes_on() {
+        const CASES: u64 = 1_000;
+        let report = run(&FAULTY, 0..CASES, &AtomicU64::new(0));
+        assert_eq!(report.cases, CASES);
+        for count in [report.panics, report.bombs, report.refused()] {
+            assert!((100..400).contains(&count), "{report:?}");
+        }
+        assert_eq!(report.read + report.refused() + report.panics, CASES);
+        assert_eq!(report.peak.largest, 1_025);
+        for failure in &report.failures {
+            let again = run(&FAULTY, failure.seed..failure.seed + 1, &AtomicU64::new(0));
+            assert_eq!(again.panics + again.bombs, 1, "{failure}");
+            assert_eq!(again.failures[0].input, failure.input);
+        }
+        assert_eq!(report.failures.len(), TOLD);
+    }
+}
