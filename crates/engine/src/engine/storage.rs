@@ -97,6 +97,11 @@ impl Engine {
             // An answer that nobody waits for any more.
             return;
         }
+        if !looked && result.is_ok() && matches!(&self.role, Role::Leader(leader) if leader.ready) {
+            // Whoever writes the store knows it; what was read may be older.
+            self.reload = None;
+            return;
+        }
         let loaded = result.and_then(|snapshot| {
             if looked {
                 self.load_outbox(&snapshot);
@@ -183,6 +188,8 @@ impl Engine {
             }
         };
         self.renewal = None;
+        // Whatever is being read is of the store before.
+        self.reload = None;
         self.storage.reset();
         self.identity.device = replica.device();
         let old = std::mem::replace(&mut self.replica, replica);

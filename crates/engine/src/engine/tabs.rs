@@ -134,8 +134,8 @@ impl Engine {
             return;
         }
         if device != self.identity.device.to_bytes() {
-            // The store was erased: one of the two does not know it yet.
-            if self.renewal.is_none() {
+            // The store was erased: one of the two does not know it yet. A leader learns it when it writes.
+            if self.renewal.is_none() && matches!(self.role, Role::Follower(_)) {
                 self.start_reload();
             }
             return;
