@@ -10,6 +10,7 @@ mod pack;
 mod purity;
 mod run;
 mod setup;
+mod simulate;
 mod stamp;
 mod test;
 
@@ -24,6 +25,9 @@ Usage: cargo xtask COMMAND
   test [--only native|wasm|e2e]    every check and every test, or one part of them
   takeovers [ENGINE:KIND:ROUNDS …] end leaders by the hundred, as in chromium:freeze:100, and print how long
                                    it takes until another tab leads; KIND is close, crash or freeze
+  simulate [--histories N] [--seed N] [--profile calm|train|chaos]
+                                   play histories in which everything goes wrong, and shrink one that fails;
+                                   --replay FILE plays one again and tells each step
   fuzz [--cases N] [--decoder NAME] [--seed N] [--threads N]
                                    hand each decoder ten million hostile inputs, or N, and print what became of
                                    them; a failure prints how to have it again
@@ -61,6 +65,7 @@ fn command() -> Result<ExitCode> {
         ["test"] => test::test(None),
         ["test", "--only", part] => test::test(Some(part.parse()?)),
         ["takeovers", ref runs @ ..] => test::takeovers(runs).map(done),
+        ["simulate", ref options @ ..] => simulate::simulate(options).map(done),
         ["fuzz", ref options @ ..] => fuzz::fuzz(options).map(done),
         ["ci"] => test::ci(),
         ["setup"] => setup::everything().map(done),

@@ -17,7 +17,7 @@ use crate::{
     pack::{later_versions, later_versions_dir, pack, size},
     purity::purity,
     run::{cargo, command, each_line, elapsed, interrupted, read, root, run, target_dir},
-    setup,
+    setup, simulate,
 };
 
 /// A part of the tests that makes sense on its own.
@@ -59,6 +59,7 @@ const STEPS: &[Step] = &[
     Step { name: "lints, WebAssembly", parts: WASM, run: || check(wasm_lints()) },
     Step { name: "purity", parts: NATIVE, run: || check(purity()) },
     Step { name: "native tests", parts: NATIVE, run: native_tests },
+    Step { name: "histories", parts: NATIVE, run: || check(simulate::test()) },
     Step { name: "package", parts: BROWSER, run: || check(pack()) },
     Step { name: "size", parts: WASM, run: || check(size()) },
     Step { name: "browser tests, Chromium", parts: WASM, run: chromium_tests },

@@ -15,9 +15,10 @@ use tutti_protocol::{
 
 use crate::{
     storage::{
-        AccountKey, Delivery, Entry, NewMessage, News, Place, Receipt, Result, StorageError, Transaction,
+        AccountKey, Delivery, Entry, NewMessage, News, Place, Receipt, Result, Storage, StorageError,
+        Transaction,
     },
-    work::{Growth, Work},
+    work::{Growth, Work, perform},
 };
 
 /// How long to wait before an operation is sent again that the storage refused, in milliseconds.
@@ -116,27 +117,55 @@ impl Verdict {
     }
 }
 
-impl Submission {
-    /// Has all of it decided, in as many transactions as that takes: one verdict an operation, in
-    /// order. What the storage refuses is refused with all that comes after it, so the order stays.
-    ///
-    /// `perform` does this work in a transaction.
-    pub async fn decide(mut self, perform: impl AsyncFn(Self) -> Result<Vec<Verdict>>) -> Vec<Verdict> {
-        let mut verdicts = Vec::with_capacity(self.operations.len());
-        while !self.operations.is_empty() {
-            match perform(self.clone()).await {
-                Ok(decided) => {
-                    self.operations.drain(..decided.len());
-                    verdicts.extend(decided);
-                }
-                Err(_) => {
-                    let refused = Verdict::Refused(Refusal::storage());
-                    verdicts.extend(self.operations.drain(..).map(|_| refused.clone()));
-                }
+/// A submission on its way through as many transactions as it takes: one verdict an operation, in order.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    rest: Submission,
+    verdicts: Vec<Verdict>,
+}
+
+impl From<Submission> for Decision {
+    fn from(submission: Submission) -> Self {
+        Self { rest: submission, verdicts: Vec::new() }
+    }
+}
+
+impl Decision {
+    /// What is left to be done in the next transaction.
+    #[must_use]
+    pub fn rest(&self) -> Option<Submission> {
+        (!self.rest.operations.is_empty()).then(|| self.rest.clone())
+    }
+
+    /// Notes what a transaction has decided of the rest. What the storage refuses is refused with all that
+    /// comes after it, so the order stays.
+    pub fn note(&mut self, decided: Result<Vec<Verdict>>) {
+        match decided {
+            Ok(decided) => {
+                self.rest.operations.drain(..decided.len());
+                self.verdicts.extend(decided);
+            }
+            Err(_) => {
+                let refused = Verdict::Refused(Refusal::storage());
+                self.verdicts.extend(self.rest.operations.drain(..).map(|_| refused.clone()));
             }
         }
-        verdicts
     }
+
+    /// One verdict an operation, in order.
+    #[must_use]
+    pub fn verdicts(self) -> Vec<Verdict> {
+        self.verdicts
+    }
+}
+
+/// Has a submission decided in transactions of its own.
+pub async fn decide(storage: &dyn Storage, submission: Submission) -> Vec<Verdict> {
+    let mut decision = Decision::from(submission);
+    while let Some(rest) = decision.rest() {
+        decision.note(perform(storage, &rest).await.map(|(verdicts, _)| verdicts));
+    }
+    decision.verdicts()
 }
 
 #[async_trait]

@@ -222,9 +222,9 @@ impl Leadership {
         Change::None
     }
 
-    /// This tab's question is answered.
-    pub(crate) fn answered(&mut self, number: u64, now: Now) {
-        if self.asked.is_some() && number == self.last_question {
+    /// This tab's question is answered. One whose leadership is over may not know it yet.
+    pub(crate) fn answered(&mut self, number: u64, epoch: Epoch, now: Now) {
+        if self.asked.is_some() && number == self.last_question && epoch >= self.epoch {
             self.watch(now);
         }
     }

@@ -61,9 +61,15 @@ impl Outbox {
         true
     }
 
-    /// Takes over what has left, from the copy that this one replaces.
-    pub(crate) fn remember_settled(&mut self, old: &Self) {
+    /// Takes over what has left, from the copy that this one replaces. What is here all the same was written
+    /// once more, or read before it left: that leaves, too, and is answered.
+    pub(crate) fn remember_settled(&mut self, old: &Self) -> Vec<OperationId> {
         self.settled.extend(old.settled.iter().map(|(id, here)| (*id, *here)));
+        let over: Vec<_> = self.clocks.keys().filter(|id| self.settled.contains_key(id)).copied().collect();
+        for id in &over {
+            self.settle(*id);
+        }
+        over
     }
 
     /// Takes out what has taken effect.

@@ -8,8 +8,6 @@ use std::{
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-
-use tutti_acceptance::storage::Storage;
 use tutti_acceptance::storage::Storage;
 
 use crate::{

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 
 use tutti_acceptance::{
-    accept::{Submission, Verdict},
+    accept::{Decision, Submission, Verdict},
     storage::{Result, Storage, StorageError, Transaction},
     work::{Growth, Work},
 };
@@ -48,10 +48,12 @@ impl Writer {
 
     /// Has operations decided, each once.
     pub(crate) async fn decide(&self, submission: Submission) -> Vec<Verdict> {
-        let write = async |part| {
-            self.write(part).await.inspect_err(|error| tracing::error!(%error, "operations were not stored"))
-        };
-        submission.decide(write).await
+        let mut decision = Decision::from(submission);
+        while let Some(rest) = decision.rest() {
+            let decided = self.write(rest).await;
+            decision.note(decided.inspect_err(|error| tracing::error!(%error, "operations were not stored")));
+        }
+        decision.verdicts()
     }
 }
 

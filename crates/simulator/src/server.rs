@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use tutti_acceptance::{
-    accept::{Refusal, Submission, Verdict},
+    accept::{Refusal, Submission, Verdict, decide},
     groups::PutGroup,
     storage::{MemoryStorage, Page, Storage as _},
     work::{Work, perform},
@@ -39,8 +39,8 @@ pub struct Server {
     /// Connections that an account may have.
     pub places: usize,
     sessions: BTreeMap<Wire, Session>,
-    /// What comes over these comes by post.
-    posts: BTreeSet<Wire>,
+    /// Connections that are open, and what comes over those comes by post.
+    open: BTreeMap<Wire, Transport>,
     /// Closed: what is still on its way from there goes nowhere.
     gone: BTreeSet<Wire>,
     out: Vec<Said>,
@@ -106,7 +106,7 @@ impl Default for Server {
             submits: Vec::new(),
             places: limits::CONNECTIONS,
             sessions: BTreeMap::new(),
-            posts: BTreeSet::new(),
+            open: BTreeMap::new(),
             gone: BTreeSet::new(),
             out: Vec::new(),
             mirror: None,
@@ -199,9 +199,7 @@ impl Server {
         if let Some(mirror) = &mut self.mirror {
             mirror.opened(wire, transport);
         }
-        if transport == Transport::Post {
-            self.posts.insert(wire);
-        }
+        self.open.insert(wire, transport);
     }
 
     /// A client has closed a connection, or it broke.
@@ -210,6 +208,7 @@ impl Server {
             mirror.closed(wire);
         }
         self.sessions.remove(&wire);
+        self.open.remove(&wire);
         self.gone.insert(wire);
     }
 
@@ -230,7 +229,8 @@ impl Server {
         if let Some(mirror) = &mut self.mirror {
             mirror.restart();
         }
-        for wire in std::mem::take(&mut self.sessions).into_keys() {
+        self.sessions.clear();
+        for wire in std::mem::take(&mut self.open).into_keys() {
             self.gone.insert(wire);
             self.out.push((wire, None));
         }
@@ -268,6 +268,12 @@ impl Server {
         if let Some(mirror) = &mut self.mirror {
             mirror.received(wire, &bytes);
         }
+        if let Some(Session { account, device, epoch, post: true, .. }) = self.sessions.get(&wire)
+            && self.is_superseded(account, device, *epoch)
+        {
+            // Each post says hello again.
+            return self.refuse(wire, Code::Conflict, 0);
+        }
         let frame = codec::decode_client(bytes).expect("the engine sends what the codec takes").frame;
         match (frame, self.sessions.get_mut(&wire)) {
             (Some(client_frame::Frame::Hello(hello)), None) => self.hello(wire, hello, now),
@@ -285,10 +291,8 @@ impl Server {
         if hello.token != token(&hello.account) {
             return self.refuse(wire, Code::Auth, 0);
         }
-        let post = self.posts.contains(&wire);
-        let standing = |session: &&Session| !session.post && session.account == hello.account;
-        let own = |session: &&Session| standing(session) && session.device == hello.device;
-        if self.sessions.values().filter(own).any(|session| session.epoch > hello.epoch) {
+        let post = self.open.get(&wire) == Some(&Transport::Post);
+        if self.is_superseded(&hello.account, &hello.device, hello.epoch) {
             return self.refuse(wire, Code::Conflict, 0);
         }
         if !post && !self.make_room(wire, &hello) {
@@ -300,6 +304,13 @@ impl Server {
         let log = self.storage.log_id().to_bytes();
         let welcome = wire::Welcome { log, head, server_time: now.0, ping_interval: 25_000 };
         self.send(wire, server_frame::Frame::Welcome(welcome));
+    }
+
+    /// Whether a later leader of the device is connected.
+    fn is_superseded(&self, account: &str, device: &Bytes, epoch: u64) -> bool {
+        self.sessions.values().any(|session| {
+            !session.post && session.account == account && session.device == *device && session.epoch > epoch
+        })
     }
 
     /// Lets a connection take a place: one that is free, its device's own, or that of the device that it
@@ -374,7 +385,7 @@ impl Server {
     }
 
     fn decide(&self, submission: Submission) -> Vec<Verdict> {
-        poll(submission.decide(async |part| Ok(perform(&self.storage, &part).await?.0)))
+        poll(decide(&self.storage, submission))
     }
 
     fn perform<W: Work>(&self, work: &W) -> tutti_acceptance::storage::Result<W::Answer> {
@@ -414,6 +425,7 @@ impl Server {
 
     fn end(&mut self, wire: Wire, frame: server_frame::Frame) {
         self.send(wire, frame);
+        self.open.remove(&wire);
         self.gone.insert(wire);
         self.out.push((wire, None));
     }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use tutti_acceptance::{
-    accept::{Refusal, Submission, Verdict},
+    accept::{Refusal, Submission, Verdict, decide},
     groups::{DeleteGroup, PutGroup},
     storage::{Page, Storage},
     work::{Work, perform},
@@ -31,8 +31,7 @@ impl Fixture {
     }
 
     async fn submit(&self, account: &str, operations: &[wire::Operation]) -> Vec<Verdict> {
-        let write = async |part| Ok(perform(&*self.storage, &part).await?.0);
-        submission(account, operations).decide(write).await
+        decide(&*self.storage, submission(account, operations)).await
     }
 
     /// Submits one operation that is to be accepted, and answers its seq.

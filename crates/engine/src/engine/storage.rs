@@ -240,7 +240,10 @@ impl Engine {
             return;
         };
         let old = std::mem::replace(&mut self.replica, replica);
-        self.replica.outbox.remember_settled(&old.outbox);
+        let over = self.replica.outbox.remember_settled(&old.outbox);
+        if let Role::Leader(leader) = &mut self.role {
+            leader.gathered.over.extend(over);
+        }
         let mut applied = Applied::default();
         for (id, head) in &self.replica.heads {
             let seen = old.last_position(id);

@@ -220,7 +220,7 @@ impl Engine {
             }
             channel_frame::Frame::Pong(pong) => {
                 if TabId::try_from(&pong.tab) == Ok(self.identity.tab) {
-                    self.leadership.answered(pong.number, now);
+                    self.leadership.answered(pong.number, Epoch(pong.epoch), now);
                 }
             }
             channel_frame::Frame::Limit(limit) => {

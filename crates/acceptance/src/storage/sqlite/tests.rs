@@ -3,7 +3,7 @@ use tutti_protocol::Code;
 
 use super::*;
 use crate::{
-    accept::{Refusal, Submission, Verdict},
+    accept::{Refusal, Submission, Verdict, decide},
     groups::PutGroup,
     work::perform,
 };
@@ -163,7 +163,7 @@ async fn a_disk_that_fills_midway_keeps_the_first_operations_and_refuses_all_oth
             include_sender: true,
             now: Millis(1),
         };
-        submission.decide(async |part| Ok(perform(&storage, &part).await?.0)).await
+        decide(&storage, submission).await
     };
     let limit = async |pages: i64| {
         let sql = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
