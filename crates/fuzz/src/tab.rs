@@ -16,7 +16,7 @@ use crate::valid::TAB;
 
 /// The account whose tab it is.
 const ACCOUNT: &str = "anna";
-const DEVICE: [u8; 16] = [5; 16];
+pub(crate) const DEVICE: [u8; 16] = [5; 16];
 /// How often something that is due is waited for: long enough for a leader to fold.
 const TICKS: usize = 4;
 

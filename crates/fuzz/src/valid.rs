@@ -15,7 +15,7 @@ use tutti_protocol::{
     },
 };
 
-use crate::Rng;
+use crate::{Rng, tab::DEVICE};
 
 /// The tab that reads the channel.
 pub const TAB: Bytes = Bytes::from_static(&[9; 16]);
@@ -148,13 +148,14 @@ pub fn channel(rng: &mut Rng) -> ChannelFrame {
         8 => Frame::Claim(Claim { ids: (0..few).map(|_| id(rng)).collect() }),
         9 => Frame::Presence(Presence { asks: rng.below(2) == 0 }),
         10 => Frame::Leave(Leave {}),
-        11 => Frame::Offline(Offline { offline: rng.below(2) == 0 }),
+        11 => Frame::Offline(Offline { offline: rng.below(2) == 0, change: rng.number() }),
         12 => Frame::SyncRequest(SyncRequest { id: rng.number(), take_over: id_or_none(rng) }),
         13 => Frame::LeaderStatus(LeaderStatus {
             epoch: rng.below(4),
             connection: rng.pick(&["online", "connecting", "polling", "offline", "closed"]).to_owned(),
             reason: rng.pick(&["", "offline", "connection-limit"]).to_owned(),
             catching_up: rng.below(2) == 0,
+            pending: rng.number(),
         }),
         14 => Frame::SyncDone(SyncDone {
             tab: if rng.below(2) == 0 { TAB } else { id(rng) },
@@ -169,7 +170,9 @@ pub fn channel(rng: &mut Rng) -> ChannelFrame {
         }
         _ => Frame::Limit(limit(rng)),
     };
-    ChannelFrame { tab: id(rng), needs: 0, frame: Some(frame) }
+    // Of the store that the tab knows, or it would pass over it.
+    let device = if rng.below(16) == 0 { id(rng) } else { Bytes::from_static(&DEVICE) };
+    ChannelFrame { tab: id(rng), device, needs: 0, frame: Some(frame) }
 }
 
 /// What follows a store at revision 1 and epoch 1 as often as not.

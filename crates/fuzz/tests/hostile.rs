@@ -92,7 +92,8 @@ fn lists_as_long_as_they_may_be_stay_within_the_bound() {
         assert!(peak.largest > 10_000, "{name}: refused before it was decoded");
     }
     let server = |frame| ServerFrame { frame: Some(frame) };
-    let channel = |frame| ChannelFrame { tab: [1; 16].to_vec().into(), frame: Some(frame), needs: 0 };
+    let tab = bytes::Bytes::from_static(&[1; 16]);
+    let channel = |frame| ChannelFrame { tab: tab.clone(), frame: Some(frame), ..ChannelFrame::default() };
     let changed = |change_set| channel(channel_frame::Frame::ChangeSet(change_set));
     let event = Event { seq: 1, ..Event::default() };
 

@@ -354,7 +354,7 @@ fn channel_frames() -> Vec<Golden<ChannelFrame>> {
              1080d095ffbc31 1a16 0a09666f7262696464656e 12096e6f206d656d626572 3a35 0a0b 0802
              1001 188001 2009 2840 1226 0804 1210101112131415161718191a1b1c1d1e1f
              1a10505152535455565758595a5b5c5d5e5f 4001 4a10202122232425262728292a2b2c2d2e2f
-             500b",
+             500b 7a10606162636465666768696a6b6c6d6e6f",
         ),
         golden(
             "announce",
@@ -368,57 +368,61 @@ fn channel_frames() -> Vec<Golden<ChannelFrame>> {
             "\
              0a10707172737475767778797a7b7c7d7e7f 1a30 0a2e 0a25
              0a10404142434445464748494a4b4c4d4e4f 1001 220f 0a0a67726f75703a7465616d 108101
-             1080d095ffbc31",
+             1080d095ffbc31 7a10606162636465666768696a6b6c6d6e6f",
         ),
         golden(
             "claim",
             channel(Frame::Claim(Claim { ids: vec![id(0x30), id(0x40)] })),
             "\
              0a10707172737475767778797a7b7c7d7e7f 2224 0a10303132333435363738393a3b3c3d3e3f
-             0a10404142434445464748494a4b4c4d4e4f",
+             0a10404142434445464748494a4b4c4d4e4f 7a10606162636465666768696a6b6c6d6e6f",
         ),
         golden(
             "presence",
             channel(Frame::Presence(Presence { asks: true })),
-            "0a10707172737475767778797a7b7c7d7e7f 2a02 0801",
+            "0a10707172737475767778797a7b7c7d7e7f 2a02 0801 7a10606162636465666768696a6b6c6d6e6f",
         ),
-        golden("leave", channel(Frame::Leave(Leave {})), "0a10707172737475767778797a7b7c7d7e7f 3200"),
+        golden(
+            "leave",
+            channel(Frame::Leave(Leave {})),
+            "0a10707172737475767778797a7b7c7d7e7f 3200 7a10606162636465666768696a6b6c6d6e6f",
+        ),
         golden(
             "offline",
             channel(Frame::Offline(Offline { change: 1, offline: true })),
-            "0a10707172737475767778797a7b7c7d7e7f 3a02 0801",
+            "0a10707172737475767778797a7b7c7d7e7f 3a04 0801 1001 7a10606162636465666768696a6b6c6d6e6f",
         ),
         golden(
             "sync request",
             channel(Frame::SyncRequest(SyncRequest { id: 12, take_over: Bytes::new() })),
-            "0a10707172737475767778797a7b7c7d7e7f 4202 080c",
+            "0a10707172737475767778797a7b7c7d7e7f 4202 080c 7a10606162636465666768696a6b6c6d6e6f",
         ),
         golden(
             "sync request that takes over",
             channel(Frame::SyncRequest(SyncRequest { id: 12, take_over: id(0x60) })),
-            "0a10707172737475767778797a7b7c7d7e7f 4214 080c 1210606162636465666768696a6b6c6d6e6f",
+            "0a10707172737475767778797a7b7c7d7e7f 4214 080c 1210606162636465666768696a6b6c6d6e6f 7a10606162636465666768696a6b6c6d6e6f",
         ),
         golden(
             "ping",
             channel(Frame::Ping(local::Ping { number: 5 })),
-            "0a10707172737475767778797a7b7c7d7e7f 5a02 0805",
+            "0a10707172737475767778797a7b7c7d7e7f 5a02 0805 7a10606162636465666768696a6b6c6d6e6f",
         ),
         golden(
             "pong",
             channel(Frame::Pong(local::Pong { epoch: 3, tab: id(0x60), number: 5 })),
-            "0a10707172737475767778797a7b7c7d7e7f 6216 0803 1210606162636465666768696a6b6c6d6e6f 1805",
+            "0a10707172737475767778797a7b7c7d7e7f 6216 0803 1210606162636465666768696a6b6c6d6e6f 1805 7a10606162636465666768696a6b6c6d6e6f",
         ),
         golden(
             "limit on the channel",
             channel(Frame::Limit(limit())),
             "\
              0a10707172737475767778797a7b7c7d7e7f 6a25 080a 1221 0a10101112131415161718191a1b1c1d1e1f
-             12044465736b 1802 2080d095ffbc31",
+             12044465736b 1802 2080d095ffbc31 7a10606162636465666768696a6b6c6d6e6f",
         ),
         golden(
             "a frame of a later version",
             ChannelFrame { needs: 2, ..channel(Frame::Leave(Leave {})) },
-            "0a10707172737475767778797a7b7c7d7e7f 3200 7002",
+            "0a10707172737475767778797a7b7c7d7e7f 3200 7002 7a10606162636465666768696a6b6c6d6e6f",
         ),
         golden(
             "leader status",
@@ -427,8 +431,9 @@ fn channel_frames() -> Vec<Golden<ChannelFrame>> {
                 connection: "offline".into(),
                 reason: "auth".into(),
                 catching_up: true,
+                pending: 7,
             })),
-            "0a10707172737475767778797a7b7c7d7e7f 4a13 0803 12076f66666c696e65 1a0461757468 2001",
+            "0a10707172737475767778797a7b7c7d7e7f 4a15 0803 12076f66666c696e65 1a0461757468 2001 2807 7a10606162636465666768696a6b6c6d6e6f",
         ),
         golden(
             "sync done",
@@ -440,7 +445,7 @@ fn channel_frames() -> Vec<Golden<ChannelFrame>> {
             })),
             "\
              0a10707172737475767778797a7b7c7d7e7f 5229 0a10606162636465666768696a6b6c6d6e6f 100c
-             1a076f66666c696e65 220a6e6f206e6574776f726b",
+             1a076f66666c696e65 220a6e6f206e6574776f726b 7a10606162636465666768696a6b6c6d6e6f",
         ),
     ]
 }
