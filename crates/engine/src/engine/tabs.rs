@@ -233,9 +233,8 @@ impl Engine {
 
     pub(super) fn tell_offline(&mut self) {
         let Offline { change, offline } = self.offline;
-        if change > 0 {
-            self.broadcast(channel_frame::Frame::Offline(local::Offline { change, offline }));
-        }
+        // Even by who has not heard of any change: whoever has says so then.
+        self.broadcast(channel_frame::Frame::Offline(local::Offline { change, offline }));
     }
 
     fn call_roll(&mut self, now: Now) {
