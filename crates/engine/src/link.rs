@@ -468,7 +468,13 @@ impl Link {
                 arrived
             }
             (Some(server_frame::Frame::Submitted(submitted)), State::Up(session)) => {
-                session.submitted_answered(submitted, now)
+                let arrived = session.submitted_answered(submitted, now);
+                if self.transport == Transport::Post {
+                    // Nobody pushes what has come of it.
+                    session.head =
+                        session.accepted.values().copied().max().unwrap_or_default().max(session.head);
+                }
+                arrived
             }
             (Some(server_frame::Frame::Error(error)), _) => {
                 let wait = (error.retry_after > 0).then_some(u64::from(error.retry_after));
