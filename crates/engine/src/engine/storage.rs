@@ -198,7 +198,9 @@ impl Engine {
         self.waiting.splice(..0, saved);
         self.events.push_back(Event::Conversations(old.conversation_ids().map(str::to_owned).collect()));
         self.leadership.restart(epoch);
-        self.leadership.join(now, &mut self.entropy);
+        if !self.suspended {
+            self.leadership.join(now, &mut self.entropy);
+        }
     }
 
     /// Tells of trouble that no call waits for.

@@ -98,7 +98,9 @@ impl Engine {
         }
         self.tabs.clear();
         self.broadcast(channel_frame::Frame::Presence(local::Presence { asks: true }));
-        self.leadership.join(now, &mut self.entropy);
+        if self.renewal.is_none() {
+            self.leadership.join(now, &mut self.entropy);
+        }
         // Whatever was read, or is being read, is from before.
         self.reload = None;
         self.start_reload();
