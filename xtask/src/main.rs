@@ -5,6 +5,7 @@
 
 mod demo;
 mod fuzz;
+mod mutants;
 mod npm;
 mod pack;
 mod purity;
@@ -31,6 +32,9 @@ Usage: cargo xtask COMMAND
   fuzz [--cases N] [--decoder NAME] [--seed N] [--threads N]
                                    hand each decoder ten million hostile inputs, or N, and print what became of
                                    them; a failure prints how to have it again
+  mutants [NAME …] [--histories N] [--jobs N] [--list]
+                                   put one bug after another into a copy of the code, and see how soon the
+                                   simulator catches it; fails if it does not catch all of them
   ci                               test, then fail if git sees a change in the checkout
 
   setup                            install what is missing
@@ -67,6 +71,7 @@ fn command() -> Result<ExitCode> {
         ["takeovers", ref runs @ ..] => test::takeovers(runs).map(done),
         ["simulate", ref options @ ..] => simulate::simulate(options).map(done),
         ["fuzz", ref options @ ..] => fuzz::fuzz(options).map(done),
+        ["mutants", ref arguments @ ..] => mutants::mutants(arguments).map(done),
         ["ci"] => test::ci(),
         ["setup"] => setup::everything().map(done),
         ["pack"] => pack::pack().map(done),

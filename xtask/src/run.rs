@@ -5,6 +5,7 @@ use std::{
     ffi::OsStr,
     fmt,
     io::{BufRead, BufReader},
+    ops::ControlFlow,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Stdio},
@@ -116,14 +117,29 @@ pub(crate) fn read(command: &mut Command) -> Result<String> {
 
 /// Runs a command and calls `on_line` for each line that it prints.
 pub(crate) fn each_line(command: &mut Command, mut on_line: impl FnMut(&str)) -> Result<ExitStatus> {
+    let on_line = |line: &str| {
+        on_line(line);
+        ControlFlow::Continue(())
+    };
+    Ok(each_line_until(command, on_line)?.expect("nobody has stopped it"))
+}
+
+/// Runs a command and calls `on_line` for each line that it prints, until that has enough: then the command
+/// is stopped, and has no status.
+pub(crate) fn each_line_until(
+    command: &mut Command,
+    mut on_line: impl FnMut(&str) -> ControlFlow<()>,
+) -> Result<Option<ExitStatus>> {
     let mut child = Child::spawn(command.stdout(Stdio::piped()))?;
     let mut output = BufReader::new(child.inner.stdout.take().expect("stdout is piped"));
     let mut line = Vec::new();
     while output.read_until(b'\n', &mut line)? > 0 {
-        on_line(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']));
+        if on_line(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n'])).is_break() {
+            return Ok(None);
+        }
         line.clear();
     }
-    child.wait()
+    child.wait().map(Some)
 }
 
 fn succeeded(command: &Command, status: ExitStatus) -> Result<()> {

@@ -1,0 +1,570 @@
+//! The bugs: each is a mistake that somebody tired could make, and that a user would notice.
+
+use super::Mutant;
+
+const ENGINE: &str = "crates/engine/src/engine.rs";
+const ADVANCE: &str = "crates/engine/src/engine/advance.rs";
+const CALLS: &str = "crates/engine/src/engine/calls.rs";
+const NETWORK: &str = "crates/engine/src/engine/network.rs";
+const STORAGE: &str = "crates/engine/src/engine/storage.rs";
+const TABS: &str = "crates/engine/src/engine/tabs.rs";
+const FOLD: &str = "crates/engine/src/fold.rs";
+const LEADERSHIP: &str = "crates/engine/src/leadership.rs";
+const LINK: &str = "crates/engine/src/link.rs";
+const OUTBOX: &str = "crates/engine/src/outbox.rs";
+const REPLICA: &str = "crates/engine/src/replica.rs";
+const CLOCK: &str = "crates/protocol/src/clock.rs";
+const ACCEPT: &str = "crates/acceptance/src/accept.rs";
+const GROUPS: &str = "crates/acceptance/src/groups.rs";
+
+/// All of them, by file.
+pub(super) const MUTANTS: &[Mutant] = &[
+    // What is written, and when it counts.
+    Mutant {
+        name: "cursor-moved-before-the-commit",
+        file: NETWORK,
+        from: "leader.gathered.cursor = Some(cursor);",
+        to: "leader.gathered.cursor = Some(cursor); self.replica.cursor = cursor;",
+    },
+    Mutant {
+        name: "cursor-written-without-its-events",
+        file: ADVANCE,
+        from: "writes
+            .extend(numbered.map(|(number, record)| Write::Put(Table::Journal, Key::Number(number), record)));",
+        to: "drop(numbered);",
+    },
+    Mutant {
+        name: "leader-writes-without-its-fence",
+        file: ADVANCE,
+        from: "fence: Some(self.leadership.epoch()),",
+        to: "fence: None,",
+    },
+    Mutant {
+        name: "outbox-written-over-what-is-there",
+        file: ADVANCE,
+        from: "Write::Insert(Table::Outbox,",
+        to: "Write::Put(Table::Outbox,",
+    },
+    Mutant {
+        name: "second-write-forgets-the-first",
+        file: ADVANCE,
+        from: "self.renewal.is_some() || self.writing.is_some() || self.waiting.is_empty()",
+        to: "self.renewal.is_some() || self.waiting.is_empty()",
+    },
+    Mutant {
+        name: "outbox-dropped-with-the-log",
+        file: ADVANCE,
+        from: "let derived = [Table::Journal, Table::Blocks, Table::Heads, Table::Locators];",
+        to: "let derived = [Table::Journal, Table::Blocks, Table::Heads, Table::Locators, Table::Outbox];",
+    },
+    Mutant {
+        name: "other-log-leaves-old-records",
+        file: ADVANCE,
+        from: "writes.extend(derived.map(Write::Clear));",
+        to: "let _ = derived;",
+    },
+    Mutant {
+        name: "journal-counts-commits-instead-of-records",
+        file: ADVANCE,
+        from: "first.saturating_add(journal.len() as u64)",
+        to: "first.saturating_add(u64::from(!journal.is_empty()))",
+    },
+    Mutant {
+        name: "outbox-entry-outlives-its-commit",
+        file: ADVANCE,
+        from: "writes.extend(settled.iter().map(|id| Write::Delete(Table::Outbox, Key::Operation(*id))));",
+        to: "",
+    },
+    Mutant {
+        name: "refusal-not-written",
+        file: ADVANCE,
+        from: "Some(Write::Put(Table::Outbox, Key::Operation(queued_id(queued)?), codec::encode(queued)))",
+        to: "Some(Write::Put(Table::Outbox, Key::Operation(queued_id(queued)?), codec::encode(queued)))\
+            .filter(|_| false)",
+    },
+    Mutant {
+        name: "commit-waits-for-news",
+        file: ADVANCE,
+        from: "if news || !settled.is_empty() {",
+        to: "if news {",
+    },
+    Mutant {
+        name: "unsaved-pages-outlive-their-connection",
+        file: ADVANCE,
+        from: "leader.gathered = Gathered::default(); leader.catching_up = None;",
+        to: "leader.catching_up = None;",
+    },
+    Mutant {
+        name: "followers-not-told-of-commits",
+        file: STORAGE,
+        from: "self.broadcast(channel_frame::Frame::ChangeSet(change_set.clone()));",
+        to: "",
+    },
+    Mutant {
+        name: "storage-failure-ignored",
+        file: STORAGE,
+        from: "leader.gathered = Gathered::default();
+            leader.link.fail(Failure::from(&error), Some(wait), now, &mut self.entropy);",
+        to: "let applied = self.replica.apply(change_set); self.report(applied);",
+    },
+    Mutant {
+        name: "failed-commit-not-received-again",
+        file: STORAGE,
+        from: "leader.link.fail(Failure::from(&error), Some(wait), now, &mut self.entropy);",
+        to: "",
+    },
+    Mutant {
+        name: "fenced-leader-tries-again",
+        file: STORAGE,
+        from: "if error == StoreError::Fenced {",
+        to: "if false {",
+    },
+    Mutant {
+        name: "failed-write-promised-all-the-same",
+        file: STORAGE,
+        from: "self.answer(request, Err(Failure::from(&error))); }",
+        to: "self.answer(request, Ok(Reply::Done)); }",
+    },
+    Mutant {
+        name: "write-to-an-erased-store-dropped",
+        file: STORAGE,
+        from: "self.waiting.splice(..0, written);",
+        to: "",
+    },
+    Mutant {
+        name: "erased-outbox-not-rescued",
+        file: STORAGE,
+        from: "self.waiting.splice(..0, saved);",
+        to: "drop(saved);",
+    },
+    Mutant {
+        name: "promised-before-it-is-on-disk",
+        file: CALLS,
+        from: "self.waiting.push(Enqueued { request: Some(request), queued });",
+        to: "let message = crate::Message::queued(&queued, &self.identity.account, self.identity.device);
+            self.resolve(request, Ok(message.map_or(Reply::Done, Reply::Message)));
+            self.waiting.push(Enqueued { request: None, queued });",
+    },
+    // What is read again.
+    Mutant {
+        name: "new-leader-ignores-the-outbox",
+        file: STORAGE,
+        from: "self.load_outbox(&snapshot);",
+        to: "",
+    },
+    Mutant {
+        name: "settled-forgotten-by-a-reload",
+        file: STORAGE,
+        from: "self.replica.outbox.remember_settled(&old.outbox);",
+        to: "",
+    },
+    Mutant {
+        name: "reload-drops-what-was-queued-meanwhile",
+        file: STORAGE,
+        from: "let _ = self.replica.enqueue(queued);",
+        to: "let _ = queued;",
+    },
+    Mutant {
+        name: "reload-tells-nobody",
+        file: STORAGE,
+        from: "applied.conversations.extend(self.replica.conversation_ids().map(str::to_owned));",
+        to: "applied.messages.clear();",
+    },
+    Mutant {
+        name: "journal-overwritten-after-a-restart",
+        file: REPLICA,
+        from: "replica.next_journal.max(number + 1)",
+        to: "replica.next_journal.max(number)",
+    },
+    // The tabs.
+    Mutant {
+        name: "new-leader-trusts-its-copy",
+        file: TABS,
+        from: "let current = revision == self.replica.revision && self.reload.is_none();",
+        to: "let current = self.reload.is_none();",
+    },
+    Mutant {
+        name: "new-leader-content-with-an-old-reading",
+        file: TABS,
+        from: "self.reload = None; self.start_reload(); None",
+        to: "self.start_reload(); None",
+    },
+    Mutant {
+        name: "place-kept-when-suspended",
+        file: TABS,
+        from: "self.leadership.leave(); self.step_down(); self.broadcast(channel_frame::Frame::Leave",
+        to: "self.step_down(); self.broadcast(channel_frame::Frame::Leave",
+    },
+    Mutant {
+        name: "stale-change-sets-believed",
+        file: TABS,
+        from: "|| Epoch(change_set.epoch) < self.leadership.epoch()",
+        to: "",
+    },
+    Mutant {
+        name: "gap-in-revisions-not-noticed",
+        file: TABS,
+        from: "if revision > self.replica.revision.next() || change_set.log.is_empty() {",
+        to: "if change_set.log.is_empty() {",
+    },
+    Mutant {
+        name: "commit-heard-twice-done-twice",
+        file: TABS,
+        from: "if revision <= self.replica.revision {",
+        to: "if revision < self.replica.revision {",
+    },
+    Mutant {
+        name: "tab-of-an-erased-store-believed",
+        file: TABS,
+        from: "if device != self.identity.device.to_bytes() {",
+        to: "if false {",
+    },
+    Mutant {
+        name: "question-not-answered",
+        file: TABS,
+        from: "if self.leadership.answers() {",
+        to: "if false {",
+    },
+    Mutant {
+        name: "outbox-of-a-closed-tab-overlooked",
+        file: TABS,
+        from: "Role::Leader(leader) => leader.look_at = Some(now.monotonic.plus(ANNOUNCE)),",
+        to: "Role::Leader(_) => {}",
+    },
+    Mutant {
+        name: "working-offline-told-once-only",
+        file: ENGINE,
+        from: "self.tell_revision(); self.tell_offline(); }",
+        to: "self.tell_revision(); }",
+    },
+    Mutant {
+        name: "older-wish-to-work-offline-holds",
+        file: TABS,
+        from: "self.offline = known.max(told);",
+        to: "self.offline = told;",
+    },
+    Mutant {
+        name: "announced-once-only",
+        file: ADVANCE,
+        from: "follower.announce_at = (!queued.is_empty()).then(|| now.monotonic.plus(ANNOUNCE));",
+        to: "follower.announce_at = None;",
+    },
+    Mutant {
+        name: "sync-answered-before-the-outbox-is-empty",
+        file: ADVANCE,
+        from: "is_caught_up() && written && sent && stored && looked",
+        to: "is_caught_up() && stored && looked",
+    },
+    Mutant {
+        name: "sync-answered-before-all-has-come",
+        file: ADVANCE,
+        from: "leader.link.is_caught_up() && written && sent && stored && looked",
+        to: "written && sent && stored && looked",
+    },
+    // Who leads.
+    Mutant {
+        name: "step-down-forgotten-when-robbed",
+        file: LEADERSHIP,
+        from: "self.queue(now); return Change::Ended;",
+        to: "self.queue(now);",
+    },
+    Mutant {
+        name: "newer-leader-ignored",
+        file: LEADERSHIP,
+        from: "Place::Leading(_) if newer => return self.resign(now),",
+        to: "",
+    },
+    Mutant {
+        name: "silent-leader-never-replaced",
+        file: LEADERSHIP,
+        from: "Some(Asked { last: true, .. })) => self.take(id, now),",
+        to: "Some(Asked { last: true, .. })) => { let _ = id; self.watch(now) }",
+    },
+    Mutant {
+        name: "leader-not-asked-again",
+        file: LEADERSHIP,
+        from: "self.ask_at = self.is_watching().then(|| now.monotonic.plus(SILENCE));",
+        to: "self.ask_at = None;",
+    },
+    Mutant {
+        name: "lost-claim-taken-for-won",
+        file: LEADERSHIP,
+        from: "self.epoch = epoch; if self.locks {",
+        to: "self.epoch = epoch;
+            if self.locks {
+                self.place = Place::Leading(id);
+                return Change::Began(Revision(0));
+            }
+            if self.locks {",
+    },
+    Mutant {
+        name: "epoch-of-the-claim-forgotten",
+        file: LEADERSHIP,
+        from: "self.epoch = from.next(); self.place = Place::Leading(id);",
+        to: "self.place = Place::Leading(id);",
+    },
+    // The link.
+    Mutant {
+        name: "gap-in-the-log-not-noticed",
+        file: LINK,
+        from: "if Seq(delta.after) > self.received || Seq(delta.next) <= self.received {",
+        to: "if Seq(delta.next) <= self.received {",
+    },
+    Mutant {
+        name: "overlapping-page-taken-whole",
+        file: LINK,
+        from: "delta.events.into_iter().filter(|event| Seq(event.seq) > received).collect();",
+        to: "{ let _ = received; delta.events };",
+    },
+    Mutant {
+        name: "short-page-taken-for-the-end",
+        file: LINK,
+        from: "self.short = delta.next < delta.head;",
+        to: "self.short = false;",
+    },
+    Mutant {
+        name: "catching-up-stops-after-the-first-page",
+        file: LINK,
+        from: "self.head = self.head.max(Seq(delta.head)); self.pulling = false;
+            self.short = delta.next < delta.head;",
+        to: "self.head = Seq(delta.next); self.pulling = false; self.short = false;",
+    },
+    Mutant {
+        name: "log-identity-not-compared",
+        file: LINK,
+        from: "copy.0 != Some(log) || head < copy.1;",
+        to: "copy.0.is_none() || head < copy.1;",
+    },
+    Mutant {
+        name: "connects-while-a-commit-is-written",
+        file: LINK,
+        from: "if stored && !self.held && *until <= now.monotonic => {",
+        to: "if !self.held && *until <= now.monotonic => {",
+    },
+    Mutant {
+        name: "submitted-taken-for-accepted",
+        file: LINK,
+        from: "session.paced = paced;",
+        to: "session.paced = paced;
+            session.accepted.extend(session.submitted.iter().map(|id| (*id, Seq(0))));",
+    },
+    Mutant {
+        name: "accepted-leaves-before-it-is-here",
+        file: LINK,
+        from: "session.accepted.iter().filter(|(_, seq)| **seq <= cursor).map",
+        to: "session.accepted.iter().filter(|_| cursor >= Seq(0)).map",
+    },
+    Mutant {
+        name: "acceptance-without-an-event-forgotten",
+        file: LINK,
+        from: "self.accepted.insert(id, Seq(accepted.seq));",
+        to: "if accepted.seq > 0 { self.accepted.insert(id, Seq(accepted.seq)); }",
+    },
+    Mutant {
+        name: "refused-for-now-taken-for-final",
+        file: LINK,
+        from: "Some(outcome::Result::Refused(it)) if it.retry_after > 0 => {",
+        to: "Some(outcome::Result::Refused(it)) if it.retry_after > 3_600_000 => {",
+    },
+    Mutant {
+        name: "final-refusal-retried-for-ever",
+        file: LINK,
+        from: "self.refused.insert(id); refused.push((id, it));",
+        to: "let _ = it;",
+    },
+    Mutant {
+        name: "retry-after-ignored",
+        file: LINK,
+        from: "self.hold = Some(self.hold.map_or(until, |hold| hold.max(until)));",
+        to: "let _ = until;",
+    },
+    Mutant {
+        name: "pong-not-awaited",
+        file: LINK,
+        from: "session.pinged = Some(now.monotonic);",
+        to: "session.heard = now.monotonic;",
+    },
+    Mutant {
+        name: "submit-larger-than-a-frame",
+        file: LINK,
+        from: "|| size > limits::CLIENT_FRAME - 64;",
+        to: "|| size > limits::SERVER_FRAME - 64;",
+    },
+    Mutant {
+        name: "place-never-asked-for-again",
+        file: LINK,
+        from: "self.close(Some(self.place_at), limit_reached());",
+        to: "self.close(None, limit_reached());",
+    },
+    // The outbox and the replica.
+    Mutant {
+        name: "late-news-of-an-operation-believed",
+        file: OUTBOX,
+        from: "if self.settled.contains(&id) || self.clocks.contains_key(&id) {",
+        to: "if self.clocks.contains_key(&id) {",
+    },
+    Mutant {
+        name: "refused-operation-still-pending",
+        file: OUTBOX,
+        from: "self.pending.remove(&place); if let Some(queued) = self.queue.get_mut(&place) {",
+        to: "if let Some(queued) = self.queue.get_mut(&place) {",
+    },
+    Mutant {
+        name: "own-message-told-as-new",
+        file: REPLICA,
+        from: "let known = self.outbox.get(id).is_some(); let position",
+        to: "let known = false; let position",
+    },
+    Mutant {
+        name: "unread-counted-on-after-reading",
+        file: REPLICA,
+        from: "head.read_inbound = head.read_inbound.max(read.inbound);",
+        to: "",
+    },
+    Mutant {
+        name: "old-copy-shown-beside-the-new-log",
+        file: REPLICA,
+        from: "self.heads.clear(); self.numbers.clear();",
+        to: "",
+    },
+    Mutant {
+        name: "operations-not-ordered-after-those-seen",
+        file: CALLS,
+        from: "self.clock.observe(newest, newest.millis().max(corrected));",
+        to: "let _ = newest;",
+    },
+    Mutant {
+        name: "clock-goes-back-with-the-wall",
+        file: CLOCK,
+        from: "Timestamp::at(wall).max(Timestamp(self.last.0.saturating_add(1)));",
+        to: "Timestamp::at(wall);",
+    },
+    // Folding.
+    Mutant {
+        name: "last-block-not-written",
+        file: FOLD,
+        from: "writes.push(Write::Put(Table::Blocks, Key::Number(number), codec::encode(&block)));",
+        to: "",
+    },
+    Mutant {
+        name: "full-block-counted-on",
+        file: FOLD,
+        from: "number += 1; size = 0;",
+        to: "size = 0;",
+    },
+    Mutant {
+        name: "blocks-numbered-anew",
+        file: FOLD,
+        from: "let mut number = used.map_or(0, |used| used + 1);",
+        to: "let mut number = used.map_or(0, |_| 0);",
+    },
+    Mutant {
+        name: "older-pieces-forgotten",
+        file: FOLD,
+        from: "pieces: head.pieces.iter().cloned().chain(new).collect(),",
+        to: "pieces: new,",
+    },
+    Mutant {
+        name: "locators-not-written",
+        file: FOLD,
+        from: "writes.push(Write::Put(Table::Locators, Key::Number(number), codec::encode(&locators)));",
+        to: "drop(locators);",
+    },
+    Mutant {
+        name: "journal-kept-when-it-is-folded",
+        file: FOLD,
+        from: "writes.push(Write::Clear(Table::Journal));",
+        to: "",
+    },
+    Mutant {
+        name: "read-count-not-folded",
+        file: FOLD,
+        from: "read_inbound: head.read_inbound,",
+        to: "read_inbound: 0,",
+    },
+    Mutant {
+        name: "record-grows-without-bound",
+        file: FOLD,
+        from: "if size > 0 && size + message_size > RECORD {",
+        to: "if size > RECORD && message_size > RECORD {",
+    },
+    // What the server accepts.
+    Mutant {
+        name: "receipts-not-kept",
+        file: ACCEPT,
+        from: "self.tx.keep_receipt(self.key, id, &receipt).await?;",
+        to: "",
+    },
+    Mutant {
+        name: "receipts-looked-up-for-anybody",
+        file: ACCEPT,
+        from: "self.tx.receipt(self.key, id).await?",
+        to: "self.tx.receipt(AccountKey(0), id).await?",
+    },
+    Mutant {
+        name: "receipt-forgets-where-the-event-is",
+        file: ACCEPT,
+        from: "return Ok((receipt.seq, receipt.accepted_at));",
+        to: "return Ok((Seq(0), receipt.accepted_at));",
+    },
+    Mutant {
+        name: "clock-counted-among-what-is-said",
+        file: ACCEPT,
+        from: "clock: 0, body: operation.body.clone()",
+        to: "clock: operation.clock, body: operation.body.clone()",
+    },
+    Mutant {
+        name: "refusal-of-the-storage-made-final",
+        file: ACCEPT,
+        from: "retry_after: RETRY_AFTER,",
+        to: "retry_after: RETRY_AFTER / 1_000_000,",
+    },
+    Mutant {
+        name: "storage-refusal-overtaken-by-what-follows",
+        file: ACCEPT,
+        from: "verdicts.extend(self.operations.drain(..).map(|_| refused.clone()));",
+        to: "verdicts.extend(self.operations.drain(..1).map(|_| refused.clone()));",
+    },
+    Mutant {
+        name: "sender-among-the-others",
+        file: ACCEPT,
+        from: "if !others.remove(account) {",
+        to: "if !others.contains(account) {",
+    },
+    Mutant {
+        name: "direct-message-under-the-wrong-name",
+        file: ACCEPT,
+        from: "conversation: Conversation::Direct(account).to_string(),",
+        to: "conversation: conversation.to_owned(),",
+    },
+    Mutant {
+        name: "read-position-goes-back",
+        file: ACCEPT,
+        from: "if position <= view.read {",
+        to: "if position == view.read {",
+    },
+    Mutant {
+        name: "read-position-not-kept",
+        file: ACCEPT,
+        from: "self.tx.set_read(view.key, position).await?;",
+        to: "",
+    },
+    Mutant {
+        name: "mark-beyond-the-end-believed",
+        file: ACCEPT,
+        from: "Position(mark.position).min(view.last);",
+        to: "Position(mark.position);",
+    },
+    Mutant {
+        name: "those-who-left-not-told",
+        file: GROUPS,
+        from: "tell_members(tx, growth, &self.id, &left, &stayed).await",
+        to: "{ let _: (BTreeSet<String>, BTreeSet<String>) = (left, stayed); Ok(()) }",
+    },
+    Mutant {
+        name: "members-compared-by-their-number",
+        file: GROUPS,
+        from: "if before == self.members {",
+        to: "if before.len() == self.members.len() {",
+    },
+];
