@@ -16,8 +16,8 @@ use tutti_engine::Input;
 
 use crate::{
     hunt::caught,
-    vocabulary::{Climate, Dice, TEAM, VOCABULARY, Word, heal},
-    world::World,
+    vocabulary::{Climate, Dice, TEAM, VOCABULARY, Word, heal, wake},
+    world::{SYNC_INTERVAL, World},
 };
 
 /// A history, to be played as often as one likes.
@@ -171,11 +171,26 @@ fn scene(seed: u64) -> World {
 fn end(world: &mut World, tell: &mut dyn FnMut(&World, &str)) {
     heal(world);
     world.pass(NOTICED);
-    tell(world, "everybody has had time to notice, and is told to be in step");
+    tell(world, "everybody who is awake has had time to notice");
+    world.check_awake();
+    let unsent = world.unsent();
+    world.pass(QUIET);
+    let stuck = world.unsent().into_iter().find(|it| unsent.contains(it));
+    assert_eq!(stuck, None, "stuck: in an outbox though its leader is online");
+    wake(world);
+    world.pass(QUIET);
     for at in world.alive() {
         world.input(at, Input::SetOffline(false));
         world.input(at, Input::NetworkChanged(true));
-        world.sync_now(at);
+    }
+    if Dice::new(world.seed).roll(8) == 0 {
+        tell(world, "all are awake, and have as long as it takes without being told");
+        world.pass(SYNC_INTERVAL + NOTICED);
+    } else {
+        tell(world, "all are awake, and told to be in step");
+        for at in world.alive() {
+            world.sync_now(at);
+        }
     }
     world.pass(QUIET);
     tell(world, "all is compared");

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use tutti_engine::RequestId;
+use tutti_engine::{Replica, RequestId};
 use tutti_protocol::Conversation;
 
 use crate::{
@@ -23,8 +23,12 @@ pub struct Model {
     marks: BTreeMap<RequestId, Mark>,
     /// How far each account has read a conversation: at least, and at most.
     read: BTreeMap<(String, String), (u64, u64)>,
-    /// Everyone who ever was in a group, and who always was.
+    /// Everyone who ever was in a group, who always was, and who is now.
     groups: BTreeMap<String, Members>,
+    /// What each tab's user said in a conversation, in order.
+    order: BTreeMap<(At, String), Vec<Bytes>>,
+    /// What must be so when a wish to be in step is fulfilled.
+    syncs: BTreeMap<RequestId, InStep>,
     /// What its profile or the server has lost since, through no fault of ours.
     excused: BTreeSet<Bytes>,
     /// The server's log or a profile's copy was replaced: what is told may be told again.
@@ -50,6 +54,16 @@ struct Mark {
 struct Members {
     ever: BTreeSet<String>,
     always: BTreeSet<String>,
+    now: BTreeSet<String>,
+}
+
+/// What there was when a user wished to be in step.
+#[derive(Debug)]
+struct InStep {
+    /// What the tab had promised.
+    promised: Vec<Bytes>,
+    /// How many messages there were in each conversation.
+    messages: BTreeMap<String, u64>,
 }
 
 impl Model {
@@ -58,6 +72,44 @@ impl Model {
         let (sender, conversation) = (sender.to_owned(), conversation.to_owned());
         let said = Said { profile, sender, conversation };
         self.said.insert(content.clone(), said);
+    }
+
+    /// This comes after all else that the user of this tab said in the conversation.
+    pub fn in_order(&mut self, at: At, conversation: &str, content: &Bytes) {
+        self.order.entry((at, conversation.to_owned())).or_default().push(content.clone());
+    }
+
+    /// Whether this was said where one may.
+    #[must_use]
+    pub fn is_allowed(&self, content: &Bytes) -> bool {
+        self.said.contains_key(content)
+    }
+
+    /// A user wishes to be in step with these views of the server's.
+    pub fn syncs(&mut self, at: At, request: RequestId, views: BTreeMap<String, View>) {
+        let promised = self.promised.get(&at).cloned().unwrap_or_default();
+        let messages = views.into_iter().map(|(id, view)| (id, view.messages.len() as u64)).collect();
+        self.syncs.insert(request, InStep { promised, messages });
+    }
+
+    /// A call was done. If it was a wish to be in step: the tab, if its copy is at hand, has what there was
+    /// at the server, and the server has what the tab had promised.
+    pub fn synced(
+        &mut self,
+        request: RequestId,
+        replica: Option<&Replica>,
+        views: impl FnOnce() -> BTreeMap<String, View>,
+    ) {
+        let Some(wish) = self.syncs.remove(&request).filter(|_| !self.replaced) else { return };
+        for (conversation, count) in wish.messages {
+            let Some(replica) = replica else { break };
+            let here = replica.last_position(&conversation).0;
+            assert!(here >= count, "in step, but with {here} of {count} messages in {conversation}");
+        }
+        let arrived: BTreeSet<Bytes> =
+            views().into_values().flat_map(|view| view.messages).map(|message| message.content).collect();
+        let missing = wish.promised.iter().find(|content| !arrived.contains(*content));
+        assert_eq!(missing, None, "in step, but the server does not have all");
     }
 
     /// A user was told that this is safe.
@@ -89,11 +141,14 @@ impl Model {
     pub fn grouped(&mut self, id: &str, members: &[&str]) {
         let members: BTreeSet<String> = members.iter().map(|name| (*name).to_owned()).collect();
         let id = Conversation::Group(id).to_string();
-        let before = self
-            .groups
-            .entry(id)
-            .or_insert_with(|| Members { ever: BTreeSet::new(), always: members.clone() });
+        let none = BTreeSet::new;
+        let before = self.groups.entry(id).or_insert_with(|| Members {
+            ever: none(),
+            always: members.clone(),
+            now: none(),
+        });
         before.always.retain(|name| members.contains(name));
+        before.now.clone_from(&members);
         before.ever.extend(members);
     }
 
@@ -150,6 +205,26 @@ impl Model {
                 self.check_view(&account, &conversation, &view);
             }
         }
+        if !self.replaced {
+            self.check_order(server);
+        }
+    }
+
+    /// What was said in one tab has arrived in that order.
+    fn check_order(&self, server: &Server) {
+        let place = |account: String| {
+            let views = server.views(&account).into_values();
+            let messages = views.flat_map(|view| view.messages);
+            let places = messages.map(|message| (message.content, message.position)).collect();
+            (account, places)
+        };
+        let places: BTreeMap<String, BTreeMap<Bytes, u64>> =
+            server.storage.accounts().into_iter().map(place).collect();
+        for ((at, conversation), contents) in &self.order {
+            let own = contents.first().and_then(|content| places.get(&self.said.get(content)?.sender));
+            let arrived = contents.iter().filter_map(|content| own?.get(content));
+            assert!(arrived.is_sorted(), "out of order: what {at:?} sent to {conversation}");
+        }
     }
 
     fn check_view(&self, account: &str, conversation: &str, view: &View) {
@@ -158,6 +233,12 @@ impl Model {
             inbound += u64::from(message.sender != account);
             let place = (message.position, message.inbound);
             assert_eq!(place, (position, inbound), "divergent: {account} counts wrong in {conversation}");
+        }
+        if let Some(members) = self.groups.get(conversation).filter(|_| !self.replaced) {
+            let told: BTreeSet<String> = view.members.iter().cloned().collect();
+            let known =
+                if members.now.contains(account) { told == members.now } else { !told.contains(account) };
+            assert!(known, "divergent: {account} was told of {told:?} in {conversation}");
         }
         let of = (account.to_owned(), conversation.to_owned());
         let (least, most) = self.read.get(&of).copied().unwrap_or_default();

@@ -38,6 +38,8 @@ pub struct Server {
     pub submits: Vec<usize>,
     /// Connections that an account may have.
     pub places: usize,
+    /// What it says is or was lost or doubled on the way, so that clients may misunderstand it.
+    pub in_disorder: bool,
     sessions: BTreeMap<Wire, Session>,
     /// Connections that are open, and what comes over those comes by post.
     open: BTreeMap<Wire, Transport>,
@@ -95,6 +97,8 @@ struct Session {
     post: bool,
     /// Sent so far, once it is live.
     live: Option<u64>,
+    /// It was told to submit nothing before then.
+    hold: Millis,
 }
 
 impl Default for Server {
@@ -105,6 +109,7 @@ impl Default for Server {
             pulled: 0,
             submits: Vec::new(),
             places: limits::CONNECTIONS,
+            in_disorder: false,
             sessions: BTreeMap::new(),
             open: BTreeMap::new(),
             gone: BTreeSet::new(),
@@ -300,7 +305,7 @@ impl Server {
         }
         let head = poll(self.storage.head(&hello.account)).expect("memory holds").0;
         let (account, device, epoch) = (hello.account, hello.device, hello.epoch);
-        self.sessions.insert(wire, Session { account, device, epoch, post, live: None });
+        self.sessions.insert(wire, Session { account, device, epoch, post, live: None, hold: Millis(0) });
         let log = self.storage.log_id().to_bytes();
         let welcome = wire::Welcome { log, head, server_time: now.0, ping_interval: 25_000 };
         self.send(wire, server_frame::Frame::Welcome(welcome));
@@ -369,6 +374,8 @@ impl Server {
 
     fn submit(&mut self, wire: Wire, submit: wire::Submit, now: Millis) {
         let session = &self.sessions[&wire];
+        let early = session.hold.0.saturating_sub(now.0);
+        assert!(early == 0 || self.in_disorder, "submitted again {early} ms too early");
         let (account, device) = (session.account.clone(), Some(session.device.clone()));
         let mut operations = submit.operations;
         self.submits.push(operations.len());
@@ -379,6 +386,12 @@ impl Server {
         let mut verdicts = self.decide(Submission { account, device, operations, include_sender: true, now });
         let wait = std::time::Duration::from_secs(1);
         verdicts.resize(ids.len(), Verdict::Refused(Refusal::rate_limited(wait)));
+        let waits = verdicts.iter().map(|verdict| match verdict {
+            Verdict::Refused(refusal) => u64::from(refusal.retry_after),
+            Verdict::Accepted { .. } => 0,
+        });
+        let hold = now.plus(waits.max().unwrap_or(0));
+        self.sessions.entry(wire).and_modify(|session| session.hold = hold);
         let outcomes = verdicts.into_iter().zip(ids).map(|(verdict, id)| verdict.into_outcome(id)).collect();
         self.send(wire, server_frame::Frame::Submitted(wire::Submitted { outcomes }));
         self.push();

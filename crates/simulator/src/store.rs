@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use prost::Message as _;
 use tutti_engine::batch::{Batch, Claim, Key, Snapshot, StoreError, Table, Write};
-use tutti_protocol::{Epoch, Revision};
+use tutti_protocol::{Epoch, OperationId, Revision, local, wire::operation};
 
 /// A profile's database.
 #[derive(Clone, Debug, Default)]
@@ -33,8 +34,12 @@ impl Store {
         if batch.fence.is_some_and(|fence| fence != self.epoch) {
             return Err(StoreError::Fenced);
         }
+        let leaving = self.leaving(&batch);
         for write in batch.writes {
             self.write(write);
+        }
+        for id in leaving {
+            assert!(self.holds(id), "lost for a moment: {id:?} has left the outbox and is not in the copy");
         }
         if let Some(revision) = batch.revision {
             assert_eq!(revision, self.revision.next(), "revisions count commits");
@@ -78,6 +83,37 @@ impl Store {
     /// The records of a table.
     pub fn table(&self, table: Table) -> impl Iterator<Item = (Key, &Bytes)> {
         self.records.iter().filter(move |((of, _), _)| *of == table).map(|((_, key), value)| (*key, value))
+    }
+
+    /// Messages on their way that a batch takes out of the outbox.
+    fn leaving(&self, batch: &Batch) -> Vec<OperationId> {
+        let deleted = batch.writes.iter().filter_map(|write| match write {
+            Write::Delete(Table::Outbox, Key::Operation(id)) => Some(*id),
+            _ => None,
+        });
+        let is_message = |id: &OperationId| {
+            let record = self.records.get(&(Table::Outbox, Key::Operation(*id)));
+            let queued = record.and_then(|record| local::Queued::decode(record.clone()).ok());
+            let queued = queued.filter(|queued| queued.refused.is_none());
+            let body = queued.and_then(|queued| queued.operation?.body);
+            matches!(body, Some(operation::Body::Send(_)))
+        };
+        deleted.filter(is_message).collect()
+    }
+
+    /// Whether a message is in the copy.
+    fn holds(&self, id: OperationId) -> bool {
+        let id = id.to_bytes();
+        let in_journal = |record: &Bytes| {
+            let journal = local::Journal::decode(record.clone()).unwrap_or_default();
+            journal.events.iter().any(|event| event.operation == id)
+        };
+        let in_block = |record: &Bytes| {
+            let block = local::Block::decode(record.clone()).unwrap_or_default();
+            block.messages.iter().any(|message| message.id == id)
+        };
+        self.table(Table::Journal).any(|(_, record)| in_journal(record))
+            || self.table(Table::Blocks).any(|(_, record)| in_block(record))
     }
 
     fn begin(&mut self) -> Result<(), StoreError> {

@@ -139,6 +139,41 @@ pub const VOCABULARY: &[Word] = &[
         }
         Some(format!("{at:?} sends {count} messages to the team at once"))
     }),
+    word("send twice", [1, 1, 1], |world, dice| {
+        let at = dice.one_of(world.awake().into_iter())?;
+        let same = |other: &At| world.profiles[other.0].account == world.profiles[at.0].account;
+        let other = dice.one_of(world.awake().into_iter().filter(same))?;
+        let (text, id) = (world.text(), OperationId::mint(world.clock_of(at.0), dice.bytes()));
+        world.send_with(at, TEAM, &text, Some(id));
+        world.pass(dice.millis(1_000));
+        if !world.awake().contains(&other) {
+            return None;
+        }
+        world.send_with(other, TEAM, &text, Some(id));
+        Some(format!("{at:?} sends {text}, and {other:?} the same again"))
+    }),
+    word("send two under one id", [1, 1, 1], |world, dice| {
+        let at = dice.tab(world)?;
+        let id = OperationId::mint(world.clock_of(at.0), dice.bytes());
+        let (first, second) = (world.text(), world.text());
+        // Where the server answers the first before the second is written, it is the server that refuses.
+        let reachable = std::mem::replace(&mut world.reachable, false);
+        world.cut();
+        world.send_with(at, TEAM, &first, Some(id));
+        world.send_with(at, TEAM, &second, Some(id));
+        world.pass(100 + 2 * world.weather.store_latency);
+        world.reachable = reachable;
+        Some(format!("{at:?} sends {first} and {second} under one id, out of the server's reach"))
+    }),
+    word("send a long text", [1, 1, 1], |world, dice| {
+        let at = dice.tab(world)?;
+        let (count, length) = (1 + dice.roll(4), dice.roll(32_000));
+        for _ in 0..count {
+            let text = world.text() + &"x".repeat(length);
+            world.send(at, TEAM, &text);
+        }
+        Some(format!("{at:?} sends {count} texts of {length} bytes"))
+    }),
     word("send where one may not", [1, 1, 1], |world, dice| {
         let at = dice.tab(world)?;
         let (text, request) = (world.text(), world.request());
@@ -195,6 +230,19 @@ pub const VOCABULARY: &[Word] = &[
         let text = world.text();
         world.post(&sender, TEAM, id, &text);
         Some(format!("{sender} sends {text} from elsewhere"))
+    }),
+    word("flood", [1, 1, 1], |world, dice| {
+        // As seldom as it happens, since much takes long. Each time so much that it is folded.
+        if dice.roll(128) > 0 {
+            return None;
+        }
+        let sender = world.profiles[dice.profile(world)].account.clone();
+        let times = 1 + dice.roll(3);
+        for _ in 0..times {
+            world.post_many(&sender, TEAM, 2_050);
+            world.pass(dice.millis(100_000));
+        }
+        Some(format!("{sender} sends 2,050 messages from elsewhere, {times} times"))
     }),
     word("group changes", [1, 0, 1], |world, dice| {
         let accounts: Vec<String> = world.profiles.iter().map(|place| place.account.clone()).collect();
@@ -378,7 +426,7 @@ const fn word(
     Word { name, weights, act }
 }
 
-/// Everything that was wrong is right again, and everybody is told so.
+/// Everything that was wrong is right again. In each profile a tab is awake, and somebody looks at it.
 pub fn heal(world: &mut World) {
     for place in &mut world.profiles {
         place.store.fail = None;
@@ -391,6 +439,19 @@ pub fn heal(world: &mut World) {
     world.server.set_places(10);
     // Who is killed soon is killed now.
     world.was_killed();
+    // Who stands still does so on: somebody else is there to notice.
+    for profile in 0..world.profiles.len() {
+        if !world.awake().iter().any(|at| at.0 == profile) {
+            world.open(profile);
+        }
+    }
+    for at in world.awake() {
+        world.input(at, Input::VisibilityChanged(true));
+    }
+}
+
+/// Everybody goes on, and comes into view.
+pub fn wake(world: &mut World) {
     for profile in 0..world.profiles.len() {
         world.open(profile);
     }

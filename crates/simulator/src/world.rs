@@ -20,7 +20,7 @@ use tutti_engine::{
 };
 use tutti_protocol::{
     Code, DeviceId, Epoch, LogId, Millis, OperationId, Position, TabId, local,
-    wire::{self, Platform},
+    wire::{self, Platform, operation},
 };
 
 use crate::{
@@ -69,6 +69,10 @@ pub struct World {
     pub model: Model,
     /// What the server's operator has put aside.
     pub backup: Option<MemoryStorage>,
+    /// What all this comes from.
+    pub seed: u64,
+    /// Profiles in which a tab may have missed what another said, or that it is gone.
+    unheard: BTreeSet<usize>,
     lanes: BTreeMap<(At, Source), VecDeque<(u64, Task)>>,
     last: u64,
     effects: u64,
@@ -117,6 +121,8 @@ pub struct Profile {
 pub struct Tab {
     /// What it runs.
     pub engine: Engine,
+    /// Calls that the application has made.
+    pub calls: BTreeSet<RequestId>,
     /// Calls that were answered.
     pub replies: BTreeMap<RequestId, Result<Reply, Failure>>,
     /// Messages that are new or different.
@@ -198,6 +204,8 @@ impl World {
             chance: ChaCha8Rng::seed_from_u64(seed),
             model: Model::default(),
             backup: None,
+            seed,
+            unheard: BTreeSet::new(),
             lanes: BTreeMap::new(),
             last: 0,
             effects: 0,
@@ -253,6 +261,7 @@ impl World {
         let place = &mut self.profiles[profile];
         let tab = Tab {
             engine,
+            calls: BTreeSet::new(),
             replies: BTreeMap::new(),
             told: Vec::new(),
             known: BTreeSet::new(),
@@ -295,8 +304,20 @@ impl World {
         self.profiles.iter().enumerate().flat_map(tabs).collect()
     }
 
+    /// Tabs that do something, and hear the others.
+    #[must_use]
+    pub fn awake(&self) -> Vec<At> {
+        let awake = |at: &At| !self.tab(*at).frozen && !self.tab(*at).suspended;
+        self.alive().into_iter().filter(awake).collect()
+    }
+
     /// The tab is gone without a word.
     pub fn crash(&mut self, at: At) {
+        self.unheard.insert(at.0);
+        self.remove(at);
+    }
+
+    fn remove(&mut self, at: At) {
         let Some(tab) = self.profiles[at.0].tabs.remove(&at.1) else { return };
         if let Some(socket) = tab.socket {
             self.server.closed(socket.wire);
@@ -308,7 +329,7 @@ impl World {
     /// The tab says goodbye first, as it does when it is closed.
     pub fn close(&mut self, at: At) {
         self.input(at, Input::Close);
-        self.crash(at);
+        self.remove(at);
     }
 
     /// Kills a profile after so many more effects of anyone.
@@ -349,6 +370,7 @@ impl World {
 
     /// The tab does nothing any more, and keeps its lock and its connection.
     pub fn freeze(&mut self, at: At) {
+        self.unheard.insert(at.0);
         self.tab_mut(at).frozen = true;
     }
 
@@ -359,6 +381,7 @@ impl World {
 
     /// The page goes into the browser's cache, as the driver does it: the channel closes.
     pub fn suspend(&mut self, at: At) {
+        self.unheard.insert(at.0);
         self.input(at, Input::Suspended);
         self.lanes.retain(|(to, source), _| *to != at || !matches!(source, Source::Tab(_)));
         if let Some(tab) = self.profiles[at.0].tabs.get_mut(&at.1) {
@@ -422,6 +445,9 @@ impl World {
         let request = self.request();
         let (conversation, content) = (conversation.to_owned(), Bytes::from(format!("\"{text}\"")));
         self.model.asked(Some(at.0), &self.profiles[at.0].account, &conversation, &content);
+        if id.is_none() {
+            self.model.in_order(at, &conversation, &content);
+        }
         self.input(at, Input::Send { request, conversation, kind: "text".into(), content, id });
         request
     }
@@ -473,6 +499,7 @@ impl World {
     /// The application wants to be in step.
     pub fn sync_now(&mut self, at: At) -> RequestId {
         let request = self.request();
+        self.model.syncs(at, request, self.server.views(&self.profiles[at.0].account));
         self.input(at, Input::SyncNow(request));
         request
     }
@@ -499,6 +526,11 @@ impl World {
         let now = Now { monotonic: Millis(self.now), wall: self.clock_of(at.0) };
         let Some(tab) = self.profiles[at.0].tabs.get_mut(&at.1) else { return };
         tab.ticks += u64::from(matches!(input, Input::Tick));
+        match &input {
+            Input::Send { request, .. } | Input::MarkRead { request, .. } => drop(tab.calls.insert(*request)),
+            Input::SyncNow(request) | Input::TakeOver(request, _) => drop(tab.calls.insert(*request)),
+            _ => {}
+        }
         tab.engine.handle(input, now);
         while let Some(event) = tab.engine.poll_event() {
             match event {
@@ -634,6 +666,54 @@ impl World {
         }
     }
 
+    /// Of the tabs that are awake, one leads in each profile, and they agree whether they work offline.
+    pub fn check_awake(&self) {
+        for profile in 0..self.profiles.len() {
+            let awake = self.awake().into_iter().filter(|at| at.0 == profile);
+            let statuses: Vec<Status> = awake.map(|at| self.tab(at).engine.status()).collect();
+            let leaders = statuses.iter().filter(|status| status.leader).count();
+            assert_eq!(leaders, 1, "stuck: one of those who are awake leads in profile {profile}");
+            let agree = |pair: &[Status]| pair[0].working_offline == pair[1].working_offline;
+            assert!(
+                statuses.windows(2).all(agree),
+                "divergent: profile {profile} works offline, and does not"
+            );
+        }
+    }
+
+    /// What lies in outboxes to be sent, and somebody who is awake should know it, where the leader is
+    /// online.
+    #[must_use]
+    pub fn unsent(&self) -> BTreeSet<(usize, Key)> {
+        let mut unsent = BTreeSet::new();
+        let awake = self.awake();
+        for (profile, place) in self.profiles.iter().enumerate() {
+            let status = |at: &At| self.tab(*at).engine.status();
+            let here = || awake.iter().filter(|at| at.0 == profile);
+            if !here().map(status).any(|it| it.leader && it.connection == Connection::Online) {
+                continue;
+            }
+            let mut said: BTreeSet<&Bytes> = BTreeSet::new();
+            said.extend(self.model.promises().filter(|(at, _)| here().any(|it| it == at)).map(|(_, it)| it));
+            for (key, record) in place.store.table(Table::Outbox) {
+                let queued = local::Queued::decode(record.clone()).expect("an operation");
+                let Some(operation::Body::Send(send)) = queued.operation.and_then(|it| it.body) else {
+                    continue;
+                };
+                let known = said.contains(&send.content) || !self.unheard.contains(&profile);
+                // Written once more after it was sent, it may lie there until somebody looks.
+                let arrived = || {
+                    let views = self.server.views(&place.account).into_values();
+                    views.flat_map(|view| view.messages).any(|message| message.content == send.content)
+                };
+                if queued.refused.is_none() && known && !arrived() {
+                    unsent.insert((profile, key));
+                }
+            }
+        }
+        unsent
+    }
+
     /// All tabs hold what the server holds, outboxes are empty, and nobody was told twice.
     pub fn check(&mut self) {
         let views: BTreeMap<String, _> = self
@@ -663,6 +743,8 @@ impl World {
         assert_eq!(status.connection, Connection::Online, "stuck: {at:?} is not connected: {status:?}");
         assert_eq!(status.pending, 0, "stuck: {at:?} has something left");
         assert!(!status.catching_up, "stuck: {at:?} catches up");
+        let unanswered = tab.calls.iter().find(|call| !tab.replies.contains_key(call));
+        assert_eq!(unanswered, None, "stuck: {at:?} was not answered");
         let added: Vec<_> =
             tab.told.iter().filter(|event| event.added).map(|event| event.message.id).collect();
         let told: BTreeSet<_> = added.iter().copied().collect();
@@ -677,6 +759,7 @@ impl World {
         for (conversation, view) in views {
             let page = self.page(at, conversation);
             assert_eq!(page.holes, [], "divergent: {at:?} has holes in {conversation}");
+            self.check_places(at, &page);
             let sent = page.messages.iter().filter(|message| message.state == State::Sent);
             let here: Vec<_> = sent.map(|message| (message.position, message.content.clone())).collect();
             let messages = view.messages.iter();
@@ -701,6 +784,25 @@ impl World {
                 let members: BTreeSet<_> = head.members.iter().collect();
                 assert_eq!(members, view.members.iter().collect(), "divergent: {at:?} in {conversation}");
             }
+        }
+    }
+
+    /// Messages are found by their ids, too, and none is shown as refused that should have arrived.
+    fn check_places(&self, at: At, page: &Page) {
+        // Not every one of many, since each takes a look into a record.
+        for message in page.messages.iter().step_by(1 + page.messages.len() / 50) {
+            if message.state == State::Sent {
+                let place = message.position.map(|position| (message.conversation.clone(), position));
+                assert_eq!(
+                    self.locate(at, message.id),
+                    place,
+                    "divergent: {at:?} finds {message:?} elsewhere"
+                );
+            }
+        }
+        let refused = page.messages.iter().filter(|message| matches!(message.state, State::Failed(_)));
+        for message in refused {
+            assert!(!self.model.is_allowed(&message.content), "lost: {at:?} shows as refused {message:?}");
         }
     }
 
@@ -813,6 +915,7 @@ impl World {
 
     fn deliver_frame(&mut self, at: At, input: Input, again: impl Fn() -> Input) {
         let disorder = self.weather.server_disorder;
+        self.server.in_disorder |= disorder > 0;
         match self.chance.next_u32() % 100 {
             _ if disorder == 0 => self.push(at, Source::Server, Task::Input(input)),
             dice if dice < disorder => {}
@@ -869,7 +972,11 @@ impl World {
                 let others: Vec<At> = self.alive().into_iter().filter(hears).collect();
                 for to in others {
                     if self.chance.next_u32() % 100 < self.weather.channel_loss {
+                        self.unheard.insert(at.0);
                         continue;
+                    }
+                    if self.weather.channel_disorder {
+                        self.unheard.insert(at.0);
                     }
                     let twice = self.weather.channel_disorder && self.chance.next_u32().is_multiple_of(4);
                     for _ in 0..=u32::from(twice) {
@@ -882,7 +989,16 @@ impl World {
             Effect::Resolve(id, result) => {
                 match &result {
                     Ok(Reply::Message(message)) => self.model.confirmed(at, &message.content),
-                    Ok(Reply::Done) => self.model.done(id),
+                    Ok(Reply::Done) => {
+                        self.model.done(id);
+                        let account = &self.profiles[at.0].account;
+                        if let Some(tab) = self.profiles[at.0].tabs.get(&at.1) {
+                            let replica = tab.engine.replica();
+                            // What the leader says last of its copy may have been lost.
+                            let told = tab.engine.status().leader || !self.unheard.contains(&at.0);
+                            self.model.synced(id, told.then_some(replica), || self.server.views(account));
+                        }
+                    }
                     Err(_) => {}
                 }
                 if let Some(tab) = self.profiles[at.0].tabs.get_mut(&at.1) {
