@@ -31,7 +31,7 @@ use tutti_engine::batch::{Batch, Claim, Durability, Key, Snapshot, StoreError, T
 use tutti_protocol::{Epoch, OperationId, Revision};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
-use web_sys::{CryptoKey, Event, IdbRequest, IdbTransaction};
+use web_sys::{CryptoKey, IdbRequest, IdbTransaction};
 
 use super::{
     Store,
@@ -303,50 +303,61 @@ impl Connection {
             return Ok(());
         }
         let sealing: Vec<_> = batch.writes.iter().map(|write| self.seal(write)).collect();
-        let mut values = Vec::with_capacity(sealing.len());
-        for value in sealing {
-            values.push(match value {
+        let mut writes = Vec::with_capacity(sealing.len());
+        for (write, value) in batch.writes.iter().zip(sealing) {
+            let value = match value {
                 Some(value) => value.await?.into(),
                 None => JsValue::UNDEFINED,
-            });
+            };
+            writes.push((write, value));
         }
-
-        let transaction = self.writing(&names, durability(batch.durability))?;
-        let mut fenced = None;
-        if let Some(fence) = batch.fence {
-            let meta = transaction.object_store(META)?;
-            fenced = Some(add(&meta, &fence_key(fence), &JsValue::TRUE)?);
-            meta.delete::<JsValue, _>(KeyRange::Only(fence_key(fence))).primitive()?;
+        loop {
+            let transaction = self.writing(&names, durability(batch.durability))?;
+            let mut fenced = None;
+            if let Some(fence) = batch.fence {
+                let meta = transaction.object_store(META)?;
+                fenced = Some(add(&meta, &fence_key(fence), &JsValue::TRUE)?);
+                meta.delete::<JsValue, _>(KeyRange::Only(fence_key(fence))).primitive()?;
+            }
+            let mut last = None;
+            let mut inserts = Vec::new();
+            for (at, (write, value)) in writes.iter().enumerate() {
+                let store = transaction.object_store(name(write_table(write)))?;
+                last = match write {
+                    Write::Put(_, key, _) => Some(put(&store, to_js(*key), value.clone())?),
+                    Write::Insert(_, key, _) => {
+                        inserts.push((at, add(&store, &to_js(*key), value)?));
+                        None
+                    }
+                    Write::Delete(_, key) => Some(remove(&store, KeyRange::Only(to_js(*key)))?),
+                    // Not `clear`: the epoch, the revision and the fences are no records.
+                    Write::Clear(Table::Meta) => Some(remove(&store, all_numbers())?),
+                    Write::Clear(_) => Some(store.clear()?),
+                };
+            }
+            if let Some(revision) = batch.revision {
+                let meta = transaction.object_store(META)?;
+                last = Some(put(&meta, REVISION.into(), (revision.0 as f64).into())?);
+            }
+            if last.is_none() {
+                // Something to wait for, where the browser needs it: a record that is there or is not.
+                let store = transaction.object_store(names.first().copied().unwrap_or(META))?;
+                last = Some(remove(&store, KeyRange::Only(PROBE.into()))?);
+            }
+            let Err(fault) = self.finish_writing(transaction, last).await else {
+                return Ok(());
+            };
+            if fenced.is_some_and(|request| is_present(&request)) {
+                return Err(StoreError::Fenced.into());
+            }
+            // What was to be inserted and is there already stays as it is: all but that. To let the
+            // transaction go on without it is no way: one that was told to commit before the error was
+            // handled is undone by Chromium.
+            match inserts.iter().find(|(_, request)| is_present(request)) {
+                Some((present, _)) => drop(writes.remove(*present)),
+                None => return Err(fault),
+            }
         }
-        let mut last = None;
-        for (write, value) in batch.writes.iter().zip(values) {
-            let store = transaction.object_store(name(write_table(write)))?;
-            last = Some(match write {
-                Write::Put(_, key, _) => put(&store, to_js(*key), value)?,
-                Write::Insert(_, key, _) => {
-                    add_unless_present(&store, &to_js(*key), &value)?;
-                    continue;
-                }
-                Write::Delete(_, key) => remove(&store, KeyRange::Only(to_js(*key)))?,
-                // Not `clear`: the epoch, the revision and the fences are no records.
-                Write::Clear(Table::Meta) => remove(&store, all_numbers())?,
-                Write::Clear(_) => store.clear()?,
-            });
-        }
-        if let Some(revision) = batch.revision {
-            let meta = transaction.object_store(META)?;
-            last = Some(put(&meta, REVISION.into(), (revision.0 as f64).into())?);
-        }
-        if last.is_none() {
-            // Something to wait for, where the browser needs it: a record that is there or is not.
-            let store = transaction.object_store(names.first().copied().unwrap_or(META))?;
-            last = Some(remove(&store, KeyRange::Only(PROBE.into()))?);
-        }
-        let result = self.finish_writing(transaction, last).await;
-        if result.is_err() && fenced.is_some_and(|request| is_present(&request)) {
-            return Err(StoreError::Fenced.into());
-        }
-        result
     }
 
     async fn raise_epoch(&self, from: Epoch) -> Result<Claim, Fault> {
@@ -503,11 +514,14 @@ async fn stored_key(database: &Database) -> Result<(CryptoKey, String), Fault> {
     let generation = random_name()?;
     let transaction = writing(database, &[KEYS], TransactionDurability::Strict)?;
     let keys = transaction.object_store(KEYS)?;
-    add_unless_present(&keys, &SEALING_KEY.into(), &made)?;
-    add_unless_present(&keys, &GENERATION.into(), &generation.into())?;
+    add(&keys, &SEALING_KEY.into(), &made)?;
+    add(&keys, &GENERATION.into(), &generation.into())?;
     drop(keys);
-    finish(transaction).await?;
-    Ok(read_key(database).await?.ok_or_else(|| StoreError::Damaged("the key is gone".into()))?)
+    let stored = finish(transaction).await;
+    match read_key(database).await? {
+        Some(first) => Ok(first),
+        None => Err(stored.err().unwrap_or_else(|| StoreError::Damaged("the key is gone".into()).into())),
+    }
 }
 
 async fn read_key(database: &Database) -> Result<Option<(CryptoKey, String)>, Fault> {
@@ -551,20 +565,6 @@ fn add(store: &ObjectStore<'_>, key: &JsValue, value: &JsValue) -> Result<IdbReq
 /// Whether a record was to be added that is there already.
 fn is_present(request: &IdbRequest) -> bool {
     request.error().ok().flatten().is_some_and(|error| error.name() == "ConstraintError")
-}
-
-/// Adds a record, unless it is there already.
-fn add_unless_present(store: &ObjectStore<'_>, key: &JsValue, value: &JsValue) -> Result<(), Error> {
-    let request = add(store, key, value)?;
-    let on_error = Closure::once_into_js(|event: Event| {
-        let request = event.target().and_then(|target| target.dyn_into::<IdbRequest>().ok());
-        if request.is_some_and(|request| is_present(&request)) {
-            event.prevent_default();
-            event.stop_propagation();
-        }
-    });
-    request.set_onerror(Some(on_error.unchecked_ref()));
-    Ok(())
 }
 
 async fn finish(transaction: Transaction<'_>) -> Result<(), Fault> {

@@ -8,5 +8,5 @@ use crate::run::{cargo, run};
 pub(crate) fn fuzz(options: &[&str]) -> Result<()> {
     // In a profile of its own: as fast as a release, and whatever would overflow panics.
     let mut fuzzer = cargo();
-    run(fuzzer.args(["run", "--quiet", "--profile", "checked", "-p", "tutti-fuzz", "--"]).args(options))
+    run(fuzzer.args(["run", "--quiet", "--profile", "fuzz", "-p", "tutti-fuzz", "--"]).args(options))
 }

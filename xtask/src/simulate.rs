@@ -10,9 +10,7 @@ const TESTED: &str = "20000";
 /// Builds the simulator and runs it with these options.
 pub(crate) fn simulate(options: &[&str]) -> Result<()> {
     let mut simulator = cargo();
-    run(simulator
-        .args(["run", "--quiet", "--profile", "checked", "-p", "tutti-simulator", "--"])
-        .args(options))
+    run(simulator.args(["run", "--quiet", "-p", "tutti-simulator", "--"]).args(options))
 }
 
 /// Plays as many histories as is bearable in each run of the tests.

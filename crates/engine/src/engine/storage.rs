@@ -7,7 +7,7 @@ use tutti_protocol::{
 
 use super::{Engine, Enqueued, Gathered, IDLE, Reload, Renewal, Role, queued_id};
 use crate::{
-    BatchId, Effect, Event, Extent, Failure, LoadId, Now, Replica, Reply,
+    BatchId, Effect, Event, Extent, Failure, LoadId, Located, Now, Replica, Reply,
     batch::{Batch, Durability, Key, Snapshot, StoreError, Table, Write},
     message::Message,
     replica::Applied,
@@ -280,25 +280,42 @@ impl Engine {
         }
     }
 
+    /// Whether the id of an operation is known to belong to another.
+    fn is_another(&self, queued: &Queued, message: Option<&Message>) -> bool {
+        let Some(id) = queued_id(queued) else {
+            return false;
+        };
+        let body = |queued: &Queued| queued.operation.as_ref().and_then(|operation| operation.body.clone());
+        if let Some(known) = self.replica.outbox.get(id) {
+            return body(known) != body(queued);
+        }
+        let said = |it: &Message| (it.conversation.clone(), it.kind.clone(), it.content.clone());
+        match self.replica.locate(id) {
+            Located::Found(known) => message.is_none_or(|message| said(message) != said(&known)),
+            Located::Unknown | Located::Stored(_) => false,
+        }
+    }
+
     /// Own operations are durable: show them, answer, and send them on their way.
     fn enqueued(&mut self, written: Vec<Enqueued>, now: Now) {
         let mut all = Applied::default();
         let mut announce = local::Announce::default();
         let mut over = Vec::new();
         for Enqueued { request, queued } in written {
-            let same = |known: &Queued| {
-                known.operation.as_ref().map(|it| &it.body) == queued.operation.as_ref().map(|it| &it.body)
-            };
-            if queued_id(&queued).and_then(|id| self.replica.outbox.get(id)).is_some_and(|it| !same(it)) {
+            let Some(id) = queued_id(&queued) else { continue };
+            let message = Message::queued(&queued, &self.identity.account, self.identity.device);
+            let is_over = self.replica.is_over(id);
+            if is_over {
+                // It has come back through the log already, as what is saved out of an erased store may.
+                over.push(Write::Delete(Table::Outbox, Key::Operation(id)));
+            }
+            if self.is_another(&queued, message.as_ref()) {
                 let failure = Failure::new(Code::Conflict, "another message has this id");
                 self.answer(request, Err(failure));
                 continue;
             }
-            let message = Message::queued(&queued, &self.identity.account, self.identity.device);
             self.answer(request, Ok(message.map_or(Reply::Done, Reply::Message)));
-            if let Some(id) = queued_id(&queued).filter(|id| self.replica.is_over(*id)) {
-                // Saved out of a store that was erased, and come back through the log meanwhile.
-                over.push(Write::Delete(Table::Outbox, Key::Operation(id)));
+            if is_over {
                 continue;
             }
             announce.queued.push(queued.clone());
