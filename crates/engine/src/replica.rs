@@ -38,6 +38,8 @@ pub struct Replica {
     /// Where the messages are that no locator covers yet.
     pub(crate) fresh: BTreeMap<OperationId, (u32, Position)>,
     pub(crate) outbox: Outbox,
+    /// Operations in the store's outbox that have taken effect all the same.
+    pub(crate) over: Vec<OperationId>,
 }
 
 /// A conversation.
@@ -113,6 +115,7 @@ impl Replica {
             next_journal: 0,
             fresh: BTreeMap::new(),
             outbox: Outbox::default(),
+            over: Vec::new(),
         };
         // Heads first: the journal goes on where they end.
         for (_, record) in of(snapshot, Table::Heads) {
@@ -144,7 +147,11 @@ impl Replica {
             let queued: Queued = decode(record)?;
             let operation = queued.operation.as_ref().ok_or_else(|| damaged("outbox"))?;
             codec::check_operation(operation).map_err(|_| damaged("outbox"))?;
-            replica.outbox.insert(queued);
+            match OperationId::try_from(&operation.id) {
+                // Written once more after it had come back.
+                Ok(id) if replica.fresh.contains_key(&id) => replica.over.push(id),
+                _ => drop(replica.outbox.insert(queued)),
+            }
         }
         if let Some((_, record)) = of(snapshot, Table::Meta).find(|(key, _)| *key == META) {
             let meta: local::Meta = decode(record)?;

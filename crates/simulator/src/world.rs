@@ -992,7 +992,9 @@ impl World {
                     Ok(Reply::Done) => {
                         self.model.done(id);
                         let account = &self.profiles[at.0].account;
-                        if let Some(tab) = self.profiles[at.0].tabs.get(&at.1) {
+                        // A page that was said twice may be taken for the one that was asked for.
+                        let tab = self.profiles[at.0].tabs.get(&at.1).filter(|_| !self.server.in_disorder);
+                        if let Some(tab) = tab {
                             let replica = tab.engine.replica();
                             // What the leader says last of its copy may have been lost.
                             let told = tab.engine.status().leader || !self.unheard.contains(&at.0);

@@ -119,6 +119,7 @@ impl Engine {
             && !leader.ready
         {
             leader.ready = true;
+            leader.gathered.over.append(&mut self.replica.over);
             leader.reconcile_at = now.monotonic.plus(self.sync_interval);
             leader.idle_at = Some(now.monotonic.plus(IDLE));
             leader.link.connect_now_if_waiting();
