@@ -112,6 +112,8 @@ struct Session {
     received: Seq,
     head: Seq,
     pulling: bool,
+    /// A page was wanted after the one was asked for that is on its way.
+    again: bool,
     /// The last page did not reach the server's head. It may have been an answer that others overtook,
     /// but the server pushes only after one that reaches it.
     short: bool,
@@ -280,6 +282,16 @@ impl Link {
             let after = session.received.0;
             self.send(client_frame::Frame::Pull(wire::Pull { after }));
         }
+    }
+
+    /// Asks the server for what is new as of now: what is on its way may be older.
+    pub(crate) fn reconcile_anew(&mut self) {
+        if let State::Up(session) = &mut self.state
+            && session.pulling
+        {
+            session.again = true;
+        }
+        self.reconcile();
     }
 
     /// Asks for the next page if there is one and the store keeps up.
@@ -457,12 +469,16 @@ impl Link {
             }
             (Some(server_frame::Frame::Delta(delta)), State::Up(session)) => {
                 let arrived = session.take(delta);
+                let again = std::mem::take(&mut session.again);
                 if !session.is_behind() {
                     // Only now: a server whose first page ends every connection is waited for longer
                     // each time.
                     self.backoff.reset();
                 } else if arrived.is_empty() {
                     // A gap: what came cannot be used before what is missing.
+                    self.reconcile();
+                }
+                if again {
                     self.reconcile();
                 }
                 arrived
@@ -519,6 +535,7 @@ impl Link {
             received: if other { Seq(0) } else { copy.1 },
             head,
             pulling: false,
+            again: false,
             short: false,
             submitted: BTreeSet::new(),
             accepted: BTreeMap::new(),

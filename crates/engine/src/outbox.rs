@@ -62,9 +62,16 @@ impl Outbox {
     }
 
     /// Takes over what has left, from the copy that this one replaces. What is here all the same was written
-    /// once more, or read before it left: that leaves, too, and is answered.
-    pub(crate) fn remember_settled(&mut self, old: &Self) -> Vec<OperationId> {
+    /// once more, or read before it left: that leaves, too, and is answered. What was there and is not here
+    /// has left meanwhile, unless it came while this copy was being read, as `queued` did.
+    pub(crate) fn remember_settled(
+        &mut self,
+        old: &Self,
+        queued: &BTreeSet<OperationId>,
+    ) -> Vec<OperationId> {
         self.settled.extend(old.settled.iter().map(|(id, here)| (*id, *here)));
+        let left = old.clocks.keys().filter(|id| !self.clocks.contains_key(id) && !queued.contains(id));
+        self.settled.extend(left.map(|id| (*id, true)));
         let over: Vec<_> = self.clocks.keys().filter(|id| self.settled.contains_key(id)).copied().collect();
         for id in &over {
             self.settle(*id);

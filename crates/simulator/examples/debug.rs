@@ -9,10 +9,11 @@ fn main() {
             let tab = world.tab(at);
             let status = tab.engine.status();
             println!("      {at:?} frozen {} susp {} lead {} {:?} {:?} pending {} tabs {} {:?} catching {} deadline {:?} offline {}", tab.frozen, tab.suspended, status.leader, status.connection, status.reason, status.pending, status.tabs, status.epoch, status.catching_up, tab.engine.deadline(), status.working_offline);
-            if world.now > 100_000 && status.pending > 0 {
-                let all = format!("{:?}", tab.engine);
-                let from = all.find("role: ").unwrap_or(0);
-                println!("{}", &all[from..(from + 3_000).min(all.len())]);
+            let mut seen = std::collections::BTreeMap::new();
+            for (n, event) in tab.told.iter().enumerate().filter(|(_, e)| e.added) {
+                if let Some((m, before)) = seen.insert(event.message.id, (n, event)) {
+                    println!("        TWICE {m}: {before:?}\n              {n}: {event:?}");
+                }
             }
         }
     });

@@ -97,7 +97,7 @@ impl Engine {
         {
             leader.look_at = Some(now.monotonic);
             leader.link.connect_now_if_waiting();
-            leader.link.reconcile();
+            leader.link.reconcile_anew();
         }
     }
 

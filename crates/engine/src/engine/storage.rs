@@ -243,7 +243,8 @@ impl Engine {
             return;
         };
         let old = std::mem::replace(&mut self.replica, replica);
-        let over = self.replica.outbox.remember_settled(&old.outbox);
+        let queued = reload.queued.iter().filter_map(queued_id).collect();
+        let over = self.replica.outbox.remember_settled(&old.outbox, &queued);
         if let Role::Leader(leader) = &mut self.role {
             leader.gathered.over.extend(over);
         }
