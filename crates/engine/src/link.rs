@@ -33,6 +33,9 @@ const SUBMIT_PACE: u64 = 150;
 /// minute. What is done meanwhile goes into the next submit.
 const SUBMIT_BURST: u64 = 300;
 
+/// Marks pings that fence a pull.
+const FENCE: u64 = 1 << 63;
+
 /// How long sessions by post lie apart at least, in milliseconds.
 const POST_PACE: u64 = 1_000;
 
@@ -112,8 +115,11 @@ struct Session {
     received: Seq,
     head: Seq,
     pulling: bool,
-    /// A page was wanted after the one was asked for that is on its way.
+    /// By post: a page was wanted after the one was asked for that is on its way.
     again: bool,
+    /// A ping that was sent after a pull. The server answers in order, whatever it pushes in between.
+    fence: Option<u64>,
+    fences: u64,
     /// The last page did not reach the server's head. It may have been an answer that others overtook,
     /// but the server pushes only after one that reaches it.
     short: bool,
@@ -195,7 +201,9 @@ impl Link {
 
     /// Everything that the server has was received, and nothing is asked for.
     pub(crate) fn is_caught_up(&self) -> bool {
-        matches!(&self.state, State::Up(session) if !session.pulling && !session.is_behind())
+        let caught_up =
+            |session: &Session| !session.pulling && session.fence.is_none() && !session.is_behind();
+        matches!(&self.state, State::Up(session) if caught_up(session))
     }
 
     /// Confirmed operations in the outbox whose events lie at or before the cursor.
@@ -286,12 +294,19 @@ impl Link {
 
     /// Asks the server for what is new as of now: what is on its way may be older.
     pub(crate) fn reconcile_anew(&mut self) {
-        if let State::Up(session) = &mut self.state
-            && session.pulling
-        {
-            session.again = true;
+        let State::Up(session) = &mut self.state else {
+            return;
+        };
+        if self.transport == Transport::Post {
+            session.again = session.pulling;
+            return self.reconcile();
         }
-        self.reconcile();
+        session.pulling = true;
+        session.fences += 1;
+        let (after, nonce) = (session.received.0, FENCE | session.fences);
+        session.fence = Some(nonce);
+        self.send(client_frame::Frame::Pull(wire::Pull { after }));
+        self.send(client_frame::Frame::Ping(wire::Ping { nonce }));
     }
 
     /// Asks for the next page if there is one and the store keeps up.
@@ -511,7 +526,10 @@ impl Link {
                 self.fail(failure, (bye.wait > 0).then_some(u64::from(bye.wait)), now, entropy);
                 Vec::new()
             }
-            (Some(server_frame::Frame::Pong(_)), State::Up(_)) => Vec::new(),
+            (Some(server_frame::Frame::Pong(pong)), State::Up(session)) => {
+                session.fence.take_if(|nonce| *nonce == pong.nonce);
+                Vec::new()
+            }
             _ => {
                 let failure = Failure::new(Code::Protocol, "the server sent a frame out of turn");
                 self.fail(failure, None, now, entropy);
@@ -536,6 +554,8 @@ impl Link {
             head,
             pulling: false,
             again: false,
+            fence: None,
+            fences: 0,
             short: false,
             submitted: BTreeSet::new(),
             accepted: BTreeMap::new(),
@@ -586,7 +606,8 @@ impl Session {
 
     /// Notes since when something was asked that is not answered, or confirmed that has not come.
     fn note_awaited(&mut self, now: Now) {
-        let page = self.pulling || self.accepted.values().any(|seq| *seq > self.received);
+        let page =
+            self.pulling || self.fence.is_some() || self.accepted.values().any(|seq| *seq > self.received);
         let since = |awaited: bool, since: Option<Millis>| awaited.then(|| since.unwrap_or(now.monotonic));
         self.awaits_page = since(page, self.awaits_page);
         self.awaits_outcome = since(!self.submitted.is_empty(), self.awaits_outcome);
