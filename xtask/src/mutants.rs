@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_text_is_found_however_it_is_broken_into_lines() {
-        assert_eq!(places("if a\n    && b {\n}", "a && b"), [3..13]);
+        assert_eq!(places("if a\n    && b {\n}", "a && b"), vec![3..13]);
         assert_eq!(places("aa ab", "a"), [0..1, 1..2, 3..4]);
         assert!(places("a c", "a b").is_empty());
     }

@@ -225,9 +225,7 @@ impl Engine {
                 self.report(applied);
             }
         }
-        if let Role::Leader(leader) = &mut self.role {
-            leader.gathered.over.extend(over);
-        }
+        self.take_out(over);
     }
 
     pub(super) fn start_reload(&mut self) {
@@ -244,10 +242,9 @@ impl Engine {
         };
         let old = std::mem::replace(&mut self.replica, replica);
         let queued = reload.queued.iter().filter_map(queued_id).collect();
-        let over = self.replica.outbox.remember_settled(&old.outbox, &queued);
-        if let Role::Leader(leader) = &mut self.role {
-            leader.gathered.over.extend(over);
-        }
+        let mut over = self.replica.outbox.remember_settled(&old.outbox, &queued);
+        over.append(&mut self.replica.over);
+        self.take_out(over);
         let mut applied = Applied::default();
         for (id, head) in &self.replica.heads {
             let seen = old.last_position(id);
@@ -303,17 +300,20 @@ impl Engine {
         let mut all = Applied::default();
         let mut announce = local::Announce::default();
         let mut over = Vec::new();
+        let mut doubtful = false;
         for Enqueued { request, queued } in written {
             let Some(id) = queued_id(&queued) else { continue };
             let message = Message::queued(&queued, &self.identity.account, self.identity.device);
             let is_over = self.replica.is_over(id);
             if is_over {
                 // It has come back through the log already, as what is saved out of an erased store may.
-                over.push(Write::Delete(Table::Outbox, Key::Operation(id)));
+                over.push(id);
             }
             if self.is_another(&queued, message.as_ref()) {
                 let failure = Failure::new(Code::Conflict, "another message has this id");
                 self.answer(request, Err(failure));
+                // What was written in the place of one that has left, the store tells.
+                doubtful |= !is_over;
                 continue;
             }
             self.answer(request, Ok(message.map_or(Reply::Done, Reply::Message)));
@@ -336,14 +336,23 @@ impl Engine {
         } else {
             self.broadcast(channel_frame::Frame::Announce(announce));
         }
-        if !over.is_empty() {
-            self.persist(Batch {
-                fence: None,
-                revision: None,
-                writes: over,
-                durability: Durability::Relaxed,
-            });
-        }
+        self.take_out(over);
         self.report(all);
+        if doubtful && matches!(self.role, Role::Follower(_)) {
+            self.start_reload();
+        }
+    }
+
+    /// Takes out of the store's outbox what has taken effect all the same.
+    fn take_out(&mut self, over: Vec<OperationId>) {
+        match &mut self.role {
+            Role::Leader(leader) => leader.gathered.over.extend(over),
+            Role::Follower(_) if over.is_empty() => {}
+            Role::Follower(_) => {
+                let writes = over.into_iter().map(|id| Write::Delete(Table::Outbox, Key::Operation(id)));
+                let (writes, durability) = (writes.collect(), Durability::Relaxed);
+                self.persist(Batch { fence: None, revision: None, writes, durability });
+            }
+        }
     }
 }
