@@ -146,6 +146,11 @@ struct Gathered {
 }
 
 impl Gathered {
+    /// What was received goes: it will be received again.
+    fn forget(&mut self) {
+        *self = Self { over: std::mem::take(&mut self.over), ..Self::default() };
+    }
+
     fn is_empty(&self) -> bool {
         self.cursor.is_none() && self.refused.is_empty() && self.over.is_empty()
     }

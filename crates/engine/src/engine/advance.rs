@@ -94,7 +94,7 @@ impl Engine {
         leader.link.submit(&self.replica.outbox, now);
         leader.link.pull(leader.gathered.events.len());
         if !leader.link.is_up() {
-            leader.gathered = Gathered::default();
+            leader.gathered.forget();
             leader.catching_up = None;
         }
         self.commit(idle);

@@ -7,7 +7,7 @@ use tutti_protocol::{
     wire,
 };
 
-use super::{Engine, Gathered, Role};
+use super::{Engine, Role};
 use crate::{ConnectionId, Event, Failure, Now, link::Arrived};
 
 impl Engine {
@@ -67,8 +67,8 @@ impl Engine {
                 Arrived::Replaced => return self.resign(now),
                 Arrived::Limited(limit) => return self.handle_limited(limit),
                 Arrived::OtherLog(log) => {
-                    leader.gathered =
-                        Gathered { log: Some(log), cursor: Some(Seq(0)), ..Gathered::default() };
+                    leader.gathered.forget();
+                    (leader.gathered.log, leader.gathered.cursor) = (Some(log), Some(Seq(0)));
                 }
                 Arrived::Events(events, cursor) => {
                     leader.gathered.events.extend(events);

@@ -5,7 +5,7 @@ use tutti_protocol::{
     local::{self, Queued, channel_frame},
 };
 
-use super::{Engine, Enqueued, Gathered, IDLE, Reload, Renewal, Role, queued_id};
+use super::{Engine, Enqueued, IDLE, Reload, Renewal, Role, queued_id};
 use crate::{
     BatchId, Effect, Event, Extent, Failure, LoadId, Located, Now, Replica, Reply,
     batch::{Batch, Durability, Key, Snapshot, StoreError, Table, Write},
@@ -77,7 +77,9 @@ impl Engine {
             return self.complain(Failure::from(&error));
         }
         // Memory is never ahead of the disk: what was received is received again.
-        leader.gathered = Gathered::default();
+        leader.gathered.forget();
+        // What was to leave the outbox is looked for again.
+        leader.look_at = Some(now.monotonic.plus(wait));
         leader.link.fail(Failure::from(&error), Some(wait), now, &mut self.entropy);
     }
 
