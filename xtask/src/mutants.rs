@@ -69,11 +69,19 @@ pub(crate) fn mutants(arguments: &[&str]) -> Result<()> {
     }
     println!("  holds, {}", elapsed(start.elapsed()));
 
-    let mut rows = Vec::new();
+    let (mut rows, mut broken) = (Vec::new(), Vec::new());
     for (number, mutant) in chosen.iter().enumerate() {
         println!("» {} of {}: {}", number + 1, chosen.len(), mutant.name);
         let start = Instant::now();
-        let caught = tree.catch(mutant).with_context(|| mutant.name)?;
+        let caught = match tree.catch(mutant) {
+            Ok(caught) => caught,
+            Err(error) => {
+                ensure!(!interrupted(), "interrupted");
+                println!("  {error:#}");
+                broken.push(mutant.name);
+                continue;
+            }
+        };
         let what = caught.as_ref().map_or_else(|| "NOT CAUGHT".to_owned(), Caught::to_string);
         println!("  {what}, {}", elapsed(start.elapsed()));
         rows.push((mutant, caught));
@@ -87,7 +95,8 @@ pub(crate) fn mutants(arguments: &[&str]) -> Result<()> {
         }
     }
     let missed = rows.iter().filter(|(_, caught)| caught.is_none()).count();
-    println!("\n{} of {} caught", rows.len() - missed, rows.len());
+    println!("\n{} of {} caught", rows.len() - missed, chosen.len());
+    ensure!(broken.is_empty(), "the table is wrong about {}", broken.join(", "));
     ensure!(missed == 0, "{missed} seeded bugs were not caught");
     Ok(())
 }

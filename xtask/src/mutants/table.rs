@@ -155,8 +155,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "settled-forgotten-by-a-reload",
         file: STORAGE,
-        from: "self.replica.outbox.remember_settled(&old.outbox);",
-        to: "",
+        from: "let over = self.replica.outbox.remember_settled(&old.outbox);",
+        to: "let over: Vec<OperationId> = Vec::new();",
     },
     Mutant {
         name: "reload-drops-what-was-queued-meanwhile",
@@ -400,7 +400,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "late-news-of-an-operation-believed",
         file: OUTBOX,
-        from: "if self.settled.contains(&id) || self.clocks.contains_key(&id) {",
+        from: "if self.settled.contains_key(&id) || self.clocks.contains_key(&id) {",
         to: "if self.clocks.contains_key(&id) {",
     },
     Mutant {
@@ -485,8 +485,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "record-grows-without-bound",
         file: FOLD,
-        from: "if size > 0 && size + message_size > RECORD {",
-        to: "if size > RECORD && message_size > RECORD {",
+        from: "let over = size + message_size > RECORD || block",
+        to: "let over = message_size > RECORD || block",
     },
     // What the server accepts.
     Mutant {
@@ -522,8 +522,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "storage-refusal-overtaken-by-what-follows",
         file: ACCEPT,
-        from: "verdicts.extend(self.operations.drain(..).map(|_| refused.clone()));",
-        to: "verdicts.extend(self.operations.drain(..1).map(|_| refused.clone()));",
+        from: "self.verdicts.extend(self.rest.operations.drain(..).map(|_| refused.clone()));",
+        to: "self.verdicts.extend(self.rest.operations.drain(..1).map(|_| refused.clone()));",
     },
     Mutant {
         name: "sender-among-the-others",
