@@ -29,6 +29,8 @@ pub struct Model {
     order: BTreeMap<(At, String), Vec<Bytes>>,
     /// What must be so when a wish to be in step is fulfilled.
     syncs: BTreeMap<RequestId, InStep>,
+    /// What was erased, and which tabs have it in memory.
+    held: BTreeMap<Bytes, BTreeSet<At>>,
     /// What its profile or the server has lost since, through no fault of ours.
     excused: BTreeSet<Bytes>,
     /// The server's log or a profile's copy was replaced: what is told may be told again.
@@ -158,13 +160,41 @@ impl Model {
     }
 
     /// The browser has erased a profile: what only it had is gone.
-    pub fn erased(&mut self, profile: usize, server: &Server) {
+    ///
+    /// `held` is what tabs have in memory still, to be written anew.
+    pub fn erased(&mut self, profile: usize, held: BTreeMap<Bytes, BTreeSet<At>>, server: &Server) {
         let arrived: BTreeSet<Bytes> = logs(server).into_values().flat_map(BTreeMap::into_keys).collect();
         // What was being written is gone, too, though that it was written may be told later.
         let only_here = self.said.iter().filter(|(_, said)| said.profile == Some(profile));
         let gone = only_here.map(|(content, _)| content).filter(|content| !arrived.contains(*content));
-        self.excused.extend(gone.cloned());
+        self.held
+            .retain(|content, _| self.said.get(content).is_none_or(|said| said.profile != Some(profile)));
+        self.excused.extend(gone.filter(|content| !held.contains_key(*content)).cloned());
+        self.held.extend(held);
         self.replaced = true;
+    }
+
+    /// What a tab had in memory is written anew, or could not be.
+    pub fn rewritten(&mut self, at: At, content: &Bytes, written: bool) {
+        if written {
+            self.held.remove(content);
+        } else {
+            self.let_go(at, |held| held == content);
+        }
+    }
+
+    /// A tab is gone, with what it had in memory.
+    pub fn gone(&mut self, at: At) {
+        self.let_go(at, |_| true);
+    }
+
+    fn let_go(&mut self, at: At, which: impl Fn(&Bytes) -> bool) {
+        for (content, tabs) in self.held.iter_mut().filter(|(content, _)| which(content)) {
+            if tabs.remove(&at) && tabs.is_empty() {
+                self.excused.insert(content.clone());
+            }
+        }
+        self.held.retain(|_, tabs| !tabs.is_empty());
     }
 
     /// The server is about to go back to an older state: what came since is gone.

@@ -161,7 +161,7 @@ pub const VOCABULARY: &[Word] = &[
         world.cut();
         world.send_with(at, TEAM, &first, Some(id));
         world.send_with(at, TEAM, &second, Some(id));
-        world.pass(100 + 2 * world.weather.store_latency);
+        world.pass(100 + 4 * world.weather.store_latency);
         world.reachable = reachable;
         Some(format!("{at:?} sends {first} and {second} under one id, out of the server's reach"))
     }),

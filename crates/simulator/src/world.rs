@@ -15,7 +15,7 @@ use tutti_acceptance::storage::MemoryStorage;
 use tutti_engine::{
     Connection, ConnectionId, Effect, Engine, Event, Extent, Failure, Identity, Input, LoadId, Located,
     LockId, Message, MessageEvent, Now, Page, Replica, Reply, RequestId, Setup, State, Status, Transport,
-    batch::{Batch, Claim, Key, StoreError, Table},
+    batch::{Batch, Claim, Key, StoreError, Table, Write},
     decode_block, decode_locators, identity_batch,
 };
 use tutti_protocol::{
@@ -318,6 +318,7 @@ impl World {
     }
 
     fn remove(&mut self, at: At) {
+        self.model.gone(at);
         let Some(tab) = self.profiles[at.0].tabs.remove(&at.1) else { return };
         if let Some(socket) = tab.socket {
             self.server.closed(socket.wire);
@@ -499,14 +500,25 @@ impl World {
     /// The application wants to be in step.
     pub fn sync_now(&mut self, at: At) -> RequestId {
         let request = self.request();
-        self.model.syncs(at, request, self.server.views(&self.profiles[at.0].account));
+        // What is pushed to a connection that stands may be on its way, and an answer to an earlier question.
+        let online = self.tab(at).engine.status().connection == Connection::Online;
+        let views = (!online).then(|| self.server.views(&self.profiles[at.0].account));
+        self.model.syncs(at, request, views.unwrap_or_default());
         self.input(at, Input::SyncNow(request));
         request
     }
 
     /// The browser forgets what the profile has stored, and tells its tabs that the database is gone.
     pub fn erase(&mut self, profile: usize) {
-        self.model.erased(profile, &self.server);
+        let mut held: BTreeMap<Bytes, BTreeSet<At>> = BTreeMap::new();
+        for at in self.alive().into_iter().filter(|at| at.0 == profile) {
+            let outbox = self.tab(at).engine.replica().outbox();
+            let pending = outbox.iter().filter(|(_, queued)| queued.refused.is_none());
+            for content in pending.filter_map(|(_, queued)| content(queued)) {
+                held.entry(content.clone()).or_default().insert(at);
+            }
+        }
+        self.model.erased(profile, held, &self.server);
         self.profiles[profile].store.erase();
         self.profiles[profile].leaderships.clear();
         for at in self.alive().into_iter().filter(|at| at.0 == profile) {
@@ -810,12 +822,20 @@ impl World {
         match task {
             Task::Input(input) => self.input(at, input),
             Task::Commit(meant, id, batch) => {
+                let queued = batch.writes.iter().filter_map(|write| match write {
+                    Write::Insert(Table::Outbox, _, record) => local::Queued::decode(record.clone()).ok(),
+                    _ => None,
+                });
+                let said: Vec<Bytes> = queued.filter_map(|queued| content(&queued).cloned()).collect();
                 let result = self.is_known(at, meant).and_then(|()| {
                     let place = &mut self.profiles[at.0];
                     let leads = |fence| place.leaderships.get(fence).is_none_or(|leader| *leader == at.1);
                     assert!(batch.fence.iter().all(leads), "{at:?} writes as another leader");
                     place.store.commit(batch)
                 });
+                if result != Err(StoreError::Erased) {
+                    said.iter().for_each(|content| self.model.rewritten(at, content, result.is_ok()));
+                }
                 let answer = match result {
                     Ok(()) => Input::Persisted(id),
                     Err(error) => Input::PersistFailed(id, error),
@@ -1107,6 +1127,14 @@ impl World {
         let mut bytes = [0; N];
         self.chance.fill_bytes(&mut bytes);
         bytes
+    }
+}
+
+/// What a message on its way says.
+fn content(queued: &local::Queued) -> Option<&Bytes> {
+    match queued.operation.as_ref()?.body.as_ref()? {
+        operation::Body::Send(send) => Some(&send.content),
+        operation::Body::MarkRead(_) => None,
     }
 }
 
