@@ -16,9 +16,10 @@ pub struct Outbox {
     pending: BTreeSet<Place>,
     clocks: BTreeMap<OperationId, Timestamp>,
     conversations: BTreeMap<String, Concerning>,
-    /// What has left since this tab was loaded, and whether it was here before: news of an operation may
-    /// come after news of its end.
-    settled: BTreeMap<OperationId, bool>,
+    /// What has taken effect since this tab was loaded: news of an operation may come after news of its end.
+    settled: BTreeSet<OperationId>,
+    /// What was here and is not any more.
+    seen: BTreeSet<OperationId>,
 }
 
 /// The operations that concern one conversation.
@@ -40,7 +41,7 @@ impl Outbox {
             return false;
         };
         let (clock, id) = place;
-        if self.settled.contains_key(&id) || self.clocks.contains_key(&id) {
+        if self.settled.contains(&id) || self.clocks.contains_key(&id) {
             return false;
         }
         match body {
@@ -62,17 +63,11 @@ impl Outbox {
     }
 
     /// Takes over what has left, from the copy that this one replaces. What is here all the same was written
-    /// once more, or read before it left: that leaves, too, and is answered. What was there and is not here
-    /// has left meanwhile, unless it came while this copy was being read, as `queued` did.
-    pub(crate) fn remember_settled(
-        &mut self,
-        old: &Self,
-        queued: &BTreeSet<OperationId>,
-    ) -> Vec<OperationId> {
-        self.settled.extend(old.settled.iter().map(|(id, here)| (*id, *here)));
-        let left = old.clocks.keys().filter(|id| !self.clocks.contains_key(id) && !queued.contains(id));
-        self.settled.extend(left.map(|id| (*id, true)));
-        let over: Vec<_> = self.clocks.keys().filter(|id| self.settled.contains_key(id)).copied().collect();
+    /// once more, or read before it left: that leaves, too, and is answered.
+    pub(crate) fn remember_settled(&mut self, old: &Self) -> Vec<OperationId> {
+        self.settled.extend(&old.settled);
+        self.seen.extend(old.seen.iter().chain(old.clocks.keys()));
+        let over: Vec<_> = self.clocks.keys().filter(|id| self.settled.contains(id)).copied().collect();
         for id in &over {
             self.settle(*id);
         }
@@ -81,9 +76,9 @@ impl Outbox {
 
     /// Takes out what has taken effect.
     pub(crate) fn settle(&mut self, id: OperationId) -> Option<Queued> {
-        let clock = self.clocks.remove(&id);
-        *self.settled.entry(id).or_default() |= clock.is_some();
-        let place = (clock?, id);
+        self.settled.insert(id);
+        let place = (self.clocks.remove(&id)?, id);
+        self.seen.insert(id);
         self.pending.remove(&place);
         let queued = self.queue.remove(&place)?;
         let conversation = queued.operation.as_ref().and_then(conversation)?;
@@ -111,12 +106,12 @@ impl Outbox {
 
     /// Whether an operation of this device is known to have taken effect.
     pub(crate) fn is_settled(&self, id: OperationId) -> bool {
-        self.settled.contains_key(&id)
+        self.settled.contains(&id)
     }
 
     /// Whether an operation is here, or was before it left.
     pub(crate) fn has_seen(&self, id: OperationId) -> bool {
-        self.clocks.contains_key(&id) || self.settled.get(&id).is_some_and(|here| *here)
+        self.clocks.contains_key(&id) || self.seen.contains(&id)
     }
 
     /// Where an operation stands among the others.

@@ -334,8 +334,9 @@ impl Replica {
         }
         let conversation = conversation(operation)?.to_owned();
         let message = Message::queued(&queued, &self.account, self.device);
+        let known = self.outbox.has_seen(id);
         self.outbox.insert(queued).then(|| Applied {
-            messages: message.map(|message| Change { message, known: false }).into_iter().collect(),
+            messages: message.map(|message| Change { message, known }).into_iter().collect(),
             conversations: BTreeSet::from([conversation]),
         })
     }

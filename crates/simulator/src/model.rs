@@ -76,6 +76,11 @@ impl Model {
         self.said.insert(content.clone(), said);
     }
 
+    /// What was just sent was sent where one may not.
+    pub fn may_be_refused(&mut self, content: &[u8]) {
+        self.said.remove(content);
+    }
+
     /// This comes after all else that the user of this tab said in the conversation.
     pub fn in_order(&mut self, at: At, conversation: &str, content: &Bytes) {
         self.order.entry((at, conversation.to_owned())).or_default().push(content.clone());

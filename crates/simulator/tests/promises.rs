@@ -268,6 +268,7 @@ fn a_message_refused_for_good_fails_and_holds_nobody_up() {
     world.set_group("team", &["ben"]);
     for tab in [leader, follower] {
         world.send(tab, "group:team", "refuse me");
+        world.model.may_be_refused(b"\"refuse me\"");
         world.send(tab, "direct:ben", "take me");
     }
     world.settle();

@@ -243,8 +243,7 @@ impl Engine {
             return;
         };
         let old = std::mem::replace(&mut self.replica, replica);
-        let queued = reload.queued.iter().filter_map(queued_id).collect();
-        let mut over = self.replica.outbox.remember_settled(&old.outbox, &queued);
+        let mut over = self.replica.outbox.remember_settled(&old.outbox);
         over.append(&mut self.replica.over);
         self.take_out(over);
         let mut applied = Applied::default();
