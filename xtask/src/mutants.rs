@@ -182,8 +182,10 @@ impl<'a> Tree<'a> {
         if let Some(jobs) = self.jobs {
             build.args(["--jobs", jobs]);
         }
-        // Unused code is what many a bug leaves.
-        build.env("RUSTFLAGS", "-A warnings").env("CARGO_INCREMENTAL", "1");
+        // Unused code is what many a bug leaves. To build in small steps and to optimise over them do not go
+        // together.
+        build.env("RUSTFLAGS", "-A warnings");
+        build.env("CARGO_INCREMENTAL", "1").env("CARGO_PROFILE_RELEASE_LTO", "off");
         run(build.current_dir(&self.folder).env("CARGO_TARGET_DIR", &self.target))
     }
 
@@ -269,11 +271,12 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The first words of a message, for a table.
+/// The first words of a message, for a table: without what was equal to what, without details and place.
 fn brief(how: &str) -> String {
     let said = how.rsplit_once("failed: ").map_or(how, |(_, said)| said);
+    let said = said.split(" (").next().and_then(|said| said.split('{').next()).unwrap_or_default();
     let said: String = said.chars().take(90).collect();
-    said.replace('|', "\\|")
+    said.trim_end_matches([' ', ':', ',']).replace('|', "\\|")
 }
 
 #[cfg(test)]
