@@ -179,8 +179,14 @@ fn end(world: &mut World, tell: &mut dyn FnMut(&World, &str)) {
     assert_eq!(stuck, None, "stuck: in an outbox though its leader is online");
     wake(world);
     world.pass(QUIET);
+    // What is wished for in one tab holds in all.
+    for profile in 0..world.profiles.len() {
+        let one = world.alive().into_iter().find(|at| at.0 == profile);
+        one.into_iter().for_each(|at| world.input(at, Input::SetOffline(false)));
+    }
+    world.pass(QUIET);
+    world.check_awake();
     for at in world.alive() {
-        world.input(at, Input::SetOffline(false));
         world.input(at, Input::NetworkChanged(true));
     }
     if Dice::new(world.seed).roll(8) == 0 {

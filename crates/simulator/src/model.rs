@@ -27,6 +27,8 @@ pub struct Model {
     groups: BTreeMap<String, Members>,
     /// What each tab's user said in a conversation, in order.
     order: BTreeMap<(At, String), Vec<Bytes>>,
+    /// What was on its way when a tab was opened, and comes before what is said in it.
+    before: BTreeMap<(At, String), Vec<Bytes>>,
     /// What must be so when a wish to be in step is fulfilled.
     syncs: BTreeMap<RequestId, InStep>,
     /// What was erased, and which tabs have it in memory.
@@ -84,6 +86,18 @@ impl Model {
     /// This comes after all else that the user of this tab said in the conversation.
     pub fn in_order(&mut self, at: At, conversation: &str, content: &Bytes) {
         self.order.entry((at, conversation.to_owned())).or_default().push(content.clone());
+    }
+
+    /// A tab was opened, the only one of its profile, and this is on its way.
+    pub fn opened<'a>(&mut self, at: At, pending: impl Iterator<Item = &'a Bytes>) {
+        for content in pending {
+            let Some(said) = self.said.get(content) else { continue };
+            // What was said again under the same id counts as said when that was first.
+            let once = self.order.values().flatten().any(|other| other == content);
+            if once {
+                self.before.entry((at, said.conversation.clone())).or_default().push(content.clone());
+            }
+        }
     }
 
     /// Whether this was said where one may.
@@ -257,8 +271,11 @@ impl Model {
             server.storage.accounts().into_iter().map(place).collect();
         for ((at, conversation), contents) in &self.order {
             let own = contents.first().and_then(|content| places.get(&self.said.get(content)?.sender));
+            let before = self.before.get(&(*at, conversation.clone())).into_iter().flatten();
+            let before = before.filter_map(|content| own?.get(content)).max();
             let arrived = contents.iter().filter_map(|content| own?.get(content));
-            assert!(arrived.is_sorted(), "out of order: what {at:?} sent to {conversation}");
+            let in_order = before.into_iter().chain(arrived).is_sorted();
+            assert!(in_order, "out of order: what {at:?} sent to {conversation}");
         }
     }
 

@@ -322,6 +322,17 @@ pub const VOCABULARY: &[Word] = &[
         world.steal(at);
         Some(format!("{at:?} steals the lock if it waits for it"))
     }),
+    word("steal while reading", [0, 0, 1], |world, dice| {
+        let at = dice.tab(world)?;
+        world.weather.store_latency = dice.millis(5_000);
+        world.input(at, Input::StoreLost);
+        let id = OperationId::mint(world.clock(), dice.bytes());
+        let (sender, text) = (world.profiles[at.0].account.clone(), world.text());
+        world.post(&sender, TEAM, id, &text);
+        world.pass(dice.millis(1_000));
+        world.steal(at);
+        Some(format!("{at:?} reads its store anew, {text} comes from elsewhere, and it steals the lock"))
+    }),
     word("channel", [0, 0, 1], |world, dice| {
         world.weather.channel_loss = [0, 10, 40][dice.roll(3)];
         world.weather.channel_disorder = dice.coin();

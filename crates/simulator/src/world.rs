@@ -279,6 +279,12 @@ impl World {
         };
         place.tabs.insert(number, tab);
         let at = At(profile, number);
+        // Whoever leads from now on knows what lies there.
+        if place.tabs.len() == 1 {
+            let pending = place.tabs[&number].engine.replica().outbox().iter();
+            let pending = pending.filter(|(_, queued)| queued.refused.is_none());
+            self.model.opened(at, pending.filter_map(|(_, queued)| content(queued)));
+        }
         let known = self.messages(at).into_iter().map(|message| message.id).collect();
         self.tab_mut(at).known = known;
         self.input(at, Input::NetworkChanged(true));
@@ -500,10 +506,7 @@ impl World {
     /// The application wants to be in step.
     pub fn sync_now(&mut self, at: At) -> RequestId {
         let request = self.request();
-        // What is pushed to a connection that stands may be on its way, and an answer to an earlier question.
-        let online = self.tab(at).engine.status().connection == Connection::Online;
-        let views = (!online).then(|| self.server.views(&self.profiles[at.0].account));
-        self.model.syncs(at, request, views.unwrap_or_default());
+        self.model.syncs(at, request, self.server.views(&self.profiles[at.0].account));
         self.input(at, Input::SyncNow(request));
         request
     }
