@@ -475,6 +475,7 @@ impl World {
         self.model.asked(None, sender, conversation, &Bytes::copy_from_slice(content.as_bytes()));
         let now = self.clock();
         self.server.post(sender, conversation, id, &content, now);
+        self.deliver();
     }
 
     /// The back end of the application lets an account send so many texts.
@@ -488,6 +489,7 @@ impl World {
         }
         let now = self.clock();
         self.server.post_all(sender, &messages, now);
+        self.deliver();
     }
 
     /// The back end of the application makes a group, or changes who is in it.
@@ -495,6 +497,7 @@ impl World {
         if self.server.set_group(id, members) {
             self.model.grouped(id, members);
         }
+        self.deliver();
     }
 
     /// The server goes back to a backup, under the name of another log.
