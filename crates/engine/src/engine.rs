@@ -171,6 +171,8 @@ struct Reload {
     again_at: Option<Millis>,
     change_sets: Vec<ChangeSet>,
     queued: Vec<Queued>,
+    /// What was read was older than what this tab knows.
+    stale: bool,
 }
 
 /// The store was erased, and this device is being registered anew.

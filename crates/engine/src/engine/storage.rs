@@ -104,6 +104,13 @@ impl Engine {
             self.reload = None;
             return;
         }
+        let stale = result.as_ref().is_ok_and(|snapshot| snapshot.revision < self.replica.revision);
+        if !looked && stale && self.reload.as_ref().is_some_and(|reload| !reload.stale) {
+            // It was read before the last commit that this tab knows of.
+            let id = self.load(Extent::Everything);
+            self.reload.iter_mut().for_each(|reload| (reload.id, reload.stale) = (id, true));
+            return;
+        }
         let loaded = result.and_then(|snapshot| {
             if looked {
                 self.load_outbox(&snapshot);
@@ -233,7 +240,13 @@ impl Engine {
     pub(super) fn start_reload(&mut self) {
         if self.reload.is_none() {
             let id = self.load(Extent::Everything);
-            self.reload = Some(Reload { id, again_at: None, change_sets: Vec::new(), queued: Vec::new() });
+            self.reload = Some(Reload {
+                id,
+                again_at: None,
+                change_sets: Vec::new(),
+                queued: Vec::new(),
+                stale: false,
+            });
         }
     }
 
