@@ -4,7 +4,10 @@ use std::{
     io::{self, IsTerminal as _, Write as _},
     num::NonZero,
     process::ExitCode,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        atomic::{AtomicU64, Ordering::Relaxed},
+        mpsc::{self, RecvTimeoutError},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -100,24 +103,26 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Strin
 fn fuzz(decoder: &'static Decoder, options: &Options) -> Report {
     let progress = AtomicU64::new(0);
     let part = options.cases.div_ceil(options.threads);
+    // Each thread holds an end; the last to end closes it.
+    let (working, ended) = mpsc::channel::<()>();
     thread::scope(|scope| {
         let parts = (0..options.threads).map(|thread| {
             let first = (thread * part).min(options.cases);
             let end = (first + part).min(options.cases);
             let seeds = options.seed.saturating_add(first)..options.seed.saturating_add(end);
-            scope.spawn(|| runner::run(decoder, seeds, &progress))
+            let (working, progress) = (working.clone(), &progress);
+            scope.spawn(move || {
+                let _working = working;
+                runner::run(decoder, seeds, progress)
+            })
         });
         let parts: Vec<_> = parts.collect();
-        let mut told = Instant::now();
+        drop(working);
         // For someone who watches each second, for a log now and then.
         let (pause, end) = if io::stderr().is_terminal() { (1, "\r") } else { (10, "\n") };
-        while !parts.iter().all(|part| part.is_finished()) {
-            thread::sleep(Duration::from_millis(20));
-            if told.elapsed() >= Duration::from_secs(pause) {
-                told = Instant::now();
-                eprint!("{}: {} of {}{end}", decoder.name, progress.load(Relaxed), options.cases);
-                let _ = io::stderr().flush();
-            }
+        while ended.recv_timeout(Duration::from_secs(pause)) == Err(RecvTimeoutError::Timeout) {
+            eprint!("{}: {} of {}{end}", decoder.name, progress.load(Relaxed), options.cases);
+            let _ = io::stderr().flush();
         }
         let parts = parts.into_iter().map(|part| part.join().expect("panics are caught"));
         parts.fold(Report::default(), Report::and)

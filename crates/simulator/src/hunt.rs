@@ -6,8 +6,8 @@ use std::{
     collections::BTreeMap,
     panic,
     sync::{
-        Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        mpsc,
     },
     thread,
     time::{Duration, Instant},
@@ -59,33 +59,36 @@ impl Hunt {
     pub fn run(&self, mut tell: impl FnMut(u64, Duration)) -> Bag {
         quietly();
         let start = Instant::now();
-        let (next, done, over) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
-        let bag = Mutex::new(Bag::default());
+        let (next, over) = (AtomicU64::new(0), AtomicBool::new(false));
+        let (played, outcomes) = mpsc::channel();
+        let mut bag = Bag::default();
         thread::scope(|scope| {
-            let work = || {
-                while !over.load(Relaxed) {
-                    let number = next.fetch_add(1, Relaxed);
-                    if number >= self.histories {
-                        break;
+            for _ in 0..self.jobs {
+                let (played, next, over) = (played.clone(), &next, &over);
+                scope.spawn(move || {
+                    while !over.load(Relaxed) {
+                        let number = next.fetch_add(1, Relaxed);
+                        if number >= self.histories {
+                            break;
+                        }
+                        let history = History::generate(self.seed.wrapping_add(number), self.climate);
+                        let outcome = history.play();
+                        over.fetch_or(outcome.failure.is_some(), Relaxed);
+                        // Nobody stops listening before the last has ended.
+                        let _ = played.send((number, history, outcome));
                     }
-                    let history = History::generate(self.seed.wrapping_add(number), self.climate);
-                    let outcome = history.play();
-                    over.fetch_or(outcome.failure.is_some(), Relaxed);
-                    bag.lock().unwrap_or_else(PoisonError::into_inner).add(number, history, outcome);
-                    done.fetch_add(1, Relaxed);
-                }
-            };
-            let workers: Vec<_> = (0..self.jobs).map(|_| scope.spawn(work)).collect();
+                });
+            }
+            drop(played);
             let mut told = start;
-            while !workers.iter().all(thread::ScopedJoinHandle::is_finished) {
-                thread::park_timeout(Duration::from_millis(50));
+            for (number, history, outcome) in outcomes {
+                bag.add(number, history, outcome);
                 if told.elapsed() >= Duration::from_secs(5) {
                     told = Instant::now();
-                    tell(done.load(Relaxed), start.elapsed());
+                    tell(bag.histories, start.elapsed());
                 }
             }
         });
-        let mut bag = bag.into_inner().unwrap_or_else(PoisonError::into_inner);
         bag.time = start.elapsed();
         bag
     }

@@ -925,9 +925,7 @@ impl World {
                 match bytes.clone() {
                     _ if socket.deaf => {}
                     Some(bytes) => {
-                        self.deliver_frame(at, Input::FrameReceived(socket.id, bytes.clone()), || {
-                            Input::FrameReceived(socket.id, bytes.clone())
-                        })
+                        self.deliver_frame(at, socket.id, &bytes);
                     }
                     None => {
                         self.tab_mut(at).socket = None;
@@ -939,24 +937,21 @@ impl World {
         }
     }
 
-    fn deliver_frame(&mut self, at: At, input: Input, again: impl Fn() -> Input) {
+    fn deliver_frame(&mut self, at: At, id: ConnectionId, bytes: &Bytes) {
         let disorder = self.weather.server_disorder;
         self.server.in_disorder |= disorder > 0;
-        match self.chance.next_u32() % 100 {
-            _ if disorder == 0 => self.push(at, Source::Server, Task::Input(input)),
-            dice if dice < disorder => {}
-            dice if dice < 2 * disorder => {
-                self.push(at, Source::Server, Task::Input(input));
-                self.push(at, Source::Server, Task::Input(again()));
+        let dice = self.chance.next_u32() % 100;
+        let (lost, twice, overtakes) =
+            (dice < disorder, dice < 2 * disorder, (2 * disorder..3 * disorder).contains(&dice));
+        let times = if lost { 0 } else { 1 + u32::from(twice) };
+        for _ in 0..times {
+            self.push(at, Source::Server, Task::Input(Input::FrameReceived(id, bytes.clone())));
+        }
+        if overtakes {
+            let lane = self.lanes.entry((at, Source::Server)).or_default();
+            if let [.., (_, before), (_, last)] = lane.make_contiguous() {
+                std::mem::swap(before, last);
             }
-            dice if dice < 3 * disorder => {
-                self.push(at, Source::Server, Task::Input(input));
-                let lane = self.lanes.entry((at, Source::Server)).or_default();
-                if let [.., (_, before), (_, last)] = lane.make_contiguous() {
-                    std::mem::swap(before, last);
-                }
-            }
-            _ => self.push(at, Source::Server, Task::Input(input)),
         }
     }
 

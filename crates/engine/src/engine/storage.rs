@@ -298,13 +298,15 @@ impl Engine {
         let Some(id) = queued_id(queued) else {
             return false;
         };
-        let body = |queued: &Queued| queued.operation.as_ref().and_then(|operation| operation.body.clone());
         if let Some(known) = self.replica.outbox.get(id) {
-            return body(known) != body(queued);
+            let bodies = [known, queued].map(|it| it.operation.as_ref().map(|operation| &operation.body));
+            return bodies[0] != bodies[1];
         }
-        let said = |it: &Message| (it.conversation.clone(), it.kind.clone(), it.content.clone());
+        let differs = |a: &Message, b: &Message| {
+            (&a.conversation, &a.kind, &a.content) != (&b.conversation, &b.kind, &b.content)
+        };
         match self.replica.locate(id) {
-            Located::Found(known) => message.is_none_or(|message| said(message) != said(&known)),
+            Located::Found(known) => message.is_none_or(|message| differs(message, &known)),
             Located::Unknown | Located::Stored(_) => false,
         }
     }
