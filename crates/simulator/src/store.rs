@@ -81,7 +81,7 @@ impl Store {
     }
 
     /// The records of a table.
-    pub fn table(&self, table: Table) -> impl Iterator<Item = (Key, &Bytes)> {
+    pub fn table(&self, table: Table) -> impl DoubleEndedIterator<Item = (Key, &Bytes)> {
         self.records.iter().filter(move |((of, _), _)| *of == table).map(|((_, key), value)| (*key, value))
     }
 
@@ -112,8 +112,9 @@ impl Store {
             let block = local::Block::decode(record.clone()).unwrap_or_default();
             block.messages.iter().any(|message| message.id == id)
         };
-        self.table(Table::Journal).any(|(_, record)| in_journal(record))
-            || self.table(Table::Blocks).any(|(_, record)| in_block(record))
+        // What has just left is mostly in the newest.
+        self.table(Table::Journal).rev().any(|(_, record)| in_journal(record))
+            || self.table(Table::Blocks).rev().any(|(_, record)| in_block(record))
     }
 
     fn begin(&mut self) -> Result<(), StoreError> {

@@ -304,10 +304,12 @@ impl World {
     /// All tabs.
     #[must_use]
     pub fn alive(&self) -> Vec<At> {
-        let tabs = |(profile, place): (usize, &Profile)| {
-            place.tabs.keys().map(move |tab| At(profile, *tab)).collect::<Vec<_>>()
-        };
-        self.profiles.iter().enumerate().flat_map(tabs).collect()
+        (0..self.profiles.len()).flat_map(|profile| self.tabs_of(profile)).collect()
+    }
+
+    /// All tabs of a profile.
+    fn tabs_of(&self, profile: usize) -> impl Iterator<Item = At> {
+        self.profiles[profile].tabs.keys().map(move |tab| At(profile, *tab))
     }
 
     /// Tabs that do something, and hear the others.
@@ -351,8 +353,8 @@ impl World {
 
     /// The browser is killed.
     pub fn kill(&mut self, profile: usize) {
-        for tab in self.profiles[profile].tabs.keys().copied().collect::<Vec<_>>() {
-            self.crash(At(profile, tab));
+        for at in self.tabs_of(profile).collect::<Vec<_>>() {
+            self.crash(at);
         }
     }
 
@@ -517,7 +519,7 @@ impl World {
     /// The browser forgets what the profile has stored, and tells its tabs that the database is gone.
     pub fn erase(&mut self, profile: usize) {
         let mut held: BTreeMap<Bytes, BTreeSet<At>> = BTreeMap::new();
-        for at in self.alive().into_iter().filter(|at| at.0 == profile) {
+        for at in self.tabs_of(profile) {
             let outbox = self.tab(at).engine.replica().outbox();
             let pending = outbox.iter().filter(|(_, queued)| queued.refused.is_none());
             for content in pending.filter_map(|(_, queued)| content(queued)) {
@@ -527,7 +529,7 @@ impl World {
         self.model.erased(profile, held, &self.server);
         self.profiles[profile].store.erase();
         self.profiles[profile].leaderships.clear();
-        for at in self.alive().into_iter().filter(|at| at.0 == profile) {
+        for at in self.tabs_of(profile).collect::<Vec<_>>() {
             self.input(at, Input::StoreLost);
         }
     }
@@ -989,8 +991,8 @@ impl World {
                 if self.profiles[at.0].tabs.get(&at.1).is_some_and(|tab| tab.suspended) {
                     return;
                 }
-                let hears = |to: &At| to.0 == at.0 && *to != at && !self.tab(*to).suspended;
-                let others: Vec<At> = self.alive().into_iter().filter(hears).collect();
+                let hears = |to: &At| *to != at && !self.tab(*to).suspended;
+                let others: Vec<At> = self.tabs_of(at.0).filter(hears).collect();
                 for to in others {
                     if self.chance.next_u32() % 100 < self.weather.channel_loss {
                         self.unheard.insert(at.0);
