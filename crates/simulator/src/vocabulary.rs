@@ -325,7 +325,8 @@ pub const VOCABULARY: &[Word] = &[
     word("steal while reading", [0, 0, 1], |world, dice| {
         let at = dice.tab(world)?;
         world.weather.store_latency = dice.millis(5_000);
-        world.input(at, Input::StoreLost);
+        world.suspend(at);
+        world.resume(at);
         let id = OperationId::mint(world.clock(), dice.bytes());
         let (sender, text) = (world.profiles[at.0].account.clone(), world.text());
         world.post(&sender, TEAM, id, &text);

@@ -19,7 +19,7 @@ use tutti_engine::{
     decode_block, decode_locators, identity_batch,
 };
 use tutti_protocol::{
-    Code, DeviceId, Epoch, LogId, Millis, OperationId, Position, TabId, local,
+    Code, DeviceId, Epoch, LogId, Millis, OperationId, Position, TabId, codec, local,
     wire::{self, Platform, operation},
 };
 
@@ -78,6 +78,12 @@ pub struct World {
     effects: u64,
     /// Which profile dies when, by the number of effects.
     kill_after: Option<(usize, u64)>,
+    /// How long tabs have waited after attempts to connect that failed.
+    waits: Vec<u64>,
+    /// How long the frames were that went between tabs and the server.
+    pub frames: Vec<usize>,
+    /// Which of them is cut, and after how many bytes.
+    cut_frame: Option<(usize, usize)>,
 }
 
 /// How the ways are between tabs, and between tabs and the server.
@@ -137,6 +143,8 @@ pub struct Tab {
     pub statuses: Vec<Status>,
     /// Connections that were asked for, and when.
     pub attempts: Vec<u64>,
+    /// The attempt that failed last, and when the tab heard of that.
+    failed: Option<(ConnectionId, Option<u64>)>,
     /// Times that it was woken because a deadline had come.
     pub ticks: u64,
     /// Refusals of a place for a connection.
@@ -210,6 +218,9 @@ impl World {
             last: 0,
             effects: 0,
             kill_after: None,
+            waits: Vec::new(),
+            frames: Vec::new(),
+            cut_frame: None,
         }
     }
 
@@ -269,6 +280,7 @@ impl World {
             failures: Vec::new(),
             statuses: Vec::new(),
             attempts: Vec::new(),
+            failed: None,
             ticks: 0,
             limits: Vec::new(),
             frozen: false,
@@ -422,6 +434,20 @@ impl World {
         }
     }
 
+    /// Of the frame with this number, of all between tabs and the server, only so many bytes arrive, and its
+    /// connection breaks.
+    pub fn cut_frame(&mut self, number: usize, bytes: usize) {
+        self.cut_frame = Some((number, bytes));
+    }
+
+    /// Counts a frame. Gives what arrives of it if it is the one that is cut.
+    fn cut_off(&mut self, frame: &Bytes) -> Option<Bytes> {
+        let number = self.frames.len();
+        self.frames.push(frame.len());
+        let (_, bytes) = self.cut_frame.take_if(|(cut, _)| *cut == number)?;
+        Some(frame.slice(..bytes.min(frame.len())))
+    }
+
     /// A tab's connection stands, but from now on nothing arrives in one direction or both. Says whether
     /// it has one.
     pub fn half_open(&mut self, at: At, mute: bool, deaf: bool) -> bool {
@@ -551,6 +577,12 @@ impl World {
             Input::SyncNow(request) | Input::TakeOver(request, _) => drop(tab.calls.insert(*request)),
             _ => {}
         }
+        let woken = matches!(input, Input::Tick);
+        if let Input::Disconnected(id, _) = &input
+            && let Some((_, heard)) = tab.failed.as_mut().filter(|(failed, _)| failed == id)
+        {
+            *heard = Some(self.now);
+        }
         tab.engine.handle(input, now);
         while let Some(event) = tab.engine.poll_event() {
             match event {
@@ -563,6 +595,11 @@ impl World {
             }
         }
         let effects: Vec<Effect> = std::iter::from_fn(|| tab.engine.poll_effect()).collect();
+        if effects.iter().any(|effect| matches!(effect, Effect::Connect(..))) {
+            // Not if something gave it hope before the time was over.
+            let heard = tab.failed.take().and_then(|(_, heard)| heard).filter(|_| woken);
+            self.waits.extend(heard.map(|heard| self.now - heard));
+        }
         for effect in effects {
             if !self.profiles[at.0].tabs.contains_key(&at.1) {
                 break;
@@ -744,6 +781,10 @@ impl World {
         for at in self.alive() {
             self.check_tab(at, &views[&self.profiles[at.0].account]);
         }
+        // Or all come back at once when a server does.
+        let different: BTreeSet<_> = self.waits.iter().collect();
+        let spread = self.waits.len() < 30 || 2 * different.len() > self.waits.len();
+        assert!(spread, "in step with each other: attempts to connect come after {different:?} ms");
         for place in self.profiles.iter().filter(|place| !place.tabs.is_empty()) {
             let leaders = place.tabs.values().filter(|tab| tab.engine.status().leader).count();
             assert_eq!(leaders, 1, "one leads in a profile");
@@ -900,12 +941,25 @@ impl World {
                 self.push(at, Source::Server, Task::Input(Input::Connected(id, token)));
             }
             Task::Connect(id, _) => {
+                if let Some(tab) = self.profiles[at.0].tabs.get_mut(&at.1) {
+                    tab.failed = Some((id, None));
+                }
                 self.push(at, Source::Server, Task::Input(Input::Disconnected(id, lost())))
             }
             Task::ToServer(..) if self.swallows => {}
             Task::ToServer(wire, bytes) => {
-                let now = self.clock();
-                self.server.received(wire, bytes, now);
+                let (now, part) = (self.clock(), self.cut_off(&bytes));
+                let is_cut = part.is_some();
+                // Of a part that is no frame the server learns nothing.
+                let bytes = part
+                    .filter(|part| codec::decode_client(part.clone()).is_ok())
+                    .or((!is_cut).then_some(bytes));
+                if let Some(bytes) = bytes {
+                    self.server.received(wire, bytes, now);
+                }
+                if is_cut {
+                    self.cut_one(at);
+                }
                 self.deliver();
             }
         }
@@ -940,6 +994,12 @@ impl World {
     }
 
     fn deliver_frame(&mut self, at: At, id: ConnectionId, bytes: &Bytes) {
+        if let Some(part) = self.cut_off(bytes) {
+            self.push(at, Source::Server, Task::Input(Input::FrameReceived(id, part)));
+            self.push(at, Source::Server, Task::Input(Input::Disconnected(id, lost())));
+            let socket = self.tab_mut(at).socket.take();
+            return socket.into_iter().for_each(|socket| self.server.closed(socket.wire));
+        }
         let disorder = self.weather.server_disorder;
         self.server.in_disorder |= disorder > 0;
         let dice = self.chance.next_u32() % 100;

@@ -162,6 +162,52 @@ fn a_connection_cut_at_any_step_loses_nothing() {
 }
 
 #[test]
+fn every_frame_cut_after_any_byte_loses_and_doubles_nothing() {
+    // What is cut; without a cut, how long each frame is.
+    let play = |places: usize, cut: Option<(usize, usize)>| {
+        let mut world = World::new(5);
+        world.server.set_places(places);
+        let (anna, ben) = (world.profile("anna"), world.profile("ben"));
+        let tabs = [world.open(anna), world.open(anna)];
+        let ben = world.open(ben);
+        if let Some((number, bytes)) = cut {
+            world.cut_frame(number, bytes);
+        }
+        for number in 0..2 {
+            for tab in tabs {
+                world.send(tab, "direct:ben", &format!("{number} {tab:?}"));
+            }
+            world.send(ben, "direct:anna", &number.to_string());
+            world.pass(1_000);
+        }
+        world.mark_read(tabs[1], "direct:ben", None);
+        // Long enough for a ping.
+        world.pass(30_000);
+        let frames = world.frames.clone();
+        world.server.set_places(10);
+        for at in world.alive() {
+            world.sync_now(at);
+        }
+        world.settle();
+        world.model.check(&world.server);
+        for (at, other) in [(tabs[0], "direct:ben"), (tabs[1], "direct:ben"), (ben, "direct:anna")] {
+            assert_eq!(world.page(at, other).messages.len(), 6, "{places} places, cut {cut:?}");
+        }
+        frames
+    };
+    // Over sockets, and by post.
+    for places in [10, 0] {
+        let frames = play(places, None);
+        assert!(frames.len() > 20, "{frames:?}");
+        for (number, length) in frames.iter().enumerate() {
+            for bytes in 0..=*length {
+                play(places, Some((number, bytes)));
+            }
+        }
+    }
+}
+
+#[test]
 fn frames_lost_between_tabs_cost_time_only() {
     for seed in 0..40 {
         let mut world = World::new(seed);

@@ -8,6 +8,7 @@ const CALLS: &str = "crates/engine/src/engine/calls.rs";
 const NETWORK: &str = "crates/engine/src/engine/network.rs";
 const STORAGE: &str = "crates/engine/src/engine/storage.rs";
 const TABS: &str = "crates/engine/src/engine/tabs.rs";
+const BACKOFF: &str = "crates/engine/src/backoff.rs";
 const FOLD: &str = "crates/engine/src/fold.rs";
 const LEADERSHIP: &str = "crates/engine/src/leadership.rs";
 const LINK: &str = "crates/engine/src/link.rs";
@@ -185,6 +186,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: TABS,
         from: "let current = revision == self.replica.revision && self.reload.is_none();",
         to: "let current = self.reload.is_none();",
+    },
+    Mutant {
+        name: "new-leader-content-with-an-old-reading",
+        file: TABS,
+        from: "self.reload = None; self.start_reload(); None",
+        to: "self.start_reload(); None",
     },
     Mutant {
         name: "place-kept-when-suspended",
@@ -380,6 +387,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: LINK,
         from: "|| size > limits::CLIENT_FRAME - 64;",
         to: "|| size > limits::SERVER_FRAME - 64;",
+    },
+    Mutant {
+        name: "backoff-without-jitter",
+        file: BACKOFF,
+        from: "wait / 2 + entropy.next_u64() % (wait + 1)",
+        to: "wait",
     },
     Mutant {
         name: "place-never-asked-for-again",
