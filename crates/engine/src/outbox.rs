@@ -16,7 +16,8 @@ pub struct Outbox {
     pending: BTreeSet<Place>,
     clocks: BTreeMap<OperationId, Timestamp>,
     conversations: BTreeMap<String, Concerning>,
-    /// What has taken effect since this tab was loaded: news of an operation may come after news of its end.
+    /// What has taken effect in this log since this tab was loaded: news of an operation may come after news of
+    /// its end.
     settled: BTreeSet<OperationId>,
     /// What was here and is not any more.
     seen: BTreeSet<OperationId>,
@@ -62,16 +63,24 @@ impl Outbox {
         true
     }
 
-    /// Takes over what has left, from the copy that this one replaces. What is here all the same was written
-    /// once more, or read before it left: that leaves, too, and is answered.
-    pub(crate) fn remember_settled(&mut self, old: &Self) -> Vec<OperationId> {
-        self.settled.extend(&old.settled);
+    /// Takes over what has left, from the copy that this one replaces. What is here all the same, and they are
+    /// copies of the same log, was written once more, or read before it left: that leaves, too, and is answered.
+    pub(crate) fn remember(&mut self, old: &Self, same_log: bool) -> Vec<OperationId> {
         self.seen.extend(old.seen.iter().chain(old.clocks.keys()));
+        if !same_log {
+            return Vec::new();
+        }
+        self.settled.extend(&old.settled);
         let over: Vec<_> = self.clocks.keys().filter(|id| self.settled.contains(id)).copied().collect();
         for id in &over {
             self.settle(*id);
         }
         over
+    }
+
+    /// There is another log: what has taken effect in the last one may not have in this.
+    pub(crate) fn forget_settled(&mut self) {
+        self.settled.clear();
     }
 
     /// Takes out what has taken effect.

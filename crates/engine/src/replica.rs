@@ -305,6 +305,7 @@ impl Replica {
             self.numbers.clear();
             self.spans.clear();
             self.fresh.clear();
+            self.outbox.forget_settled();
         }
         for event in change_set.events {
             self.apply_event(event, &mut applied);

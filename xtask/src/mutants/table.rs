@@ -159,7 +159,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "settled-forgotten-by-a-reload",
         file: STORAGE,
-        from: "let mut over = self.replica.outbox.remember_settled(&old.outbox);",
+        from: "let mut over = self.replica.outbox.remember(&old.outbox, same_log);",
         to: "let mut over: Vec<OperationId> = Vec::new();",
     },
     Mutant {
@@ -401,6 +401,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
         to: "self.close(None, limit_reached());",
     },
     // The outbox and the replica.
+    Mutant {
+        name: "settled-in-the-log-before",
+        file: REPLICA,
+        from: "self.outbox.forget_settled();",
+        to: "",
+    },
     Mutant {
         name: "late-news-of-an-operation-believed",
         file: OUTBOX,

@@ -198,6 +198,7 @@ impl Engine {
         // A message that was refused is shown as failed. For the rest there is nothing to show.
         let (refused, dropped): (Vec<_>, Vec<_>) = refused.into_iter().partition(is_send);
         let reset = log.is_some() && self.replica.log.is_some();
+        let over = if reset { Vec::new() } else { over };
         let log = log.or(self.replica.log);
         let mut writes = Vec::new();
         if reset {

@@ -8,7 +8,7 @@ use tutti_protocol::{
 use super::{Engine, Enqueued, IDLE, Reload, Renewal, Role, queued_id};
 use crate::{
     BatchId, Effect, Event, Extent, Failure, LoadId, Located, Now, Replica, Reply,
-    batch::{Batch, Durability, Key, Snapshot, StoreError, Table, Write},
+    batch::{Snapshot, StoreError, Table},
     message::Message,
     replica::Applied,
 };
@@ -37,6 +37,11 @@ impl Engine {
         let settled = change_set.settled.iter().filter_map(|id| OperationId::try_from(id).ok());
         for id in settled.chain(change_set.refused.iter().filter_map(queued_id)) {
             leader.link.forget(id);
+        }
+        if change_set.reset {
+            // What was over in the log before may not be in this one.
+            leader.gathered.over.clear();
+            leader.look_at = Some(now.monotonic);
         }
         self.broadcast(channel_frame::Frame::ChangeSet(change_set.clone()));
         let applied = self.replica.apply(change_set);
@@ -256,7 +261,8 @@ impl Engine {
             return;
         };
         let old = std::mem::replace(&mut self.replica, replica);
-        let mut over = self.replica.outbox.remember_settled(&old.outbox);
+        let same_log = old.log == self.replica.log;
+        let mut over = self.replica.outbox.remember(&old.outbox, same_log);
         over.append(&mut self.replica.over);
         self.take_out(over);
         let mut applied = Applied::default();
@@ -359,16 +365,11 @@ impl Engine {
         }
     }
 
-    /// Takes out of the store's outbox what has taken effect all the same.
+    /// Takes out of the store's outbox what has taken effect all the same. That is the leader's to do, who
+    /// knows the log that it is in, and who looks for it now and then.
     fn take_out(&mut self, over: Vec<OperationId>) {
-        match &mut self.role {
-            Role::Leader(leader) => leader.gathered.over.extend(over),
-            Role::Follower(_) if over.is_empty() => {}
-            Role::Follower(_) => {
-                let writes = over.into_iter().map(|id| Write::Delete(Table::Outbox, Key::Operation(id)));
-                let (writes, durability) = (writes.collect(), Durability::Relaxed);
-                self.persist(Batch { fence: None, revision: None, writes, durability });
-            }
+        if let Role::Leader(leader) = &mut self.role {
+            leader.gathered.over.extend(over);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use tutti_protocol::{
-    Code, DeviceId, Epoch, Millis, OperationId, Revision, TabId, codec, limits,
+    Code, DeviceId, Epoch, LogId, Millis, OperationId, Revision, TabId, codec, limits,
     local::{self, ChangeSet, ChannelFrame, channel_frame},
 };
 
@@ -299,10 +299,12 @@ impl Engine {
     pub(super) fn follow(&mut self, change_set: ChangeSet) {
         let revision = Revision(change_set.revision);
         if revision <= self.replica.revision {
-            // What is over stays over, whenever one hears of it.
+            // What is over stays over, whenever one hears of it, unless that was in another log.
             let mut applied = Applied::default();
-            for id in change_set.settled.iter().filter_map(|id| OperationId::try_from(id).ok()) {
-                self.replica.settle(id, &mut applied);
+            if LogId::try_from(&change_set.log).ok() == self.replica.log {
+                for id in change_set.settled.iter().filter_map(|id| OperationId::try_from(id).ok()) {
+                    self.replica.settle(id, &mut applied);
+                }
             }
             return self.report(applied);
         }
