@@ -78,6 +78,8 @@ pub struct World {
     effects: u64,
     /// Which profile dies when, by the number of effects.
     kill_after: Option<(usize, u64)>,
+    /// Ids under which an application has sent more than once.
+    reused: BTreeSet<OperationId>,
     /// How long tabs have waited after attempts to connect that failed.
     waits: Vec<u64>,
     /// How long the frames were that went between tabs and the server.
@@ -135,6 +137,8 @@ pub struct Tab {
     pub told: Vec<MessageEvent>,
     /// Messages that were there when it opened.
     pub known: BTreeSet<OperationId>,
+    /// Messages that it has shown as sent.
+    sent: BTreeSet<OperationId>,
     /// Ends of catch-ups.
     pub caught_up: Vec<u64>,
     /// Failures that no call waited for.
@@ -218,6 +222,7 @@ impl World {
             last: 0,
             effects: 0,
             kill_after: None,
+            reused: BTreeSet::new(),
             waits: Vec::new(),
             frames: Vec::new(),
             cut_frame: None,
@@ -276,6 +281,7 @@ impl World {
             replies: BTreeMap::new(),
             told: Vec::new(),
             known: BTreeSet::new(),
+            sent: BTreeSet::new(),
             caught_up: Vec::new(),
             failures: Vec::new(),
             statuses: Vec::new(),
@@ -480,8 +486,9 @@ impl World {
         let request = self.request();
         let (conversation, content) = (conversation.to_owned(), Bytes::from(format!("\"{text}\"")));
         self.model.asked(Some(at.0), &self.profiles[at.0].account, &conversation, &content);
-        if id.is_none() {
-            self.model.in_order(at, &conversation, &content);
+        match id {
+            Some(id) => drop(self.reused.insert(id)),
+            None => self.model.in_order(at, &conversation, &content),
         }
         self.input(at, Input::Send { request, conversation, kind: "text".into(), content, id });
         request
@@ -586,7 +593,21 @@ impl World {
         tab.engine.handle(input, now);
         while let Some(event) = tab.engine.poll_event() {
             match event {
-                Event::Messages(messages) => tab.told.extend(messages),
+                Event::Messages(messages) => {
+                    for MessageEvent { message, .. } in &messages {
+                        let goes_back = message.state != State::Sent && tab.sent.contains(&message.id);
+                        let excused = self.reused.contains(&message.id) || self.model.tells_again();
+                        assert!(
+                            !goes_back || excused,
+                            "{at:?} has shown as sent what is {:?}",
+                            message.state
+                        );
+                        if message.state == State::Sent {
+                            tab.sent.insert(message.id);
+                        }
+                    }
+                    tab.told.extend(messages);
+                }
                 Event::CaughtUp { events } => tab.caught_up.push(events),
                 Event::Failed(failure) => tab.failures.push(failure),
                 Event::Status(status) => tab.statuses.push(status),
