@@ -3,6 +3,7 @@
 //! Needs a Rust toolchain and Node; everything else it finds or installs, each thing only when
 //! it is missing, and says what and why.
 
+mod coverage;
 mod demo;
 mod fuzz;
 mod mutants;
@@ -32,6 +33,8 @@ Usage: cargo xtask COMMAND
   fuzz [--cases N] [--decoder NAME] [--seed N] [--threads N]
                                    hand each decoder ten million hostile inputs, or N, and print what became of
                                    them; a failure prints how to have it again
+  coverage [OPTIONS]               play five thousand histories, or what these options of simulate say, and see
+                                   which branches of the engine they reach
   mutants [NAME …] [--histories N] [--jobs N] [--list]
                                    put one bug after another into a copy of the code, and see how soon the
                                    simulator catches it; fails if it does not catch all of them
@@ -71,6 +74,7 @@ fn command() -> Result<ExitCode> {
         ["takeovers", ref runs @ ..] => test::takeovers(runs).map(done),
         ["simulate", ref options @ ..] => simulate::simulate(options).map(done),
         ["fuzz", ref options @ ..] => fuzz::fuzz(options).map(done),
+        ["coverage", ref options @ ..] => coverage::coverage(options).map(done),
         ["mutants", ref arguments @ ..] => mutants::mutants(arguments).map(done),
         ["ci"] => test::ci(),
         ["setup"] => setup::everything().map(done),

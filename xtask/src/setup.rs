@@ -7,7 +7,7 @@ mod rust;
 use anyhow::Result;
 
 pub(crate) use browsers::{chromium, firefox, webkit};
-pub(crate) use rust::{GECKODRIVER, wasm_toolchain};
+pub(crate) use rust::{GECKODRIVER, llvm_tools, wasm_toolchain};
 
 use crate::npm;
 

@@ -7,7 +7,7 @@ use rand_chacha::{
 };
 use tutti_engine::Input;
 use tutti_protocol::{
-    LogId, OperationId, TabId, codec,
+    LogId, OperationId, TabId, codec, limits,
     local::{self, channel_frame},
 };
 
@@ -189,6 +189,23 @@ pub const VOCABULARY: &[Word] = &[
         );
         Some(format!("{at:?} sends {text} to a group that it is not in"))
     }),
+    word("send what is no message", [1, 1, 1], |world, dice| {
+        let at = dice.tab(world)?;
+        let (conversation, kind, content) = [
+            ("nobody", "text", Bytes::from_static(b"1")),
+            (TEAM, "", Bytes::from_static(b"1")),
+            (TEAM, "text", Bytes::from_static(b"no JSON")),
+            (TEAM, "text", Bytes::from(format!("\"{}\"", "x".repeat(limits::CONTENT)))),
+        ][dice.roll(4)]
+        .clone();
+        let request = world.request();
+        let (conversation, kind) = (conversation.to_owned(), kind.to_owned());
+        world.input(at, Input::Send { request, conversation, kind, content, id: None });
+        // Unless that was the last thing that it did.
+        let answer = world.profiles[at.0].tabs.get(&at.1)?.replies.get(&request);
+        assert!(matches!(answer, Some(Err(_))), "{at:?} takes for a message what is none");
+        Some(format!("{at:?} sends what is no message"))
+    }),
     word("mark read", [2, 2, 2], |world, dice| {
         let at = dice.tab(world)?;
         let conversation = dice.conversation(world, at);
@@ -311,6 +328,11 @@ pub const VOCABULARY: &[Word] = &[
         world.suspend(at);
         Some(format!("{at:?} goes into the cache"))
     }),
+    word("leave", [1, 1, 1], |world, dice| {
+        let at = dice.tab(world)?;
+        world.input(at, Input::Leaving);
+        Some(format!("{at:?} may be about to be left"))
+    }),
     word("come back", [1, 1, 1], |world, dice| {
         let at = dice.tab(world)?;
         let suspended = world.tab(at).suspended;
@@ -364,6 +386,12 @@ pub const VOCABULARY: &[Word] = &[
         let Store { operations, fail, .. } = &mut world.profiles[at.0].store;
         *fail = Some((*operations + after, error.clone()));
         Some(format!("profile {}: {error:?} after {after} operations of the store", at.0))
+    }),
+    word("reading fails", [0, 0, 1], |world, dice| {
+        let at = dice.tab(world)?;
+        let error = store_errors()[dice.roll(3)].clone();
+        world.input(at, Input::ReadFailed(error.clone()));
+        Some(format!("{at:?} cannot read a record: {error:?}"))
     }),
     word("slow store", [0, 0, 1], |world, dice| {
         world.weather.store_latency = dice.millis(5_000);
@@ -427,6 +455,24 @@ pub const VOCABULARY: &[Word] = &[
         }
         world.restore(&backup, LogId::from(dice.bytes()));
         Some("the server is restored from its backup".to_owned())
+    }),
+    word("restore, and send again", [0, 0, 1], |world, dice| {
+        let at = dice.one_of(world.awake().into_iter())?;
+        // Rare: what was lost with a log is not looked for.
+        if dice.roll(12) > 0 {
+            return None;
+        }
+        let (text, id) = (world.text(), OperationId::mint(world.clock_of(at.0), dice.bytes()));
+        let backup = world.server.storage.backup();
+        world.send_with(at, TEAM, &text, Some(id));
+        world.pass(dice.millis(10_000));
+        world.restore(&backup, LogId::from(dice.bytes()));
+        world.pass(dice.millis(10_000));
+        if !world.awake().contains(&at) {
+            return None;
+        }
+        world.send_with(at, TEAM, &text, Some(id));
+        Some(format!("{at:?} sends {text}, the server forgets it, and {at:?} sends it again"))
     }),
 ];
 

@@ -66,6 +66,18 @@ pub(crate) fn wasm_toolchain(more: &[Tool]) -> Result<()> {
     npm::install("xtask/tools", "wasm-opt makes the WebAssembly smaller")
 }
 
+/// Where the compiler's own tools are that read what its counters have counted.
+pub(crate) fn llvm_tools() -> Result<PathBuf> {
+    let libraries = read(command("rustc").args(["--print", "target-libdir"]))?;
+    let tools = Path::new(&libraries).with_file_name("bin");
+    if !tools.join("llvm-cov").is_file() {
+        let add = || run(command("rustup").args(["component", "add", "llvm-tools"]));
+        announced("adding the compiler's llvm-tools: they read what was counted", add)
+            .context("install the llvm-tools of this very compiler; rustup does it")?;
+    }
+    Ok(tools)
+}
+
 fn wasm_target() -> Result<()> {
     let libraries = read(command("rustc").args(["--print", "target-libdir", "--target", TARGET]))?;
     let libraries = Path::new(&libraries);

@@ -27,7 +27,8 @@ impl Engine {
         let id = id.unwrap_or_else(|| self.mint(now));
         // The same message again is no second message.
         if let crate::Located::Found(message) = self.replica.locate(id) {
-            let same = message.conversation == send.conversation && message.content == send.content;
+            let same = (&message.conversation, &message.kind, &message.content)
+                == (&send.conversation, &send.r#type, &send.content);
             let failure = || Failure::new(Code::Conflict, "another message has this id");
             return self.resolve(request, if same { Ok(Reply::Message(message)) } else { Err(failure()) });
         }
