@@ -1,4 +1,4 @@
-//! Many histories, on all processors, until one fails.
+//! Many histories, on all processors.
 
 use std::{
     any::Any,
@@ -34,6 +34,8 @@ pub struct Hunt {
     pub climate: Climate,
     /// How many at a time.
     pub jobs: usize,
+    /// Whether to go on after one that fails.
+    pub keep_going: bool,
 }
 
 /// What came of all of them.
@@ -49,14 +51,25 @@ pub struct Bag {
     pub tabs: u64,
     /// How long that took.
     pub time: Duration,
-    /// The first history that failed, by its number.
-    pub failure: Option<(u64, History, String)>,
+    /// Histories that failed, and how.
+    pub failures: Vec<Failed>,
+}
+
+/// A history that failed.
+#[derive(Debug)]
+pub struct Failed {
+    /// How many came before.
+    pub number: u64,
+    /// What happened in it.
+    pub history: History,
+    /// What was wrong.
+    pub why: String,
 }
 
 impl Hunt {
-    /// Plays them, and tells now and then how many there were.
+    /// Plays them, and tells now and then what has come of them so far, and whenever one has failed.
     #[must_use]
-    pub fn run(&self, mut tell: impl FnMut(u64, Duration)) -> Bag {
+    pub fn run(&self, mut tell: impl FnMut(&Bag)) -> Bag {
         quietly();
         let start = Instant::now();
         let (next, over) = (AtomicU64::new(0), AtomicBool::new(false));
@@ -73,7 +86,7 @@ impl Hunt {
                         }
                         let history = History::generate(self.seed.wrapping_add(number), self.climate);
                         let outcome = history.play();
-                        over.fetch_or(outcome.failure.is_some(), Relaxed);
+                        over.fetch_or(outcome.failure.is_some() && !self.keep_going, Relaxed);
                         // Nobody stops listening before the last has ended.
                         let _ = played.send((number, history, outcome));
                     }
@@ -82,14 +95,15 @@ impl Hunt {
             drop(played);
             let mut told = start;
             for (number, history, outcome) in outcomes {
+                let failed = outcome.failure.is_some();
                 bag.add(number, history, outcome);
-                if told.elapsed() >= Duration::from_secs(5) {
+                bag.time = start.elapsed();
+                if failed || told.elapsed() >= Duration::from_secs(5) {
                     told = Instant::now();
-                    tell(bag.histories, start.elapsed());
+                    tell(&bag);
                 }
             }
         });
-        bag.time = start.elapsed();
         bag
     }
 }
@@ -102,10 +116,7 @@ impl Bag {
         for word in outcome.words.into_keys() {
             *self.words.entry(word).or_default() += 1;
         }
-        let first = self.failure.as_ref().is_none_or(|(before, ..)| number < *before);
-        if let Some(why) = outcome.failure.filter(|_| first) {
-            self.failure = Some((number, history, why));
-        }
+        self.failures.extend(outcome.failure.map(|why| Failed { number, history, why }));
     }
 }
 

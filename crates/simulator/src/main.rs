@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use tutti_simulator::{
     history::History,
-    hunt::{Bag, Hunt, quietly},
+    hunt::{Bag, Failed, Hunt, quietly},
     vocabulary::{Climate, VOCABULARY},
 };
 
@@ -28,11 +28,14 @@ struct Arguments {
     /// How many histories at a time; by default as many as there are processors.
     #[arg(long)]
     jobs: Option<usize>,
+    /// Go on after a history that fails.
+    #[arg(long)]
+    keep_going: bool,
     /// Leave a failing history as long as it is.
     #[arg(long)]
     no_shrink: bool,
     /// Play the history in this file, and tell each step.
-    #[arg(long, conflicts_with_all = ["histories", "seed", "profile", "jobs", "no_shrink"])]
+    #[arg(long, conflicts_with_all = ["histories", "seed", "profile", "jobs", "keep_going", "no_shrink"])]
     replay: Option<PathBuf>,
 }
 
@@ -50,16 +53,21 @@ fn main() -> anyhow::Result<ExitCode> {
 
 fn hunt(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let jobs = arguments.jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, NonZero::get));
-    let Arguments { histories, seed, profile: climate, .. } = *arguments;
-    let bag = Hunt { histories, seed, climate, jobs }.run(|done, time| {
-        println!("{done} of {histories} histories, {} a second", rate(done, time));
+    let Arguments { histories, seed, profile: climate, keep_going, .. } = *arguments;
+    let mut told = 0;
+    let bag = Hunt { histories, seed, climate, jobs, keep_going }.run(|bag| {
+        for Failed { number, history, why } in &bag.failures[told..] {
+            println!("failed after {} histories: seed {}: {why}", number + 1, history.seed);
+        }
+        told = bag.failures.len();
+        println!("{} of {histories} histories, {} a second", bag.histories, rate(bag.histories, bag.time));
     });
     report(&bag, jobs);
-    let Some((number, history, why)) = bag.failure else {
+    let Some(Failed { history, .. }) = bag.failures.iter().min_by_key(|failed| failed.number) else {
         println!("lost 0, doubled 0, divergent 0, stuck 0");
         return Ok(ExitCode::SUCCESS);
     };
-    println!("failed after {} histories: seed {}: {why}", number + 1, history.seed);
+    println!("{} failed", bag.failures.len());
     if !arguments.no_shrink {
         let short = history.shrink(ATTEMPTS);
         println!("\nof {} steps these {} are enough:\n", history.steps.len(), short.steps.len());
