@@ -23,6 +23,9 @@ thread_local! {
     static PANICKED_AT: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
+/// Characters that are told of a panic.
+const LONGEST: usize = 400;
+
 /// What to look through.
 #[derive(Clone, Copy, Debug)]
 pub struct Hunt {
@@ -135,6 +138,8 @@ pub(crate) fn caught(panic: Box<dyn Any + Send>) -> String {
         (_, Some(said)) => (*said).to_owned(),
         _ => "a panic".to_owned(),
     };
+    // Some show a message, and some messages are long.
+    let said: String = said.chars().take(LONGEST).collect();
     let place = PANICKED_AT.with(|at| at.take());
     if place.is_empty() { said } else { format!("{said} ({place})") }
 }

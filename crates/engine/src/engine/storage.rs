@@ -242,8 +242,10 @@ impl Engine {
         self.take_out(over);
     }
 
+    /// Reads the store again, if that is not under way; nor is what a new store holds, which must not take
+    /// the place of what was saved out of the old one.
     pub(super) fn start_reload(&mut self) {
-        if self.reload.is_none() {
+        if self.reload.is_none() && self.renewal.is_none() {
             let id = self.load(Extent::Everything);
             self.reload = Some(Reload {
                 id,
