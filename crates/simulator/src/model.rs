@@ -41,8 +41,8 @@ pub struct Model {
 
 #[derive(Debug)]
 struct Said {
-    /// In which profile; none: elsewhere.
-    profile: Option<usize>,
+    /// In which profiles; none: elsewhere.
+    profiles: BTreeSet<usize>,
     sender: String,
     conversation: String,
 }
@@ -74,8 +74,8 @@ impl Model {
     /// A user sends this, in a profile or elsewhere.
     pub fn asked(&mut self, profile: Option<usize>, sender: &str, conversation: &str, content: &Bytes) {
         let (sender, conversation) = (sender.to_owned(), conversation.to_owned());
-        let said = Said { profile, sender, conversation };
-        self.said.insert(content.clone(), said);
+        let said = || Said { profiles: BTreeSet::new(), sender, conversation };
+        self.said.entry(content.clone()).or_insert_with(said).profiles.extend(profile);
     }
 
     /// What was just sent was sent where one may not.
@@ -184,10 +184,10 @@ impl Model {
     pub fn erased(&mut self, profile: usize, held: BTreeMap<Bytes, BTreeSet<At>>, server: &Server) {
         let arrived: BTreeSet<Bytes> = logs(server).into_values().flat_map(BTreeMap::into_keys).collect();
         // What was being written is gone, too, though that it was written may be told later.
-        let only_here = self.said.iter().filter(|(_, said)| said.profile == Some(profile));
+        let only_here = self.said.iter().filter(|(_, said)| said.profiles.contains(&profile));
         let gone = only_here.map(|(content, _)| content).filter(|content| !arrived.contains(*content));
         self.held
-            .retain(|content, _| self.said.get(content).is_none_or(|said| said.profile != Some(profile)));
+            .retain(|content, _| self.said.get(content).is_none_or(|said| !said.profiles.contains(&profile)));
         self.excused.extend(gone.filter(|content| !held.contains_key(*content)).cloned());
         self.held.extend(held);
         self.replaced = true;
