@@ -7,7 +7,8 @@
 //! robbed finds out, steps down and queues again.
 //!
 //! Where a browser has no locks, the epoch in the store is the lease instead: it is claimed by compare
-//! and swap, and kept by answering.
+//! and swap, and kept by answering. Nobody tells a leader then that it was robbed, so it asks now and then
+//! whether another leads.
 
 use rand_chacha::{ChaCha8Rng, rand_core::RngCore as _};
 use tutti_protocol::{Epoch, Millis, Revision};
@@ -26,6 +27,8 @@ const GRACE: u64 = 50;
 const HELD_UP: u64 = 400;
 /// How long a leader may be silent before somebody who looks asks, in milliseconds.
 const SILENCE: u64 = 2_000;
+/// How often a leader without a lock asks whether there is another, in milliseconds.
+const DOUBT: u64 = 10_000;
 /// How long a tab that could not lead leaves it to others, in milliseconds.
 const REST: u64 = 1_000;
 
@@ -73,7 +76,7 @@ pub(crate) struct Leadership {
     /// A question that the leader has not answered.
     asked: Option<Asked>,
     last_question: u64,
-    /// When the leader will have been silent for too long.
+    /// When the leader will have been silent for too long, or this one has to ask for another.
     ask_at: Option<Millis>,
     pub(crate) orders: Vec<Order>,
 }
@@ -187,6 +190,7 @@ impl Leadership {
             Ok(Claim::Won(revision)) => {
                 self.epoch = from.next();
                 self.place = Place::Leading(id);
+                self.doubt(now);
                 return Change::Began(revision);
             }
             Ok(Claim::Overtaken(epoch)) => {
@@ -248,7 +252,9 @@ impl Leadership {
         if std::mem::replace(&mut self.visible, visible) == visible {
             return;
         }
-        self.ask_at = None;
+        if let Place::Queued(_) = self.place {
+            self.ask_at = None;
+        }
         self.ask_if_watching(now, entropy);
     }
 
@@ -267,7 +273,8 @@ impl Leadership {
         match self.place {
             Place::Out(until) => until,
             Place::Queued(_) => self.asked.map(|asked| asked.until).or(self.ask_at),
-            Place::Claiming(..) | Place::Leading(_) => None,
+            Place::Claiming(..) => None,
+            Place::Leading(_) => self.ask_at,
         }
     }
 
@@ -288,7 +295,11 @@ impl Leadership {
                 self.asked = Some(Asked { until: now.monotonic.plus(wait), last: true });
             }
             (Place::Queued(_), None) => self.ask(now, entropy),
-            (Place::Claiming(..) | Place::Leading(_), _) => {}
+            (Place::Leading(_), _) => {
+                self.put_question();
+                self.doubt(now);
+            }
+            (Place::Claiming(..), _) => {}
         }
     }
 
@@ -302,6 +313,11 @@ impl Leadership {
         if self.is_watching() {
             self.ask(now, entropy);
         }
+    }
+
+    /// Without a lock nobody tells a leader that another has claimed what comes after it.
+    fn doubt(&mut self, now: Now) {
+        self.ask_at = (!self.locks).then(|| now.monotonic.plus(DOUBT));
     }
 
     fn put_question(&mut self) {
