@@ -203,14 +203,15 @@ impl Engine {
     /// An engine on a copy just read from the store. It follows, and queues for the lock.
     #[must_use]
     pub fn new(setup: Setup, replica: Replica, now: Now) -> Self {
+        let mut entropy = ChaCha8Rng::from_seed(setup.seed);
         let mut engine = Self {
             identity: setup.identity,
             replica,
-            leadership: Leadership::new(setup.epoch),
+            leadership: Leadership::new(setup.epoch, &mut entropy),
             role: Role::Follower(Follower::default()),
             clock: HybridClock::default(),
             clock_offset: 0,
-            entropy: ChaCha8Rng::from_seed(setup.seed),
+            entropy,
             tabs: BTreeSet::new(),
             roll_call: None,
             offline: Offline::default(),

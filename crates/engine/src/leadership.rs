@@ -25,7 +25,8 @@ const ANSWER: u64 = 800;
 const GRACE: u64 = 50;
 /// A timer so much too late tells that this tab itself was held up, in milliseconds.
 const HELD_UP: u64 = 400;
-/// How long a leader may be silent before somebody who looks asks, in milliseconds.
+/// How long a leader may be silent before somebody who looks asks, in milliseconds. Tabs wait up to a quarter
+/// less, each its own time, so that one asks and all hear the answer.
 const SILENCE: u64 = 2_000;
 /// How often a leader without a lock asks whether there is another, in milliseconds.
 const DOUBT: u64 = 10_000;
@@ -73,6 +74,8 @@ pub(crate) struct Leadership {
     locks: bool,
     /// Whether somebody looks at this tab.
     visible: bool,
+    /// How long the leader may be silent before this tab asks, in milliseconds.
+    silence: u64,
     /// A question that the leader has not answered.
     asked: Option<Asked>,
     last_question: u64,
@@ -101,13 +104,14 @@ struct Asked {
 
 impl Leadership {
     /// Of a tab that has read the store at this epoch, and takes no part yet.
-    pub(crate) fn new(epoch: Epoch) -> Self {
+    pub(crate) fn new(epoch: Epoch, entropy: &mut ChaCha8Rng) -> Self {
         Self {
             place: Place::Out(None),
             last: LockId(0),
             epoch,
             locks: true,
             visible: false,
+            silence: SILENCE - u64::from(entropy.next_u32()) % (SILENCE / 4),
             asked: None,
             last_question: 0,
             ask_at: None,
@@ -328,7 +332,7 @@ impl Leadership {
     /// From now on the leader has so long to be heard of.
     fn watch(&mut self, now: Now) {
         self.asked = None;
-        self.ask_at = self.is_watching().then(|| now.monotonic.plus(SILENCE));
+        self.ask_at = self.is_watching().then(|| now.monotonic.plus(self.silence));
     }
 
     fn queue(&mut self, now: Now) {

@@ -189,7 +189,7 @@ fn end(world: &mut World, tell: &mut dyn FnMut(&World, &str)) {
     for at in world.alive() {
         world.input(at, Input::NetworkChanged(true));
     }
-    if Dice::new(world.seed).roll(8) == 0 {
+    if Dice::new(world.seed).roll(16) == 0 {
         tell(world, "all are awake, and have as long as it takes without being told");
         world.pass(SYNC_INTERVAL + NOTICED);
     } else {

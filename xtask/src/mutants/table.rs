@@ -281,7 +281,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "leader-not-asked-again",
         file: LEADERSHIP,
-        from: "self.ask_at = self.is_watching().then(|| now.monotonic.plus(SILENCE));",
+        from: "self.ask_at = self.is_watching().then(|| now.monotonic.plus(self.silence));",
         to: "self.ask_at = None;",
     },
     Mutant {

@@ -295,7 +295,8 @@ impl Engine {
                 let written = self.waiting.is_empty() && self.writing.is_none();
                 let sent = self.replica.outbox.pending().next().is_none();
                 let stored = leader.committing.is_none() && leader.gathered.cursor.is_none();
-                let looked = leader.loading.is_none();
+                // One that has failed is to come again.
+                let looked = leader.loading.is_none() && leader.look_at.is_none();
                 if leader.link.is_caught_up() && written && sent && stored && looked {
                     self.tell_state();
                     self.end_syncs(|_| true, Ok(()));
