@@ -63,6 +63,9 @@ const QUIET: u64 = 10_000;
 /// How long it may take until everybody knows: until a client notices that its connection is none, or that
 /// an answer will not come.
 const NOTICED: u64 = 70_000;
+/// How long it may take until a message is in all tabs when nothing is in its way. What is not told at once is
+/// learned when somebody asks, every 2 s.
+const AT_ONCE: u64 = 200;
 
 impl History {
     /// The history of a seed.
@@ -201,6 +204,18 @@ fn end(world: &mut World, tell: &mut dyn FnMut(&World, &str)) {
     world.pass(QUIET);
     tell(world, "all is compared");
     world.check();
+    let sender = world.profiles[0].account.clone();
+    // A leader that the store obeys no more learns it when it writes.
+    world.post_many(&sender, TEAM, 1);
+    world.pass(QUIET);
+    tell(world, "one more message comes, and nothing else happens");
+    let epochs = |world: &World| world.profiles.iter().map(|place| place.store.epoch).collect::<Vec<_>>();
+    let led = epochs(world);
+    world.post_many(&sender, TEAM, 1);
+    world.pass(AT_ONCE);
+    world.check_arrived(TEAM);
+    world.pass(QUIET);
+    assert_eq!(epochs(world), led, "leaders change though all is well");
     world.model.check(&world.server);
 }
 

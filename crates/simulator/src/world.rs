@@ -819,6 +819,16 @@ impl World {
         }
     }
 
+    /// All tabs have heard of the last message of a conversation that all are in.
+    pub fn check_arrived(&self, conversation: &str) {
+        for at in self.alive() {
+            let views = self.server.views(&self.profiles[at.0].account);
+            let here = self.tab(at).engine.replica().last_position(conversation).0;
+            let there = views[conversation].messages.len() as u64;
+            assert_eq!(here, there, "stuck: {at:?} has not heard of the last message in {conversation}");
+        }
+    }
+
     fn check_tab(&self, at: At, views: &BTreeMap<String, View>) {
         let tab = self.tab(at);
         let status = tab.engine.status();
