@@ -36,7 +36,8 @@ use tutti_simulator::{
 const HISTORIES: u64 = 200;
 
 /// What only a simulated server can be made to do.
-const SIMULATED: &[&str] = &["rate limit", "full disk", "back up", "restore", "goodbye", "flood"];
+const SIMULATED: &[&str] =
+    &["rate limit", "full disk", "back up", "restore", "restore, and send again", "goodbye", "flood"];
 
 #[test]
 fn the_simulated_server_says_what_the_real_one_says() {

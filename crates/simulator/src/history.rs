@@ -13,6 +13,7 @@ use rand_chacha::{
     rand_core::{RngCore as _, SeedableRng as _},
 };
 use tutti_engine::Input;
+use tutti_protocol::OperationId;
 
 use crate::{
     hunt::caught,
@@ -204,19 +205,25 @@ fn end(world: &mut World, tell: &mut dyn FnMut(&World, &str)) {
     world.pass(QUIET);
     tell(world, "all is compared");
     world.check();
-    let sender = world.profiles[0].account.clone();
     // A leader that the store obeys no more learns it when it writes.
-    world.post_many(&sender, TEAM, 1);
+    post_one(world, 1);
     world.pass(QUIET);
     tell(world, "one more message comes, and nothing else happens");
     let epochs = |world: &World| world.profiles.iter().map(|place| place.store.epoch).collect::<Vec<_>>();
     let led = epochs(world);
-    world.post_many(&sender, TEAM, 1);
+    post_one(world, 2);
     world.pass(AT_ONCE);
     world.check_arrived(TEAM);
     world.pass(QUIET);
     assert_eq!(epochs(world), led, "leaders change though all is well");
     world.model.check(&world.server);
+}
+
+/// A message to all, which has this number.
+fn post_one(world: &mut World, number: u8) {
+    let (sender, text) = (world.profiles[0].account.clone(), world.text());
+    let id = OperationId::mint(world.clock(), [number; 10]);
+    world.post(&sender, TEAM, id, &text);
 }
 
 impl fmt::Display for History {
