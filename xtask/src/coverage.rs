@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::{
     run::{cargo, command, read, root, run, target_dir},
     setup,
+    simulate::KEEP_MEMORY,
 };
 
 /// One at a time: threads would wait for each other's counters.
@@ -25,7 +26,7 @@ pub(crate) fn coverage(options: &[&str]) -> Result<()> {
     build.args(["build", "--quiet", "--profile", "hunt", "--package", "tutti-simulator", "--target", &host]);
     // Branches are counted by an option that stable compilers have, but do not promise to keep.
     build.env("RUSTFLAGS", "-C instrument-coverage -Z coverage-options=branch").env("RUSTC_BOOTSTRAP", "1");
-    // Whatever is moved into other crates is not told apart any more.
+    // What link-time optimisation would gain is less than it takes.
     build.env("CARGO_PROFILE_HUNT_LTO", "off").env("CARGO_TARGET_DIR", &folder);
     run(&mut build)?;
 
@@ -33,7 +34,7 @@ pub(crate) fn coverage(options: &[&str]) -> Result<()> {
     let (raw, profile, page) = (folder.join("raw"), folder.join("profile"), folder.join("html"));
     let mut play = command(&simulator);
     play.args(HISTORIES.iter().filter(|_| options.is_empty())).args(options);
-    run(play.env("LLVM_PROFILE_FILE", &raw))?;
+    run(play.env("LLVM_PROFILE_FILE", &raw).env(KEEP_MEMORY.0, KEEP_MEMORY.1))?;
 
     run(command(tools.join("llvm-profdata")).args(["merge", "--sparse"]).arg(&raw).arg("-o").arg(&profile))?;
     let show = |verb: &str| {

@@ -15,15 +15,17 @@ pub(crate) const KEEP_MEMORY: (&str, &str) = (
 
 /// Builds the simulator to be as fast as it goes, and runs it with these options.
 pub(crate) fn simulate(options: &[&str]) -> Result<()> {
-    let mut simulator = cargo();
-    simulator.args(["run", "--profile", "hunt", "-p", "tutti-simulator", "--"]).args(options);
-    run(simulator.env(KEEP_MEMORY.0, KEEP_MEMORY.1))
+    play(&["--profile", "hunt"], options)
 }
 
 /// Plays as many histories as is bearable in each run of the tests.
 pub(crate) fn test() -> Result<()> {
     // As the other tests are built: what a faster one would gain is less than building it takes.
+    play(&["--quiet"], &["--histories", TESTED])
+}
+
+fn play(build: &[&str], options: &[&str]) -> Result<()> {
     let mut simulator = cargo();
-    simulator.args(["run", "--quiet", "-p", "tutti-simulator", "--", "--histories", TESTED]);
+    simulator.arg("run").args(build).args(["-p", "tutti-simulator", "--"]).args(options);
     run(simulator.env(KEEP_MEMORY.0, KEEP_MEMORY.1))
 }

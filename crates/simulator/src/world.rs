@@ -197,6 +197,19 @@ enum Task {
     ToServer(u64, Bytes),
 }
 
+impl Tab {
+    /// None of these is on its way again that was shown as sent, unless that is excused.
+    fn note_shown(&mut self, messages: &[MessageEvent], excused: impl Fn(OperationId) -> bool) {
+        for MessageEvent { message, .. } in messages {
+            if message.state == State::Sent {
+                self.sent.insert(message.id);
+            } else if self.sent.contains(&message.id) {
+                assert!(excused(message.id), "a tab has shown as sent what is {:?}", message.state);
+            }
+        }
+    }
+}
+
 impl World {
     /// Nobody but a server.
     #[must_use]
@@ -594,18 +607,8 @@ impl World {
         while let Some(event) = tab.engine.poll_event() {
             match event {
                 Event::Messages(messages) => {
-                    for MessageEvent { message, .. } in &messages {
-                        let goes_back = message.state != State::Sent && tab.sent.contains(&message.id);
-                        let excused = self.reused.contains(&message.id) || self.model.tells_again();
-                        assert!(
-                            !goes_back || excused,
-                            "{at:?} has shown as sent what is {:?}",
-                            message.state
-                        );
-                        if message.state == State::Sent {
-                            tab.sent.insert(message.id);
-                        }
-                    }
+                    let again = self.model.tells_again();
+                    tab.note_shown(&messages, |id| again || self.reused.contains(&id));
                     tab.told.extend(messages);
                 }
                 Event::CaughtUp { events } => tab.caught_up.push(events),
@@ -821,11 +824,12 @@ impl World {
 
     /// All tabs have heard of the last message of a conversation that all are in.
     pub fn check_arrived(&self, conversation: &str) {
-        for at in self.alive() {
-            let views = self.server.views(&self.profiles[at.0].account);
-            let here = self.tab(at).engine.replica().last_position(conversation).0;
-            let there = views[conversation].messages.len() as u64;
-            assert_eq!(here, there, "stuck: {at:?} has not heard of the last message in {conversation}");
+        for (profile, place) in self.profiles.iter().enumerate() {
+            let there = self.server.views(&place.account)[conversation].messages.len() as u64;
+            for at in self.tabs_of(profile) {
+                let here = self.tab(at).engine.replica().last_position(conversation).0;
+                assert_eq!(here, there, "stuck: {at:?} has not heard of the last message in {conversation}");
+            }
         }
     }
 
@@ -979,17 +983,16 @@ impl World {
             }
             Task::ToServer(..) if self.swallows => {}
             Task::ToServer(wire, bytes) => {
-                let (now, part) = (self.clock(), self.cut_off(&bytes));
-                let is_cut = part.is_some();
-                // Of a part that is no frame the server learns nothing.
-                let bytes = part
-                    .filter(|part| codec::decode_client(part.clone()).is_ok())
-                    .or((!is_cut).then_some(bytes));
-                if let Some(bytes) = bytes {
-                    self.server.received(wire, bytes, now);
-                }
-                if is_cut {
-                    self.cut_one(at);
+                let now = self.clock();
+                match self.cut_off(&bytes) {
+                    None => self.server.received(wire, bytes, now),
+                    Some(part) => {
+                        // Of a part that is no frame the server learns nothing.
+                        if codec::decode_client(part.clone()).is_ok() {
+                            self.server.received(wire, part, now);
+                        }
+                        self.cut_one(at);
+                    }
                 }
                 self.deliver();
             }
@@ -1011,9 +1014,7 @@ impl World {
                 let Some(socket) = self.tab(at).socket.filter(|socket| socket.wire == wire) else { continue };
                 match bytes.clone() {
                     _ if socket.deaf => {}
-                    Some(bytes) => {
-                        self.deliver_frame(at, socket.id, &bytes);
-                    }
+                    Some(bytes) => self.deliver_frame(at, socket.id, &bytes),
                     None => {
                         self.tab_mut(at).socket = None;
                         let input = Input::Disconnected(socket.id, lost());
