@@ -102,7 +102,7 @@ struct Follower {
     /// What the leader last said of itself, and which tab it is.
     leader: local::LeaderStatus,
     leader_tab: Option<TabId>,
-    /// Own operations that no leader has claimed yet.
+    /// Own operations that no leader has claimed yet, and others that it seems not to know of.
     unclaimed: BTreeSet<OperationId>,
     announce_at: Option<Millis>,
     /// Events since the catch-up began.

@@ -362,16 +362,17 @@ impl Engine {
         }
         let same = self.replica.outbox.pending_count() as u64 == status.pending;
         let quiet = follower.unclaimed.is_empty() && self.writing.is_none() && self.reload.is_none();
-        // What one of them has missed, the store tells.
+        // What this tab has missed, the store tells; what the leader has, this tab.
         follower.differs = (!same && quiet).then(|| follower.differs.unwrap_or(now.monotonic));
         let late = |since: &mut Millis| since.plus(DIFFERENCE) <= now.monotonic;
         let reload = follower.differs.take_if(late).is_some();
         follower.leader = status;
         if ended {
-            let events = follower.caught;
-            self.events.push_back(Event::CaughtUp { events });
+            self.events.push_back(Event::CaughtUp { events: follower.caught });
         }
         if reload {
+            follower.unclaimed.extend(self.replica.outbox.pending().map(|(id, _)| id));
+            follower.announce_at = Some(now.monotonic.plus(ANNOUNCE));
             self.start_reload();
         }
     }
