@@ -1,6 +1,8 @@
 //! Frames to bytes and back. What comes from a peer is bounded before it is decoded and checked
 //! before anyone uses it, so ids in a decoded frame are 16 bytes and names are names.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use prost::Message as _;
 
@@ -9,6 +11,7 @@ use crate::{
     conversation::{Conversation, is_name},
     limits,
     outline::{self, Bounded},
+    target::Target,
     wire::{self, ClientFrame, ServerFrame, client_frame, event, operation, outcome, server_frame},
 };
 
@@ -48,7 +51,7 @@ pub fn decode_client(bytes: Bytes) -> Result<ClientFrame, DecodeError> {
         client_frame::Frame::Submit(submit) => {
             submit.operations.iter().try_for_each(check_operation)?;
         }
-        client_frame::Frame::Pull(_) | client_frame::Frame::Ping(_) => {}
+        client_frame::Frame::Pull(_) | client_frame::Frame::Ping(_) | client_frame::Frame::Privacy(_) => {}
     }
     Ok(frame)
 }
@@ -103,6 +106,15 @@ pub fn check_operation(operation: &wire::Operation) -> Result<(), DecodeError> {
             content::check(&send.content).map_err(|_| DecodeError::Field("send.content"))
         }
         operation::Body::MarkRead(read) => check_conversation(&read.conversation, "mark_read.conversation"),
+        operation::Body::Edit(edit) => {
+            ensure(edit.message.len() == 16, "edit.message")?;
+            content::check(&edit.content).map_err(|_| DecodeError::Field("edit.content"))
+        }
+        operation::Body::Recall(recall) => ensure(recall.message.len() == 16, "recall.message"),
+        operation::Body::Set(set) => {
+            ensure(!set.fields.is_empty(), "set.fields")?;
+            check_fields(&set.target, &set.fields)
+        }
     }
 }
 
@@ -126,7 +138,29 @@ pub fn check_event(event: &wire::Event) -> Result<(), DecodeError> {
             ensure(members.members.len() <= limits::GROUP, "members.members")?;
             ensure(members.members.iter().all(|name| is_name(name)), "members.members")
         }
+        Some(event::Body::Changed(message)) => check_message(message),
+        Some(event::Body::Fields(fields)) => check_shared(fields),
+        Some(event::Body::ReadBy(read_by)) => check_read_by(read_by),
     }
+}
+
+/// Checks what is set of a conversation or a session, wherever it came from.
+///
+/// # Errors
+/// [`DecodeError::Field`] names the field.
+pub fn check_shared(fields: &wire::Fields) -> Result<(), DecodeError> {
+    ensure(matches!(fields.device.len(), 0 | 16), "fields.device")?;
+    ensure(fields.fields.iter().all(|field| !field.value.is_empty()), "field.value")?;
+    check_fields(&fields.target, &fields.fields)
+}
+
+/// Checks how far somebody has read, wherever it came from.
+///
+/// # Errors
+/// [`DecodeError::Field`] names the field.
+pub fn check_read_by(read_by: &wire::ReadBy) -> Result<(), DecodeError> {
+    check_conversation(&read_by.conversation, "read_by.conversation")?;
+    ensure(is_name(&read_by.account), "read_by.account")
 }
 
 /// Checks one message, wherever it came from.
@@ -141,7 +175,27 @@ pub fn check_message(message: &wire::Message) -> Result<(), DecodeError> {
     ensure(is_name(&message.sender), "message.sender")?;
     check_conversation(&message.conversation, "message.conversation")?;
     check_type(&message.r#type, "message.type")?;
+    if message.recalled {
+        return ensure(message.content.is_empty(), "message.content");
+    }
     content::check(&message.content).map_err(|_| DecodeError::Field("message.content"))
+}
+
+/// Checks fields of a target. An empty value is none.
+fn check_fields(target: &str, fields: &[wire::Field]) -> Result<(), DecodeError> {
+    let target = Target::parse(target).ok_or(DecodeError::Field("set.target"))?;
+    ensure(fields.len() <= limits::FIELDS, "set.fields")?;
+    let size: usize = fields.iter().map(|field| field.value.len()).sum();
+    ensure(size <= limits::FIELDS_BYTES, "set.fields")?;
+    for field in fields {
+        check_type(&field.name, "field.name")?;
+        let value = &field.value;
+        ensure(value.is_empty() || content::check(value).is_ok(), "field.value")?;
+        ensure(target.takes(&field.name, value), "field.value")?;
+    }
+    // Each once, so that their order means nothing.
+    let names: BTreeSet<&str> = fields.iter().map(|field| field.name.as_str()).collect();
+    ensure(names.len() == fields.len(), "set.fields")
 }
 
 fn bound_size(bytes: &Bytes, limit: usize) -> Result<(), DecodeError> {

@@ -20,11 +20,13 @@ pub mod id;
 pub mod limits;
 pub mod outline;
 pub mod sequence;
+pub mod target;
 
 pub use clock::{HybridClock, Millis, Timestamp};
 pub use code::Code;
 pub use conversation::{Conversation, InvalidConversation};
 pub use id::{DeviceId, InvalidId, LogId, OperationId, TabId};
+pub use target::Target;
 
 /// Frames between client and server, generated from `proto/tutti.proto`.
 #[allow(missing_docs, unreachable_pub, clippy::all)]

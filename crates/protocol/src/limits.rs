@@ -16,6 +16,14 @@ pub const CONTENT: usize = 32 * 1024;
 pub const NAME: usize = 128;
 /// Longest message type.
 pub const TYPE: usize = 64;
+/// Longest key of a session.
+pub const KEY: usize = 256;
+/// Most fields that a conversation or a session has, removed ones too …
+pub const FIELDS: usize = 32;
+/// … and their values together.
+pub const FIELDS_BYTES: usize = 32 * 1024;
+/// Most members of a group in which is told how far each has read.
+pub const READERS: usize = 50;
 /// Longest token.
 pub const TOKEN: usize = 8 * 1024;
 /// Most connections that an account may have from the web.

@@ -54,7 +54,14 @@ impl List {
 }
 
 /// The lists in an Event.
-const EVENT: &[List] = &[List::new("members.members", &[5, 2], limits::GROUP)];
+const EVENT: &[List] = &[
+    List::new("members.members", &[5, 2], limits::GROUP),
+    List::new("fields.fields", &[7, 2], limits::FIELDS),
+];
+/// The lists in an Operation.
+const OPERATION: &[List] = &[List::new("set.fields", &[7, 2], limits::FIELDS)];
+/// The lists in a Queued.
+const QUEUED: &[List] = &[List::new("set.fields", &[1, 7, 2], limits::FIELDS)];
 
 macro_rules! bounded {
     ($($message:ident: [$($list:expr),*];)*) => {
@@ -65,7 +72,7 @@ macro_rules! bounded {
 }
 
 bounded! {
-    ClientFrame: [List::new("submit.operations", &[2, 1], limits::SUBMIT_OPERATIONS)];
+    ClientFrame: [List::new("submit.operations", &[2, 1], limits::SUBMIT_OPERATIONS).of(OPERATION)];
     ServerFrame: [
         List::new("delta.events", &[2, 2], limits::PAGE_EVENTS).of(EVENT),
         List::new("submitted.outcomes", &[3, 1], limits::SUBMIT_OPERATIONS),
@@ -73,13 +80,17 @@ bounded! {
     ];
     Meta: [];
     Identity: [];
-    Queued: [];
+    Queued: [List::new("set.fields", &[1, 7, 2], limits::FIELDS)];
     Journal: [List::new("journal.events", &[1], limits::RECORD_ITEMS).of(EVENT)];
     HeadPage: [
         List::new("heads", &[1], limits::RECORD_ITEMS),
         List::new("head.members", &[1, 3], limits::RECORD_PARTS),
         List::new("head.pieces", &[1, 7], limits::RECORD_PARTS),
-        List::new("locators", &[2], limits::RECORD_ITEMS)
+        List::new("head.settings", &[1, 8], limits::RECORD_PARTS),
+        List::new("head.read_by", &[1, 9], limits::RECORD_PARTS),
+        List::new("locators", &[2], limits::RECORD_ITEMS),
+        List::new("sessions", &[3], limits::RECORD_ITEMS),
+        List::new("session.fields", &[3, 2], limits::RECORD_PARTS)
     ];
     Block: [List::new("block.messages", &[1], limits::RECORD_ITEMS)];
     Locators: [
@@ -89,10 +100,11 @@ bounded! {
     ChannelFrame: [
         List::new("change_set.events", &[2, 4], limits::CHANNEL_ITEMS).of(EVENT),
         List::new("change_set.settled", &[2, 5], limits::CHANNEL_ITEMS),
-        List::new("change_set.refused", &[2, 6], limits::CHANNEL_ITEMS),
+        List::new("change_set.refused", &[2, 6], limits::CHANNEL_ITEMS).of(QUEUED),
         List::new("folded.pieces", &[2, 7, 1], limits::CHANNEL_PARTS),
         List::new("folded.locators", &[2, 7, 2], limits::CHANNEL_ITEMS),
-        List::new("announce.queued", &[3, 1], limits::CHANNEL_ITEMS),
+        List::new("folded.dropped", &[2, 7, 3], limits::CHANNEL_ITEMS).of_numbers(),
+        List::new("announce.queued", &[3, 1], limits::CHANNEL_ITEMS).of(QUEUED),
         List::new("claim.ids", &[4, 1], limits::CHANNEL_PARTS),
         List::new("limit.connections", &[13, 2], limits::CONNECTIONS)
     ];
@@ -176,10 +188,10 @@ mod tests {
         };
         let page = |count: usize| HeadPage {
             heads: vec![pieces(count / 2), pieces(count.div_ceil(2))],
-            locators: vec![],
+            ..HeadPage::default()
         };
         check(page, limits::RECORD_PARTS);
-        let folded = |count| local::Folded { pieces: vec![local::Piece::default(); count], locators: vec![] };
+        let folded = |count| local::Folded { pieces: vec![local::Piece::default(); count], ..local::Folded::default() };
         let frame = |count| ChannelFrame {
             frame: Some(local::channel_frame::Frame::ChangeSet(local::ChangeSet {
                 folded: Some(folded(count)),
