@@ -36,6 +36,14 @@ export class SyncClient {
   // Messages. `conversation` is "direct:<other account>" or "group:<group id>".
   /** Resolves once the message is durable on this device (state "pending"); it survives a crash from then on. */
   send(conversation: string, content: Json, options?: { type?: string; id?: string }): Promise<Message>;
+  /** Gives a message of this account's other content. Of several edits the latest holds, on all devices. */
+  edit(messageId: string, content: Json): Promise<void>;
+  /** Takes a message of this account's back, for good: its content is erased everywhere. */
+  recall(messageId: string): Promise<void>;
+  /** Tries a message in state "failed" again. */
+  retry(messageId: string): Promise<void>;
+  /** Gives up a message that is "pending" or "failed" and was never sequenced. */
+  discard(messageId: string): Promise<void>;
   message(messageId: string): Promise<Message | null>;
   /** Up to `limit` messages before a position, oldest to newest; 50 by default, at most 1,000. Without `before` the
    *  newest, and on top of `limit` those that are on their way. */
@@ -45,6 +53,15 @@ export class SyncClient {
   conversations(options?: { limit?: number }): Promise<Conversation[]>;   // pinned first, then latest activity first
   conversation(id: string): Promise<Conversation | null>;
   markRead(conversation: string, position?: number): Promise<void>;
+  /** Fields that are not given stay as they are. They merge one by one, on all devices. */
+  setConversation(conversation: string, settings: { draft?: string | null; muted?: boolean; pinned?: boolean }): Promise<void>;
+
+  // Session continuity: what the user was doing, carried to the next device. Fields merge one by one.
+  /** Up to 32 fields under a key, their values together at most 32 KiB. A null field is removed. */
+  setSession(key: string, fields: { [field: string]: Json }): Promise<void>;
+  session(key: string): Promise<Session | null>;
+  /** By key; those whose key begins with `prefix`. */
+  sessions(prefix?: string): Promise<Session[]>;
 
   // Life cycle.
   status(): Status;
@@ -69,7 +86,7 @@ export interface Message {
   sender: string;
   device: string | null;
   type: string;               // "text" when not given
-  content: Json;
+  content: Json;              // null once recalled
   position: number | null;    // place in this account's view of the conversation: 1, 2, 3 … without gaps; null while pending
   sentAt: number;             // ms since the Unix epoch; the server's clock once sequenced
   editedAt: number | null;
@@ -98,6 +115,8 @@ export interface Conversation {
   pinned: boolean;
 }
 
+export interface Session { key: string; fields: { [field: string]: Json }; updatedAt: number; device: string | null }
+
 export interface Status {
   role: "leader" | "follower";
   connection: "online" | "connecting" | "offline" | "polling" | "closed";
@@ -114,8 +133,10 @@ export interface Status {
 
 export interface Events {
   /** One call a batch, whatever the batch holds: 1 live message or 1,000 from a catch-up. */
-  messages: { change: "added" | "updated"; message: Message; origin: "local" | "tab" | "remote" }[];
+  messages: { change: "added" | "updated" | "recalled" | "removed"; message: Message; origin: "local" | "tab" | "remote" }[];
   conversations: Conversation[];
+  /** A session looks different; without fields when there is nothing of it any more. */
+  session: Session & { origin: "local" | "tab" | "remote" };
   status: Status;
   /** A catch-up has ended: what it brought, and from when on this device's copy is complete. */
   "catch-up": { events: number; completeFrom: number | null };

@@ -7,7 +7,7 @@ use std::{future::Future, rc::Rc};
 
 use js_sys::{Function, Promise};
 use tutti_engine::{Failure, Input};
-use tutti_protocol::{Conversation, OperationId, Position};
+use tutti_protocol::{Conversation, OperationId, Position, wire};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::future_to_promise;
 
@@ -122,6 +122,73 @@ impl WasmSyncClient {
         })
     }
 
+    /// Gives a message other content.
+    pub fn edit(&self, id: &JsValue, content: &JsValue) -> Promise {
+        let (id, content) = (read_id(id, "messageId"), types::content(content));
+        let driver = self.driver.clone();
+        promise(async move {
+            let (id, content) = (id?, content?.into());
+            let message = driver.changeable(id).await?;
+            driver.request(|request| Input::Edit { request, message, content }).await?;
+            Ok(JsValue::UNDEFINED)
+        })
+    }
+
+    /// Takes a message back.
+    pub fn recall(&self, id: &JsValue) -> Promise {
+        let id = read_id(id, "messageId");
+        let driver = self.driver.clone();
+        promise(async move {
+            let message = driver.changeable(id?).await?;
+            driver.request(|request| Input::Recall { request, message }).await?;
+            Ok(JsValue::UNDEFINED)
+        })
+    }
+
+    /// Tries a message again that was refused.
+    pub fn retry(&self, id: &JsValue) -> Promise {
+        self.withdraw(id, true)
+    }
+
+    /// Gives up a message that was not sequenced.
+    pub fn discard(&self, id: &JsValue) -> Promise {
+        self.withdraw(id, false)
+    }
+
+    /// Sets a conversation's draft, or whether it is muted or pinned.
+    #[wasm_bindgen(js_name = setConversation)]
+    pub fn set_conversation(&self, conversation: &JsValue, settings: &JsValue) -> Promise {
+        let set = read_conversation(conversation).and_then(|id| types::settings(&id, settings));
+        self.set(set)
+    }
+
+    /// Sets what the user is doing.
+    #[wasm_bindgen(js_name = setSession)]
+    pub fn set_session(&self, key: &JsValue, fields: &JsValue) -> Promise {
+        let set = types::session_key(key).and_then(|key| types::session_fields(&key, fields));
+        self.set(set)
+    }
+
+    /// What the user was doing, or null.
+    pub fn session(&self, key: &JsValue) -> Promise {
+        let key = types::session_key(key);
+        let driver = self.driver.clone();
+        promise(async move {
+            let key = key?;
+            Ok(types::to_js(&driver.read(|replica| replica.session(&key))?))
+        })
+    }
+
+    /// All that the user was doing, under keys that begin with a prefix.
+    pub fn sessions(&self, prefix: &JsValue) -> Promise {
+        let prefix = if prefix.is_undefined() { Ok(String::new()) } else { types::text(prefix, "prefix") };
+        let driver = self.driver.clone();
+        promise(async move {
+            let prefix = prefix?;
+            Ok(types::to_js(&driver.read(|replica| replica.sessions(&prefix))?))
+        })
+    }
+
     /// The state of sync in one look.
     pub fn status(&self) -> JsValue {
         self.driver.status()
@@ -177,6 +244,27 @@ impl WasmSyncClient {
         let listener: &Function =
             listener.dyn_ref().ok_or_else(|| to_js(&invalid("listener: expected a function")))?;
         Ok(self.driver.on(kind, listener.clone()))
+    }
+}
+
+impl WasmSyncClient {
+    fn withdraw(&self, id: &JsValue, retry: bool) -> Promise {
+        let id = read_id(id, "messageId");
+        let driver = self.driver.clone();
+        promise(async move {
+            let id = id?;
+            driver.request(|request| Input::Withdraw { request, id, retry }).await?;
+            Ok(JsValue::UNDEFINED)
+        })
+    }
+
+    fn set(&self, set: Result<wire::Set, Failure>) -> Promise {
+        let driver = self.driver.clone();
+        promise(async move {
+            let set = set?;
+            driver.request(|request| Input::Set { request, set }).await?;
+            Ok(JsValue::UNDEFINED)
+        })
     }
 }
 

@@ -14,7 +14,8 @@ use futures_channel::oneshot;
 use js_sys::{Function, Promise, Reflect, TypeError};
 use tutti_engine::{
     BatchId, Connection, ConnectionId, Effect, Engine, Event, Extent, Failure, Identity, Input, LoadId,
-    Located, LockId, Message, MessageEvent, Page, Replica, Reply, RequestId, Setup, Status, Transport,
+    Located, LockId, Message, MessageEvent, Origin, Page, Replica, Reply, RequestId, Session, Setup, Status,
+    Transport,
     batch::{Batch, Key, Snapshot, StoreError, Table},
     decode_block, decode_locators, identity, identity_batch,
 };
@@ -104,6 +105,7 @@ struct News {
     scheduled: bool,
     messages: Vec<MessageEvent>,
     conversations: BTreeSet<String>,
+    sessions: Vec<(Session, Origin)>,
     status: Option<Status>,
     limits: Vec<wire::Limit>,
     caught_up: Vec<u64>,
@@ -115,6 +117,7 @@ struct News {
 pub(crate) enum Kind {
     Messages,
     Conversations,
+    Session,
     Status,
     CatchUp,
     ConnectionLimit,
@@ -126,6 +129,7 @@ impl Kind {
         Some(match name {
             "messages" => Self::Messages,
             "conversations" => Self::Conversations,
+            "session" => Self::Session,
             "status" => Self::Status,
             "catch-up" => Self::CatchUp,
             "connection-limit" => Self::ConnectionLimit,
@@ -295,6 +299,12 @@ impl Driver {
             Reply::Message(message) => Ok(message),
             Reply::Done => Err(Failure::new(Code::Internal, "a send was answered without its message")),
         }
+    }
+
+    /// A message that the application wants to change.
+    pub(crate) async fn changeable(&self, id: OperationId) -> Result<Message, Failure> {
+        let message = self.message(id).await?;
+        message.ok_or_else(|| Failure::new(Code::NotFound, "no such message on this device"))
     }
 
     /// A stretch of a conversation.
@@ -546,13 +556,22 @@ impl Driver {
 
     fn load(&self, id: LoadId, extent: Extent) {
         self.spawn(async move |driver| {
-            let tables: &[Table] = match extent {
-                Extent::Everything => &RESIDENT,
-                Extent::Outbox => &[Table::Outbox],
+            let result = match extent {
+                Extent::Everything => driver.store.load(&RESIDENT).await,
+                Extent::Outbox => driver.store.load(&[Table::Outbox]).await,
+                Extent::Blocks(numbers) => driver.load_blocks(numbers).await,
             };
-            let result = driver.store.load(tables).await;
             driver.feed(Input::Loaded(id, result));
         });
+    }
+
+    async fn load_blocks(&self, numbers: Vec<u64>) -> Result<Snapshot, StoreError> {
+        let keys: Vec<Key> = numbers.into_iter().map(Key::Number).collect();
+        let records = self.store.read(Table::Blocks, &keys).await?;
+        // One that is gone is told of as one that cannot be read.
+        let block = |(key, record): (Key, Option<Bytes>)| (Table::Blocks, key, record.unwrap_or_default());
+        let records = keys.into_iter().zip(records).map(block).collect();
+        Ok(Snapshot { records, ..Snapshot::default() })
     }
 
     fn connect(&self, id: ConnectionId, by: Transport) {
@@ -633,6 +652,7 @@ impl Driver {
         match event {
             Event::Messages(messages) => news.messages.extend(messages),
             Event::Conversations(ids) => news.conversations.extend(ids),
+            Event::Sessions(sessions) => news.sessions.extend(sessions),
             Event::Status(status) => news.status = Some(status),
             Event::Limited(limit) => news.limits.push(limit),
             Event::CaughtUp { events } => news.caught_up.push(events),
@@ -661,6 +681,9 @@ impl Driver {
                     news.conversations.iter().filter_map(|id| replica.conversation(id)).collect();
                 types::to_js(&changed)
             });
+        }
+        for session in &news.sessions {
+            self.tell(Kind::Session, || types::to_js(session));
         }
         if let Some(status) = &news.status {
             self.tell(Kind::Status, || types::status(status, self.store.durable()));

@@ -3,7 +3,9 @@
 //! Some forty lines instead of a library, which costs the package several kilobytes for what the
 //! client needs: objects with known fields.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use bytes::Bytes;
 
 /// JSON text in the making.
 #[derive(Default)]
@@ -52,7 +54,8 @@ impl Json {
         self.0.push(close);
     }
 
-    fn string(&mut self, text: &str) {
+    /// A text.
+    pub(crate) fn string(&mut self, text: &str) {
         self.0.push('"');
         for char in text.chars() {
             match char {
@@ -79,6 +82,13 @@ impl ToJson for str {
 impl ToJson for String {
     fn write(&self, json: &mut Json) {
         json.string(self);
+    }
+}
+
+/// JSON text that was checked when it came in; nothing is null.
+impl ToJson for Bytes {
+    fn write(&self, json: &mut Json) {
+        json.raw(std::str::from_utf8(self).ok().filter(|text| !text.is_empty()).unwrap_or("null"));
     }
 }
 
@@ -112,6 +122,14 @@ impl<T: ToJson> ToJson for [T] {
 impl<T: ToJson> ToJson for Vec<T> {
     fn write(&self, json: &mut Json) {
         self[..].write(json);
+    }
+}
+
+impl<T: ToJson> ToJson for BTreeMap<String, T> {
+    fn write(&self, json: &mut Json) {
+        let fields: Vec<(&str, &dyn ToJson)> =
+            self.iter().map(|(name, it)| (name.as_str(), it as _)).collect();
+        json.object(&fields);
     }
 }
 

@@ -1,12 +1,16 @@
 //! JavaScript values in, JavaScript values out. Lists leave as one JSON text that the browser parses
 //! in one go, which is several times cheaper than building objects field by field.
 
+use bytes::Bytes;
 use js_sys::{Function, JSON, Object, Reflect};
-use tutti_engine::{Connection, Conversation, Failure, Message, MessageEvent, Origin, Page, State, Status};
+use tutti_engine::{
+    Change, Connection, Conversation, Failure, Message, MessageEvent, Origin, Page, Session, State, Status,
+};
 use tutti_protocol::{
-    Code, DeviceId, Position,
+    Code, DeviceId, Position, Target,
     conversation::is_name,
     limits,
+    target::{DRAFT, MUTED, PINNED, is_key},
     wire::{self, Platform},
 };
 use wasm_bindgen::prelude::*;
@@ -109,9 +113,7 @@ fn read_config(config: &JsValue) -> Result<u64, Failure> {
     let mut interval = SYNC_INTERVAL;
     if !config.is_undefined() {
         let config = as_object(config, "config")?;
-        let threw = |error: JsValue| invalid(format!("config: {}", describe(&error)));
-        for name in Reflect::own_keys(config).map_err(threw)? {
-            let Some(name) = name.as_string() else { continue };
+        for name in names(config, "config")? {
             let value = field(config, &name)?;
             let is_default = match name.as_str() {
                 _ if value.is_undefined() => true,
@@ -166,6 +168,77 @@ pub(crate) fn content(value: &JsValue) -> Result<String, Failure> {
         .map_err(|error| invalid(format!("content: not JSON: {}", describe(&error))))?;
     // `undefined`, functions and symbols have no JSON; then there is no string, whatever the type says.
     JsValue::from(text).as_string().ok_or_else(|| invalid("content: undefined and functions are not JSON"))
+}
+
+/// What is set of a conversation: those of the settings that the caller gives.
+pub(crate) fn settings(conversation: &str, settings: &JsValue) -> Result<wire::Set, Failure> {
+    let settings = as_object(settings, "settings")?;
+    let mut fields = Vec::new();
+    for name in names(settings, "settings")? {
+        let value = field(settings, &name)?;
+        let expected = match name.as_str() {
+            _ if value.is_undefined() => continue,
+            // Nothing written is no draft.
+            DRAFT if value.is_null() || value.as_string().as_deref() == Some("") => {
+                fields.push(wire::Field { name, value: Bytes::new() });
+                continue;
+            }
+            DRAFT if value.is_string() => None,
+            DRAFT => Some("a string or null"),
+            MUTED | PINNED if value.as_bool().is_some() => None,
+            MUTED | PINNED => Some("a boolean"),
+            _ => return Err(invalid(format!("settings.{name}: no such setting"))),
+        };
+        if let Some(expected) = expected {
+            return Err(invalid(format!("settings.{name}: expected {expected}")));
+        }
+        fields.push(wire::Field { name, value: content(&value)?.into() });
+    }
+    set(conversation.to_owned(), fields, "settings")
+}
+
+/// What is set of a session.
+pub(crate) fn session_fields(key: &str, fields: &JsValue) -> Result<wire::Set, Failure> {
+    let object = as_object(fields, "fields")?;
+    let mut fields = Vec::new();
+    for name in names(object, "fields")? {
+        let value = field(object, &name)?;
+        if value.is_undefined() {
+            continue;
+        }
+        let value = if value.is_null() { Bytes::new() } else { content(&value)?.into() };
+        fields.push(wire::Field { name, value });
+    }
+    set(Target::Session(key).to_string(), fields, "fields")
+}
+
+fn set(target: String, fields: Vec<wire::Field>, name: &str) -> Result<wire::Set, Failure> {
+    if fields.is_empty() {
+        return Err(invalid(format!("{name}: expected at least one")));
+    }
+    let size: usize = fields.iter().map(|field| field.value.len()).sum();
+    if fields.len() > limits::FIELDS || size > limits::FIELDS_BYTES {
+        let message = format!("{name}: more than {} of them, or over 32 KiB", limits::FIELDS);
+        return Err(Failure::new(Code::TooLarge, message));
+    }
+    let named = |field: &wire::Field| is_name(&field.name) && field.name.len() <= limits::TYPE;
+    if !fields.iter().all(named) {
+        return Err(invalid(format!("{name}: names have 1 to 64 bytes without control characters")));
+    }
+    Ok(wire::Set { target, fields })
+}
+
+/// The names of an object's own fields.
+fn names(object: &Object, name: &str) -> Result<Vec<String>, Failure> {
+    let threw = |error: JsValue| invalid(format!("{name}: {}", describe(&error)));
+    Ok(Reflect::own_keys(object).map_err(threw)?.iter().filter_map(|name| name.as_string()).collect())
+}
+
+/// The key of a session.
+pub(crate) fn session_key(key: &JsValue) -> Result<String, Failure> {
+    let key = text(key, "key")?;
+    let valid = is_key(&key);
+    valid.then_some(key).ok_or_else(|| invalid("key: expected 1 to 256 bytes without control characters"))
 }
 
 /// A required text argument.
@@ -231,30 +304,13 @@ fn field(object: &Object, name: &str) -> Result<JsValue, Failure> {
 /// The largest whole number that JavaScript counts exactly to.
 pub(crate) const MAX_NUMBER: u64 = (1 << 53) - 1;
 
-/// A value without anything in it.
-struct Null;
-
-/// An object without fields.
-struct Empty;
-
-impl ToJson for Null {
-    fn write(&self, json: &mut Json) {
-        json.raw("null");
-    }
-}
-
-impl ToJson for Empty {
-    fn write(&self, json: &mut Json) {
-        json.object(&[]);
-    }
-}
-
 impl ToJson for Message {
     fn write(&self, json: &mut Json) {
         let (state, error) = match &self.state {
             State::Pending => ("pending", None),
             State::Sent => ("sent", None),
             State::Failed(failure) => ("failed", Some(failure)),
+            State::Recalled => ("recalled", None),
         };
         json.object(&[
             ("id", &self.id.to_string()),
@@ -262,22 +318,13 @@ impl ToJson for Message {
             ("sender", &self.sender),
             ("device", &self.device.map(|device| device.to_string())),
             ("type", &self.kind),
-            ("content", &Content(self)),
+            ("content", &self.content),
             ("position", &self.position.map(|position| position.0)),
             ("sentAt", &self.sent_at.0),
-            ("editedAt", &Null),
+            ("editedAt", &self.edited_at.map(|edited_at| edited_at.0)),
             ("state", &state),
             ("error", &error),
         ]);
-    }
-}
-
-/// The content of a message: JSON text that was checked when it came in.
-struct Content<'a>(&'a Message);
-
-impl ToJson for Content<'_> {
-    fn write(&self, json: &mut Json) {
-        json.raw(std::str::from_utf8(&self.0.content).unwrap_or("null"));
     }
 }
 
@@ -289,14 +336,55 @@ impl ToJson for Failure {
 
 impl ToJson for MessageEvent {
     fn write(&self, json: &mut Json) {
-        let origin = match self.origin {
-            Origin::Local => "local",
-            Origin::Tab => "tab",
-            Origin::Remote => "remote",
+        let change = match self.change {
+            Change::Added => "added",
+            Change::Updated => "updated",
+            Change::Recalled => "recalled",
+            Change::Removed => "removed",
         };
-        let change = if self.added { "added" } else { "updated" };
-        json.object(&[("change", &change), ("message", &self.message), ("origin", &origin)]);
+        json.object(&[("change", &change), ("message", &self.message), ("origin", &self.origin)]);
     }
+}
+
+impl ToJson for Origin {
+    fn write(&self, json: &mut Json) {
+        json.string(match self {
+            Self::Local => "local",
+            Self::Tab => "tab",
+            Self::Remote => "remote",
+        });
+    }
+}
+
+impl ToJson for Position {
+    fn write(&self, json: &mut Json) {
+        self.0.write(json);
+    }
+}
+
+impl ToJson for Session {
+    fn write(&self, json: &mut Json) {
+        write_session(self, None, json);
+    }
+}
+
+/// A session as an event tells of it.
+impl ToJson for (Session, Origin) {
+    fn write(&self, json: &mut Json) {
+        write_session(&self.0, Some(self.1), json);
+    }
+}
+
+fn write_session(session: &Session, origin: Option<Origin>, json: &mut Json) {
+    let device = session.device.map(|device| device.to_string());
+    let fields: [(&str, &dyn ToJson); 5] = [
+        ("key", &session.key),
+        ("fields", &session.fields),
+        ("updatedAt", &session.updated_at.0),
+        ("device", &device),
+        ("origin", &origin),
+    ];
+    json.object(&fields[..if origin.is_some() { 5 } else { 4 }]);
 }
 
 impl ToJson for Conversation {
@@ -308,10 +396,10 @@ impl ToJson for Conversation {
             ("lastActivity", &self.last_activity.0),
             ("unread", &self.unread),
             ("readPosition", &self.read_position.0),
-            ("readBy", &Empty),
-            ("draft", &Null),
-            ("muted", &false),
-            ("pinned", &false),
+            ("readBy", &self.read_by),
+            ("draft", &self.draft),
+            ("muted", &self.muted),
+            ("pinned", &self.pinned),
         ]);
     }
 }
@@ -375,7 +463,7 @@ pub(crate) fn connection_limit(limit: &wire::Limit) -> JsValue {
 
 pub(crate) fn catch_up(events: u64) -> JsValue {
     // The whole log was brought: the copy is complete from its beginning.
-    object(&[("events", &events), ("completeFrom", &Null)])
+    object(&[("events", &events), ("completeFrom", &None::<u64>)])
 }
 
 fn object(fields: &[(&str, &dyn ToJson)]) -> JsValue {

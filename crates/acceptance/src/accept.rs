@@ -2,6 +2,10 @@
 //! entirely or not at all, and once however often it is sent. Of many operations, the first may be
 //! committed before the last.
 
+mod change;
+mod read;
+mod share;
+
 use std::{collections::BTreeSet, time::Duration};
 
 use async_trait::async_trait;
@@ -9,14 +13,14 @@ use bytes::Bytes;
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use tutti_protocol::{
-    Code, Conversation, InvalidConversation, Millis, OperationId, Position, Seq, codec,
+    Code, Conversation, InvalidConversation, Millis, OperationId, Seq, Timestamp, codec, limits,
     wire::{self, operation::Body},
 };
 
 use crate::{
+    merge::Stamp,
     storage::{
-        AccountKey, Delivery, Entry, NewMessage, News, Place, Receipt, Result, Storage, StorageError,
-        Transaction,
+        AccountKey, Delivery, Entry, NewMessage, News, Receipt, Result, Storage, StorageError, Transaction,
     },
     work::{Growth, Work, perform},
 };
@@ -35,6 +39,10 @@ pub struct Submission {
     pub operations: Vec<wire::Operation>,
     /// Whether the submitter's own log gets what is sent.
     pub include_sender: bool,
+    /// Whether the submitter keeps from others how far it has read.
+    pub hide_reads: bool,
+    /// How long after it was sent a message can be recalled; none: for as long as it is kept.
+    pub recall_window: Option<Duration>,
     /// When it came.
     pub now: Millis,
 }
@@ -90,7 +98,13 @@ impl Refusal {
         }
     }
 
-    fn not_found() -> Self {
+    /// The message is there for the submitter to read, but another account has sent it.
+    #[must_use]
+    pub fn anothers_message() -> Self {
+        Self::finally(Code::Forbidden, "only its sender can change a message")
+    }
+
+    fn no_conversation() -> Self {
         Self::finally(Code::NotFound, "no such conversation")
     }
 }
@@ -253,6 +267,9 @@ impl Submitter<'_> {
         let seq = match &operation.body {
             Some(Body::Send(send)) => self.send(id, send).await?,
             Some(Body::MarkRead(read)) => self.mark_read(id, read).await?,
+            Some(Body::Edit(edit)) => self.edit(id, edit, operation.clock).await?,
+            Some(Body::Recall(recall)) => self.recall(id, recall).await?,
+            Some(Body::Set(set)) => self.set(id, set, operation.clock).await?,
             None => return Err(Refusal::finally(Code::Invalid, "an empty operation").into()),
         };
         let receipt = Receipt { digest, seq, accepted_at: self.submission.now };
@@ -304,26 +321,31 @@ impl Submitter<'_> {
             Conversation::Group(group) => {
                 let mut others = self.tx.group(group).await?.unwrap_or_default();
                 if !others.remove(account) {
-                    return Err(Refusal::not_found().into());
+                    return Err(Refusal::no_conversation().into());
                 }
                 Ok(Audience { others, conversation: conversation.to_owned(), sender: *include_sender })
             }
         }
     }
 
-    /// Moves the read position forward, never beyond the last message and never back.
-    async fn mark_read(&mut self, id: OperationId, mark: &wire::MarkRead) -> Result<Seq, Stop> {
-        let Some(view) = self.tx.view(self.key, &mark.conversation).await? else {
-            return self.unseen(&mark.conversation).await;
-        };
-        let position = Position(mark.position).min(view.last);
-        if position <= view.read {
-            return Ok(Seq(0));
+    /// What the others call a conversation of the submitter.
+    fn name_for_others(&self, conversation: &str) -> Result<String, Stop> {
+        Ok(match Conversation::parse(conversation)? {
+            Conversation::Direct(_) => Conversation::Direct(&self.submission.account).to_string(),
+            Conversation::Group(_) => conversation.to_owned(),
+        })
+    }
+
+    /// What decides between this and what other devices did. A clock that is far ahead would win for as
+    /// long as it is.
+    fn stamp(&self, clock: u64) -> Result<Stamp, Refusal> {
+        let now = self.submission.now;
+        let clock = Timestamp(clock);
+        if clock.millis() > now.plus(limits::CLOCK_AHEAD) {
+            let message = format!("the device's clock is too far ahead: the server's says {}", now.0);
+            return Err(Refusal::finally(Code::Invalid, message));
         }
-        self.tx.set_read(view.key, position).await?;
-        let place =
-            Place { view: view.key, position, inbound: self.tx.inbound_at(view.key, position).await? };
-        Ok(self.append(id, Entry::Read(place)).await?)
+        Ok(Stamp { clock, device: self.submission.device.clone().unwrap_or_default() })
     }
 
     /// Writes into the submitter's own log.
@@ -331,17 +353,6 @@ impl Submitter<'_> {
         let seq = self.tx.append(self.key, id, entry).await?;
         self.growth.add_entries([self.submission.account.clone()]);
         Ok(seq)
-    }
-
-    /// Nothing to read in a conversation that has not begun. A group one is not in does not exist.
-    async fn unseen(&mut self, conversation: &str) -> Result<Seq, Stop> {
-        if let Conversation::Group(group) = Conversation::parse(conversation)? {
-            let members = self.tx.group(group).await?.unwrap_or_default();
-            if !members.contains(&self.submission.account) {
-                return Err(Refusal::not_found().into());
-            }
-        }
-        Ok(Seq(0))
     }
 }
 

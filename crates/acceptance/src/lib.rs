@@ -3,12 +3,14 @@
 //!
 //! ```text
 //! accept, groups ── work: a step that happens entirely or not at all ── storage: SQLite, memory
+//!        └── merge: which of two values holds
 //! ```
 //! No network and no clock. The server runs this over its database, the simulator over
 //! [`storage::MemoryStorage`].
 
 pub mod accept;
 pub mod groups;
+pub mod merge;
 pub mod platform;
 pub mod storage;
 pub mod work;

@@ -6,7 +6,7 @@ mod memory;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -16,7 +16,10 @@ pub use memory::MemoryStorage;
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStorage;
 
-use crate::platform::Platform;
+use crate::{
+    merge::{Fields, Stamp},
+    platform::Platform,
+};
 
 /// The storage refused: out of space, locked, damaged, gone. Trying again may help.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +63,10 @@ pub trait Storage: Send + Sync + 'static {
     /// Whether the storage answers at all.
     async fn check(&self) -> Result<()>;
 
+    /// Makes sure that what was erased is nowhere any more: in no journal, no free page. Answers whether
+    /// that is so; if not, somebody is still reading beside it, and it is to be tried again.
+    async fn scrub(&self) -> Result<bool>;
+
     /// Lets go of the storage once what runs has ended.
     async fn close(&self);
 }
@@ -79,6 +86,33 @@ pub trait Transaction: Send {
     /// Stores a message's content; `None` if another message has that id.
     async fn store_message(&mut self, message: &NewMessage<'_>) -> Result<Option<MessageKey>>;
 
+    /// A stored message, and how an account stands to it.
+    async fn message(&mut self, account: AccountKey, id: OperationId) -> Result<Option<StoredMessage>>;
+
+    /// Gives a message other content, for all logs that refer to it.
+    async fn edit_message(
+        &mut self,
+        message: MessageKey,
+        content: &Bytes,
+        stamp: &Stamp,
+        now: Millis,
+    ) -> Result<()>;
+
+    /// Takes the content from a message for good, for all logs that refer to it.
+    async fn erase_message(&mut self, message: MessageKey) -> Result<()>;
+
+    /// Writes into every log that holds a message that it has changed.
+    async fn tell_changed(&mut self, message: MessageKey, operation: OperationId) -> Result<Told>;
+
+    /// Removes the drafts in which a text occurs from a message's conversation, in every account that holds
+    /// the message, and writes that into their logs. Answers whose they were.
+    async fn remove_drafts(
+        &mut self,
+        message: MessageKey,
+        text: &str,
+        now: Millis,
+    ) -> Result<BTreeSet<String>>;
+
     /// Stores a list of members, for log entries to refer to.
     async fn store_roster(&mut self, members: &BTreeSet<String>) -> Result<RosterKey>;
 
@@ -94,6 +128,30 @@ pub trait Transaction: Send {
 
     /// Moves the read position of a view.
     async fn set_read(&mut self, view: ViewKey, position: Position) -> Result<()>;
+
+    /// Writes into the logs of those of these accounts who do not know it yet how far another has read
+    /// what they have, too. All of them call the conversation the same. Answers who they were.
+    async fn tell_read(
+        &mut self,
+        accounts: &BTreeSet<String>,
+        conversation: &str,
+        reading: Reading,
+    ) -> Result<BTreeSet<String>>;
+
+    /// The fields of an account's target, removed ones too.
+    async fn fields(&mut self, account: AccountKey, target: &str) -> Result<Fields>;
+
+    /// Of how many targets an account has fields.
+    async fn targets(&mut self, account: AccountKey) -> Result<usize>;
+
+    /// Sets fields of an account's target, and writes into its log that they are as they are now. What the
+    /// log said of the target before has no body any more.
+    async fn set_fields(
+        &mut self,
+        account: AccountKey,
+        operation: OperationId,
+        fields: NewFields<'_>,
+    ) -> Result<Seq>;
 
     /// Writes an entry of an account's own doing into its log, and answers its seq.
     async fn append(&mut self, account: AccountKey, operation: OperationId, entry: Entry) -> Result<Seq>;
@@ -167,6 +225,50 @@ pub struct NewMessage<'a> {
     pub content: &'a Bytes,
     /// When it was accepted.
     pub sent_at: Millis,
+}
+
+/// A message, as an account finds it.
+#[derive(Clone, Debug)]
+pub struct StoredMessage {
+    /// Names it.
+    pub key: MessageKey,
+    /// The account it comes from.
+    pub sender: String,
+    /// When it was accepted.
+    pub sent_at: Millis,
+    /// What decided its present content; none: it was never edited.
+    pub edit: Option<Stamp>,
+    /// Whether it has been taken back.
+    pub recalled: bool,
+    /// Whether the account's log holds it.
+    pub held: bool,
+}
+
+/// Whose logs got an entry, each with its seq.
+pub type Told = BTreeMap<String, Seq>;
+
+/// Fields that are about to be set.
+#[derive(Clone, Copy, Debug)]
+pub struct NewFields<'a> {
+    /// What has them.
+    pub target: &'a str,
+    /// Those that change.
+    pub fields: &'a Fields,
+    /// When that is.
+    pub updated_at: Millis,
+    /// Which device sets them; empty for the HTTP API.
+    pub device: &'a Bytes,
+}
+
+/// How far an account has read.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    /// Who.
+    pub reader: AccountKey,
+    /// The reader's view.
+    pub view: ViewKey,
+    /// The position in it.
+    pub position: Position,
 }
 
 /// One account's view of a conversation.

@@ -15,6 +15,7 @@ const STEPS: usize = 2_000;
 pub struct Growth {
     accounts: BTreeSet<String>,
     steps: usize,
+    erased: bool,
 }
 
 impl Growth {
@@ -27,6 +28,17 @@ impl Growth {
     pub fn add_entries(&mut self, accounts: impl IntoIterator<Item = String>) {
         let accounts = accounts.into_iter().inspect(|_| self.steps += 1);
         self.accounts.extend(accounts);
+    }
+
+    /// Something was erased for good: once this is committed, the storage is to be scrubbed.
+    pub fn note_erased(&mut self) {
+        self.erased = true;
+    }
+
+    /// Whether something was erased for good.
+    #[must_use]
+    pub fn has_erased(&self) -> bool {
+        self.erased
     }
 
     /// The accounts whose logs have grown.

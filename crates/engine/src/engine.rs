@@ -9,9 +9,14 @@ mod tabs;
 use std::collections::{BTreeSet, VecDeque};
 
 use crate::{
-    BatchId, Connection, ConnectionId, Effect, Event, Extent, Failure, Identity, Input, LoadId, MessageEvent,
-    Now, Origin, Replica, Reply, RequestId, Setup, Status, backoff::Backoff, batch::Batch,
-    leadership::Leadership, link::Link, message::Message, replica::Applied,
+    BatchId, Change, Connection, ConnectionId, Effect, Event, Extent, Failure, Identity, Input, LoadId,
+    MessageEvent, Now, Origin, Replica, Reply, RequestId, Setup, State, Status,
+    backoff::Backoff,
+    batch::Batch,
+    fold::Outdated,
+    leadership::Leadership,
+    link::Link,
+    replica::{Applied, SessionChange},
 };
 use rand_chacha::{
     ChaCha8Rng,
@@ -20,7 +25,7 @@ use rand_chacha::{
 use tutti_protocol::{
     Code, DeviceId, HybridClock, LogId, Millis, OperationId, Seq, TabId, codec,
     local::{self, ChangeSet, ChannelFrame, Queued, channel_frame},
-    wire::{self},
+    wire::{self, operation},
 };
 
 /// How long nothing happens before the journal is folded for that, in milliseconds.
@@ -49,8 +54,8 @@ pub struct Engine {
     leadership: Leadership,
     role: Role,
     clock: HybridClock,
-    /// The server's wall clock less ours.
-    clock_offset: i64,
+    /// What the server's clock said, and when, on the monotonic one: the wall clock here may jump.
+    server_time: Option<(Millis, Millis)>,
     entropy: ChaCha8Rng,
     /// The other tabs of this profile.
     tabs: BTreeSet<TabId>,
@@ -71,6 +76,7 @@ pub struct Engine {
     own: BTreeSet<OperationId>,
     reload: Option<Reload>,
     syncs: Vec<Sync>,
+    withdrawals: Vec<Withdrawal>,
     /// Storage that fails is left alone for a while, longer each time.
     storage: Backoff,
     /// What was last complained of, so that each trouble is told once.
@@ -121,6 +127,8 @@ struct Leader {
     loading: Option<LoadId>,
     /// When to read the outbox to be sure.
     look_at: Option<Millis>,
+    /// Blocks are being read, or were, to put messages into them that have changed.
+    outdated: Reading,
     link: Link,
     gathered: Gathered,
     committing: Option<(BatchId, ChangeSet)>,
@@ -140,7 +148,10 @@ struct Gathered {
     log: Option<LogId>,
     events: Vec<wire::Event>,
     cursor: Option<Seq>,
+    /// Operations that the server refused for good, or that the user tries again.
     refused: Vec<Queued>,
+    /// Operations that the user gives up.
+    discarded: BTreeSet<OperationId>,
     /// Operations that are known to have taken effect, and were written to the outbox once more.
     over: Vec<OperationId>,
 }
@@ -152,8 +163,19 @@ impl Gathered {
     }
 
     fn is_empty(&self) -> bool {
-        self.cursor.is_none() && self.refused.is_empty() && self.over.is_empty()
+        self.cursor.is_none() && self.refused.is_empty() && self.over.is_empty() && self.discarded.is_empty()
     }
+}
+
+/// Blocks that are read for a fold.
+#[derive(Debug, Default)]
+enum Reading {
+    #[default]
+    Idle,
+    /// They are being read.
+    Of(LoadId),
+    /// They were.
+    Read(Outdated),
 }
 
 #[derive(Debug)]
@@ -193,6 +215,17 @@ struct Sync {
     take_over: Option<DeviceId>,
 }
 
+/// The user's wish to give up an operation, or to try it again.
+#[derive(Debug)]
+struct Withdrawal {
+    who: Who,
+    until: Millis,
+    /// When a follower asks (again).
+    ask_at: Millis,
+    id: OperationId,
+    retry: bool,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Who {
     Local(RequestId),
@@ -210,7 +243,7 @@ impl Engine {
             leadership: Leadership::new(setup.epoch, &mut entropy),
             role: Role::Follower(Follower::default()),
             clock: HybridClock::default(),
-            clock_offset: 0,
+            server_time: None,
             entropy,
             tabs: BTreeSet::new(),
             roll_call: None,
@@ -226,6 +259,7 @@ impl Engine {
             own: BTreeSet::new(),
             reload: None,
             syncs: Vec::new(),
+            withdrawals: Vec::new(),
             storage: Backoff::default(),
             complained: None,
             last_batch: BatchId(0),
@@ -319,6 +353,19 @@ impl Engine {
             Input::MarkRead { request, conversation, position } => {
                 self.handle_mark_read(request, conversation, position, now);
             }
+            Input::Edit { request, message, content } => {
+                let id = message.id.to_bytes();
+                let edit = operation::Body::Edit(wire::Edit { message: id, content });
+                self.handle_change(request, &message, edit, now);
+            }
+            Input::Recall { request, message } => {
+                let recall = operation::Body::Recall(wire::Recall { message: message.id.to_bytes() });
+                self.handle_change(request, &message, recall, now);
+            }
+            Input::Set { request, set } => self.handle_set(request, set, now),
+            Input::Withdraw { request, id, retry } => {
+                self.handle_withdraw(Who::Local(request), id, retry, now);
+            }
             Input::SyncNow(request) => self.handle_sync_now(Who::Local(request), None, now),
             Input::TakeOver(request, device) => {
                 self.handle_sync_now(Who::Local(request), Some(device), now);
@@ -372,6 +419,8 @@ impl Engine {
         };
         let asking = matches!(self.role, Role::Follower(_)) && self.writing.is_none();
         let syncs = self.syncs.iter().flat_map(|sync| [Some(sync.until), sync.ask_at.filter(|_| asking)]);
+        let withdrawals = self.withdrawals.iter();
+        let withdrawals = withdrawals.flat_map(|it| [Some(it.until), Some(it.ask_at).filter(|_| asking)]);
         let reload = self.reload.as_ref().and_then(|reload| reload.again_at);
         let renewal = self.renewal.as_ref().and_then(|renewal| renewal.again_at);
         let leadership = self.leadership.deadline();
@@ -379,6 +428,7 @@ impl Engine {
         role.into_iter()
             .chain(roll_call)
             .chain(syncs.flatten())
+            .chain(withdrawals.flatten())
             .chain(reload)
             .chain(renewal)
             .chain(leadership)
@@ -386,24 +436,39 @@ impl Engine {
     }
 
     fn report(&mut self, applied: Applied) {
-        let device = self.identity.device;
-        let origin = |message: &Message| match message.device {
-            _ if self.own.contains(&message.id) => Origin::Local,
-            Some(of) if of == device => Origin::Tab,
+        let origin = |operation: Option<OperationId>, device: Option<DeviceId>| match device {
+            _ if operation.is_some_and(|id| self.own.contains(&id)) => Origin::Local,
+            Some(of) if of == self.identity.device => Origin::Tab,
             _ => Origin::Remote,
         };
         let messages: Vec<MessageEvent> = applied
             .messages
             .into_iter()
-            .map(|change| MessageEvent {
-                origin: origin(&change.message),
-                message: change.message,
-                added: !change.known,
+            .map(|it| MessageEvent {
+                origin: origin(Some(it.message.id), it.message.device),
+                change: match it.message.state {
+                    _ if it.gone => Change::Removed,
+                    _ if !it.known => Change::Added,
+                    State::Recalled => Change::Recalled,
+                    _ => Change::Updated,
+                },
+                message: it.message,
             })
             .collect();
         if !messages.is_empty() {
             self.events.push_back(Event::Messages(messages));
         }
+        let session = |(target, change): (String, SessionChange)| {
+            let session = self.replica.session_of(&target);
+            let (operation, device) = change.by;
+            (session.fields != change.before.fields).then(|| (session, origin(operation, device)))
+        };
+        let sessions: Vec<_> = applied.sessions.into_iter().filter_map(session).collect();
+        if !sessions.is_empty() {
+            self.events.push_back(Event::Sessions(sessions));
+        }
+        let failures = applied.failures.into_iter().filter(|(id, _)| self.own.contains(id));
+        self.events.extend(failures.map(|(_, failure)| Event::Failed(failure)));
         if !applied.conversations.is_empty() {
             self.events.push_back(Event::Conversations(applied.conversations.into_iter().collect()));
         }
@@ -464,6 +529,12 @@ impl Engine {
 
     fn resolve(&mut self, request: RequestId, result: Result<Reply, Failure>) {
         self.effects.push_back(Effect::Resolve(request, result));
+    }
+
+    /// The server's time, as far as it is known.
+    fn corrected(&self, now: Now) -> Millis {
+        self.server_time
+            .map_or(now.wall, |(server, then)| server.plus(now.monotonic.0.saturating_sub(then.0)))
     }
 
     fn mint(&mut self, now: Now) -> OperationId {

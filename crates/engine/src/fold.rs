@@ -1,10 +1,13 @@
 //! Folding: the messages of the journal, sorted by conversation and position and cut into blocks.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use bytes::Bytes;
 use prost::Message as _;
 use tutti_protocol::{
-    OperationId, codec, limits,
+    OperationId, Position, codec, limits,
     local::{self, Folded, LocatorSpan, Piece},
+    wire,
 };
 
 use crate::{
@@ -15,6 +18,8 @@ use crate::{
 /// A record is closed before it grows over this, in bytes before compression. The limit of 60 KiB is
 /// Chromium's: from 64 KiB on a value goes to a file of its own.
 const RECORD: usize = 56 * 1024;
+/// A block whose messages change may grow to this.
+const BLOCK: usize = 60 * 1024;
 /// Locators in a record: 16 bytes of id and at most 15 of place each.
 const LOCATORS: usize = 1_600;
 
@@ -29,15 +34,59 @@ pub(crate) struct Fold {
     pub(crate) folded: Folded,
 }
 
-/// Folds all that the replica holds in its journal.
-pub(crate) fn fold(replica: &Replica) -> Fold {
+/// Folds all that the replica holds in its journal. `outdated`: the blocks that the replica named as such, those
+/// that could not be read as nothing.
+pub(crate) fn fold(replica: &Replica, outdated: Outdated) -> Fold {
     let mut writes = Vec::new();
-    let pieces = fold_messages(replica, &mut writes);
+    let refreshed = refresh(replica, outdated, &mut writes);
+    let pieces = fold_messages(replica, &refreshed, &mut writes);
     let locators = fold_locators(replica, &mut writes);
-    let folded = Folded { pieces, locators };
+    let folded = Folded { pieces, locators, dropped: refreshed.dropped };
     fold_heads(replica, &folded, &mut writes);
     writes.push(Write::Clear(Table::Journal));
     Fold { writes, folded }
+}
+
+/// Blocks that hold messages which have changed since, by number.
+pub(crate) type Outdated = BTreeMap<u64, Option<local::Block>>;
+
+/// What became of outdated blocks.
+#[derive(Default)]
+struct Refreshed {
+    /// Changed messages that are in the blocks now.
+    placed: BTreeSet<(u32, u64)>,
+    /// Blocks that are no more.
+    dropped: Vec<u64>,
+    /// What was in those, by conversation and position, as it is now.
+    loose: BTreeMap<String, BTreeMap<u64, wire::Message>>,
+}
+
+/// Puts messages that have changed into their blocks. A block that would grow too large for it is dissolved.
+fn refresh(replica: &Replica, outdated: Outdated, writes: &mut Vec<Write>) -> Refreshed {
+    let mut refreshed = Refreshed::default();
+    for (number, block) in outdated {
+        let mut block = block.unwrap_or_default();
+        let mut placed = Vec::new();
+        for message in &mut block.messages {
+            let Some(head) = replica.heads.get(&message.conversation) else { continue };
+            if let Some(changed) = head.recent.get(&Position(message.position)) {
+                message.clone_from(changed);
+            }
+            placed.push((head.number, message.position));
+        }
+        refreshed.placed.extend(placed);
+        if !block.messages.is_empty() && block.encoded_len() <= BLOCK {
+            writes.push(Write::Put(Table::Blocks, Key::Number(number), codec::encode(&block)));
+            continue;
+        }
+        writes.push(Write::Delete(Table::Blocks, Key::Number(number)));
+        refreshed.dropped.push(number);
+        for message in block.messages {
+            let of = refreshed.loose.entry(message.conversation.clone()).or_default();
+            of.insert(message.position, message);
+        }
+    }
+    refreshed
 }
 
 /// Cuts items into records of bounded size. `places` says for how many of [`limits::RECORD_ITEMS`] an item
@@ -68,15 +117,19 @@ pub(crate) fn cut<M: prost::Message + Default, I: prost::Message>(
     records
 }
 
-fn fold_messages(replica: &Replica, writes: &mut Vec<Write>) -> Vec<Piece> {
+fn fold_messages(replica: &Replica, refreshed: &Refreshed, writes: &mut Vec<Write>) -> Vec<Piece> {
     let used = replica.heads.values().flat_map(|head| &head.pieces).map(|piece| piece.block).max();
     let mut number = used.map_or(0, |used| used + 1);
     let mut pieces: Vec<Piece> = Vec::new();
     let mut block = local::Block::default();
     let mut size = 0;
-    for head in replica.heads.values() {
+    for (id, head) in &replica.heads {
         let mut open: Option<Piece> = None;
-        for message in head.recent.values() {
+        let recent = head.recent.iter().map(|(position, message)| (position.0, message));
+        let mut messages: BTreeMap<u64, &wire::Message> =
+            recent.filter(|(position, _)| !refreshed.placed.contains(&(head.number, *position))).collect();
+        messages.extend(refreshed.loose.get(id).into_iter().flatten().map(|(position, it)| (*position, it)));
+        for message in messages.into_values() {
             let message_size = message.encoded_len() + 4;
             let over = size + message_size > RECORD || block.messages.len() == limits::RECORD_ITEMS;
             if size > 0 && over {
@@ -114,7 +167,11 @@ fn fold_messages(replica: &Replica, writes: &mut Vec<Write>) -> Vec<Piece> {
 fn fold_locators(replica: &Replica, writes: &mut Vec<Write>) -> Vec<LocatorSpan> {
     let used = replica.spans.iter().map(|span| span.number).max();
     let first = used.map_or(0, |used| used + 1);
-    let fresh: Vec<_> = replica.fresh.iter().collect();
+    // One that has only changed was folded before.
+    let folded =
+        |number: u32, position| replica.head(number).is_some_and(|head| head.piece(position).is_some());
+    let fresh = replica.fresh.iter().filter(|(_, (number, position))| !folded(*number, *position));
+    let fresh: Vec<_> = fresh.collect();
     let mut spans = Vec::new();
     for (number, chunk) in (first..).zip(fresh.chunks(LOCATORS)) {
         let (Some((first, _)), Some((last, _))) = (chunk.first(), chunk.last()) else {
@@ -142,19 +199,35 @@ fn fold_heads(replica: &Replica, folded: &Folded, writes: &mut Vec<Write>) {
             new.push(Piece { conversation: 0, ..*piece });
         }
     }
+    let dropped: BTreeSet<u64> = folded.dropped.iter().copied().collect();
     let heads = replica.heads.iter().flat_map(|(id, head)| {
-        head_parts(id, head, new.get_mut(head.number as usize).map(std::mem::take).unwrap_or_default())
+        let new = new.get_mut(head.number as usize).map(std::mem::take).unwrap_or_default();
+        let kept = head.pieces.iter().filter(|piece| !dropped.contains(&piece.block));
+        let mut pieces: Vec<Piece> = kept.cloned().chain(new).collect();
+        pieces.sort_by_key(|piece| piece.first);
+        head_parts(id, head, pieces)
     });
     let spans = replica.spans.iter().chain(&folded.locators).cloned();
     let pages = cut(heads, places, |page: &mut local::HeadPage, head| page.heads.push(head))
         .into_iter()
-        .chain(cut(spans, |_| 1, |page: &mut local::HeadPage, span| page.locators.push(span)));
+        .chain(cut(spans, |_| 1, |page: &mut local::HeadPage, span| page.locators.push(span)))
+        .chain(cut(
+            replica.sessions.values().cloned(),
+            |session| places_of(session.fields.len()),
+            |page: &mut local::HeadPage, session| page.sessions.push(session),
+        ));
     writes.push(Write::Clear(Table::Heads));
     writes.extend((0..).zip(pages).map(|(number, page)| Write::Put(Table::Heads, Key::Number(number), page)));
 }
 
 /// A head as it is stored: in one part, or in several of one number if a record could not hold it.
-fn head_parts(id: &str, head: &Head, new: Vec<Piece>) -> Vec<local::Head> {
+fn head_parts(id: &str, head: &Head, pieces: Vec<Piece>) -> Vec<local::Head> {
+    let read_by = |(account, position): (&String, &Position)| wire::ReadBy {
+        account: account.clone(),
+        position: position.0,
+        ..wire::ReadBy::default()
+    };
+    let setting = |(name, value): (&String, &Bytes)| wire::Field { name: name.clone(), value: value.clone() };
     let mut whole = local::Head {
         number: head.number,
         conversation: id.to_owned(),
@@ -162,21 +235,32 @@ fn head_parts(id: &str, head: &Head, new: Vec<Piece>) -> Vec<local::Head> {
         last: head.last.clone(),
         read_position: head.read_position.0,
         read_inbound: head.read_inbound,
-        pieces: head.pieces.iter().cloned().chain(new).collect(),
+        pieces,
+        settings: head.settings.iter().map(setting).collect(),
+        read_by: head.read_by.iter().map(read_by).collect(),
     };
     if whole.encoded_len() <= RECORD && places(&whole) <= limits::RECORD_ITEMS {
         return vec![whole];
     }
     let part = || local::Head { number: head.number, conversation: id.to_owned(), ..local::Head::default() };
-    let (members, pieces) = (std::mem::take(&mut whole.members), std::mem::take(&mut whole.pieces));
+    let settings = local::Head { settings: std::mem::take(&mut whole.settings), ..part() };
+    let members = std::mem::take(&mut whole.members);
+    let read_by = std::mem::take(&mut whole.read_by);
+    let pieces = std::mem::take(&mut whole.pieces);
     let members = members.chunks(MEMBERS).map(|chunk| local::Head { members: chunk.to_vec(), ..part() });
+    let read_by = read_by.chunks(MEMBERS).map(|chunk| local::Head { read_by: chunk.to_vec(), ..part() });
     let pieces = pieces.chunks(PIECES).map(|chunk| local::Head { pieces: chunk.to_vec(), ..part() });
-    std::iter::once(whole).chain(members).chain(pieces).collect()
+    [whole, settings].into_iter().chain(members).chain(read_by).chain(pieces).collect()
 }
 
-/// For how many items a head counts: its members and pieces are bounded too.
+/// For how many items a head counts: what it has many of is bounded too.
 fn places(head: &local::Head) -> usize {
-    let parts = head.members.len().max(head.pieces.len());
+    let parts = [head.members.len(), head.pieces.len(), head.settings.len(), head.read_by.len()];
+    places_of(parts.into_iter().max().unwrap_or_default())
+}
+
+/// For how many items one of so many parts counts.
+fn places_of(parts: usize) -> usize {
     parts.div_ceil(limits::RECORD_PARTS / limits::RECORD_ITEMS).max(1)
 }
 

@@ -31,7 +31,7 @@ use tutti_protocol::{DeviceId, Epoch, Millis, OperationId, Position, TabId, wire
 pub use engine::Engine;
 pub use leadership::LockId;
 pub use link::{Connection, ConnectionId, Transport};
-pub use message::{Conversation, Failure, Message, Page, State};
+pub use message::{Conversation, Failure, Message, Page, Session, State};
 pub use outbox::Outbox;
 pub use replica::{Located, Replica, decode_block, decode_locators, identity, identity_batch};
 
@@ -92,12 +92,14 @@ pub struct BatchId(pub u64);
 pub struct LoadId(pub u64);
 
 /// How much of the store is read again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Extent {
     /// Every table but blocks and locators.
     Everything,
     /// The outbox.
     Outbox,
+    /// These blocks.
+    Blocks(Vec<u64>),
 }
 
 /// What happened.
@@ -156,6 +158,38 @@ pub enum Input {
         conversation: String,
         /// Up to where.
         position: Option<Position>,
+    },
+    /// The user gives a message other content.
+    Edit {
+        /// Answered with nothing.
+        request: RequestId,
+        /// The message, as the user sees it.
+        message: Message,
+        /// JSON text.
+        content: Bytes,
+    },
+    /// The user takes a message back.
+    Recall {
+        /// Answered with nothing.
+        request: RequestId,
+        /// The message, as the user sees it.
+        message: Message,
+    },
+    /// The user sets fields of a conversation or of a session.
+    Set {
+        /// Answered with nothing.
+        request: RequestId,
+        /// Of which, and to what.
+        set: tutti_protocol::wire::Set,
+    },
+    /// The user gives up a message that was not sequenced, or tries one again that was refused.
+    Withdraw {
+        /// Answered with nothing, once that is lasting.
+        request: RequestId,
+        /// The message.
+        id: OperationId,
+        /// Whether to try again.
+        retry: bool,
     },
     /// The application wants to be sure that all is in step.
     SyncNow(RequestId),
@@ -223,6 +257,8 @@ pub enum Event {
     Messages(Vec<MessageEvent>),
     /// Conversations whose summary changed.
     Conversations(Vec<String>),
+    /// Sessions that look different now; without fields if there is nothing of them any more.
+    Sessions(Vec<(Session, Origin)>),
     /// The status changed.
     Status(Status),
     /// A catch-up has ended.
@@ -236,15 +272,28 @@ pub enum Event {
     Failed(Failure),
 }
 
-/// A message that is new or looks different now.
+/// A message that is new, looks different now or is gone.
 #[derive(Debug, PartialEq, Eq)]
 pub struct MessageEvent {
     /// As it is now.
     pub message: Message,
-    /// It was not there before.
-    pub added: bool,
+    /// What has become of it.
+    pub change: Change,
     /// Who did it.
     pub origin: Origin,
+}
+
+/// What has become of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It was not there before.
+    Added,
+    /// It looks different.
+    Updated,
+    /// Its sender has taken it back.
+    Recalled,
+    /// The user has given it up before it was sequenced.
+    Removed,
 }
 
 /// Who did something.

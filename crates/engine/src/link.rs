@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use rand_chacha::ChaCha8Rng;
 use tutti_protocol::{
-    Code, DeviceId, Epoch, LogId, Millis, OperationId, Seq, codec, limits,
+    Code, DeviceId, Epoch, LogId, Millis, OperationId, Seq, Timestamp, codec, limits,
     wire::{self, ClientFrame, Hello, client_frame, outcome, server_frame},
 };
 
@@ -223,6 +223,21 @@ impl Link {
         }
     }
 
+    /// Whether an operation has been sent, and what becomes of it is not in the store yet.
+    pub(crate) fn is_sending(&self, id: OperationId) -> bool {
+        let State::Up(session) = &self.state else {
+            return false;
+        };
+        session.submitted.contains(&id) || session.accepted.contains_key(&id)
+    }
+
+    /// Sends an operation no more until it is forgotten.
+    pub(crate) fn withhold(&mut self, id: OperationId) {
+        if let State::Up(session) = &mut self.state {
+            session.refused.insert(id);
+        }
+    }
+
     /// When to [`Link::tick`]. `stored`: nothing is being written.
     pub(crate) fn deadline(&self, stored: bool) -> Option<Millis> {
         match &self.state {
@@ -320,7 +335,9 @@ impl Link {
     }
 
     /// Sends what the outbox holds, one submit at a time.
-    pub(crate) fn submit(&mut self, outbox: &Outbox, now: Now) {
+    /// `corrected`: the server's time. No operation claims to be later, whatever the clock here said when it was
+    /// done.
+    pub(crate) fn submit(&mut self, outbox: &Outbox, corrected: Millis, now: Now) {
         let session = match &mut self.state {
             State::Up(session) => session,
             State::Waiting(until) if self.limited && outbox.pending().next().is_some() => {
@@ -351,7 +368,8 @@ impl Link {
                 break;
             }
             session.submitted.insert(id);
-            submit.operations.push(operation.clone());
+            let clock = operation.clock.min(Timestamp::at(corrected).0 | 0xffff);
+            submit.operations.push(wire::Operation { clock, ..operation.clone() });
         }
         if !submit.operations.is_empty() {
             session.paced = paced;
@@ -436,6 +454,7 @@ impl Link {
             log: copy.0.map(LogId::to_bytes).unwrap_or_default(),
             cursor: copy.1.0,
             take_over: take_over.map(DeviceId::to_bytes).unwrap_or_default(),
+            privacy: None,
         }));
     }
 

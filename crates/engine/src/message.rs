@@ -1,8 +1,15 @@
 //! Messages and conversations as the application sees them.
 
-use crate::batch::StoreError;
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
-use tutti_protocol::{Code, DeviceId, Millis, OperationId, Position, local::Queued, wire, wire::operation};
+use tutti_protocol::{
+    Code, DeviceId, Millis, OperationId, Position,
+    local::Queued,
+    wire::{self, operation::Body},
+};
+
+use crate::batch::StoreError;
 
 /// A message, on its way or sequenced.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,12 +24,14 @@ pub struct Message {
     pub device: Option<DeviceId>,
     /// What kind of content; "text" when the sender did not say.
     pub kind: String,
-    /// JSON text.
+    /// JSON text; empty once recalled.
     pub content: Bytes,
     /// None until the server has given it one.
     pub position: Option<Position>,
     /// The server's clock once sequenced, the device's before.
     pub sent_at: Millis,
+    /// When it got the content that it has, if that is not its first.
+    pub edited_at: Option<Millis>,
     /// How far it has got.
     pub state: State,
 }
@@ -36,6 +45,8 @@ pub enum State {
     Sent,
     /// Refused by the server for good.
     Failed(Failure),
+    /// Taken back by its sender: its content is gone.
+    Recalled,
 }
 
 /// Why something did not work, for programs and for people.
@@ -92,6 +103,27 @@ pub struct Conversation {
     pub unread: u64,
     /// Up to where this account has read.
     pub read_position: Position,
+    /// Up to where others have read, as far as they share it.
+    pub read_by: BTreeMap<String, Position>,
+    /// What the user has written and not sent: a JSON string.
+    pub draft: Option<Bytes>,
+    /// Whether it is to be quiet.
+    pub muted: bool,
+    /// Whether it stands before all that are not pinned.
+    pub pinned: bool,
+}
+
+/// What the user was doing, to go on with it elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// The application's name for it.
+    pub key: String,
+    /// JSON texts by name.
+    pub fields: BTreeMap<String, Bytes>,
+    /// When a field was last set: the server's clock once it has confirmed that, the device's before.
+    pub updated_at: Millis,
+    /// The device that set one last.
+    pub device: Option<DeviceId>,
 }
 
 /// A stretch of a conversation, oldest first.
@@ -117,14 +149,15 @@ impl Message {
             content: message.content.clone(),
             position: Some(Position(message.position)),
             sent_at: Millis(message.sent_at),
-            state: State::Sent,
+            edited_at: (message.edited_at > 0).then_some(Millis(message.edited_at)),
+            state: if message.recalled { State::Recalled } else { State::Sent },
         })
     }
 
     /// A message in the outbox. None for operations that are no sends.
     pub(crate) fn queued(queued: &Queued, account: &str, device: DeviceId) -> Option<Self> {
         let operation = queued.operation.as_ref()?;
-        let operation::Body::Send(send) = operation.body.as_ref()? else {
+        let Body::Send(send) = operation.body.as_ref()? else {
             return None;
         };
         Some(Self {
@@ -136,7 +169,47 @@ impl Message {
             content: send.content.clone(),
             position: None,
             sent_at: Millis(queued.queued_at),
+            edited_at: None,
             state: queued.refused.as_ref().map_or(State::Pending, |refused| State::Failed(refused.into())),
         })
+    }
+
+    /// The message as it stands by an edit or a recall in the outbox.
+    pub(crate) fn to_wire(&self) -> wire::Message {
+        wire::Message {
+            id: self.id.to_bytes(),
+            conversation: self.conversation.clone(),
+            sender: self.sender.clone(),
+            device: self.device.map(DeviceId::to_bytes).unwrap_or_default(),
+            r#type: self.kind.clone(),
+            content: self.content.clone(),
+            position: self.position.unwrap_or_default().0,
+            inbound: 0,
+            sent_at: self.sent_at.0,
+            edited_at: self.edited_at.unwrap_or_default().0,
+            recalled: self.state == State::Recalled,
+        }
+    }
+
+    /// What an operation that is on its way will make of the message, if it is about this one.
+    pub(crate) fn foresee(&mut self, queued: &Queued, body: &Body) {
+        let (of, content) = match body {
+            Body::Edit(edit) => (&edit.message, Some(&edit.content)),
+            Body::Recall(recall) => (&recall.message, None),
+            _ => return,
+        };
+        if of[..] != self.id.as_bytes()[..] || self.state == State::Recalled {
+            return;
+        }
+        match content {
+            Some(content) => {
+                self.content = content.clone();
+                self.edited_at = Some(Millis(queued.queued_at));
+            }
+            None => {
+                self.content = Bytes::new();
+                self.state = State::Recalled;
+            }
+        }
     }
 }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tutti_protocol::{
-    OperationId, Position, Timestamp,
+    Millis, OperationId, Position, Target, Timestamp,
     local::Queued,
-    wire::{Operation, Refused, operation},
+    wire::{self, Operation, operation},
 };
 
 /// Durable operations on their way to the server.
@@ -15,19 +15,25 @@ pub struct Outbox {
     /// Those of the queue that are still to be sent.
     pending: BTreeSet<Place>,
     clocks: BTreeMap<OperationId, Timestamp>,
-    conversations: BTreeMap<String, Concerning>,
+    /// By conversation, or by target.
+    subjects: BTreeMap<String, Concerning>,
     /// What has taken effect in this log since this tab was loaded: news of an operation may come after news of
     /// its end.
     settled: BTreeSet<OperationId>,
     /// What was here and is not any more.
     seen: BTreeSet<OperationId>,
+    /// What the user gave up, and when it was queued. Another tab may announce it once more before it hears
+    /// of that.
+    discarded: BTreeMap<OperationId, Millis>,
 }
 
-/// The operations that concern one conversation.
+/// The operations that concern one conversation or session.
 #[derive(Debug, Default)]
 struct Concerning {
     sends: BTreeSet<Place>,
     marks: Vec<(Place, Position)>,
+    /// Edits, recalls and sets.
+    changes: BTreeSet<Place>,
 }
 
 /// Where an operation stands in the queue.
@@ -42,17 +48,15 @@ impl Outbox {
             return false;
         };
         let (clock, id) = place;
-        if self.settled.contains(&id) || self.clocks.contains_key(&id) {
+        if self.settled.contains(&id) || self.clocks.contains_key(&id) || self.discarded.contains_key(&id) {
             return false;
         }
+        let concerning = self.subjects.entry(subject(&queued).to_owned()).or_default();
         match body {
-            operation::Body::Send(send) => {
-                let concerning = self.conversations.entry(send.conversation.clone()).or_default();
-                concerning.sends.insert(place);
-            }
-            operation::Body::MarkRead(read) => {
-                let concerning = self.conversations.entry(read.conversation.clone()).or_default();
-                concerning.marks.push((place, Position(read.position)));
+            operation::Body::Send(_) => drop(concerning.sends.insert(place)),
+            operation::Body::MarkRead(read) => concerning.marks.push((place, Position(read.position))),
+            operation::Body::Edit(_) | operation::Body::Recall(_) | operation::Body::Set(_) => {
+                concerning.changes.insert(place);
             }
         }
         self.clocks.insert(id, clock);
@@ -67,6 +71,10 @@ impl Outbox {
     /// copies of the same log, was written once more, or read before it left: that leaves, too, and is answered.
     pub(crate) fn remember(&mut self, old: &Self, same_log: bool) -> Vec<OperationId> {
         self.seen.extend(old.seen.iter().chain(old.clocks.keys()));
+        for (id, queued_at) in &old.discarded {
+            drop(self.remove(*id));
+            self.discarded.insert(*id, *queued_at);
+        }
         if !same_log {
             return Vec::new();
         }
@@ -86,31 +94,77 @@ impl Outbox {
     /// Takes out what has taken effect.
     pub(crate) fn settle(&mut self, id: OperationId) -> Option<Queued> {
         self.settled.insert(id);
+        self.remove(id)
+    }
+
+    /// Takes out what the user has given up.
+    pub(crate) fn discard(&mut self, id: OperationId) -> Option<Queued> {
+        let queued = self.remove(id)?;
+        self.note_discarded(id, &queued);
+        Some(queued)
+    }
+
+    /// Notes what was given up before.
+    pub(crate) fn note_discarded(&mut self, id: OperationId, queued: &Queued) {
+        self.discarded.insert(id, Millis(queued.queued_at));
+    }
+
+    /// Whether the user has given an operation up.
+    pub(crate) fn is_discarded(&self, id: OperationId) -> bool {
+        self.discarded.contains_key(&id)
+    }
+
+    /// What was given up and queued before then: no tab announces it any more.
+    pub(crate) fn discarded_before(&self, then: Millis) -> impl Iterator<Item = OperationId> {
+        self.discarded.iter().filter(move |(_, queued_at)| **queued_at < then).map(|(id, _)| *id)
+    }
+
+    fn remove(&mut self, id: OperationId) -> Option<Queued> {
         let place = (self.clocks.remove(&id)?, id);
         self.seen.insert(id);
         self.pending.remove(&place);
         let queued = self.queue.remove(&place)?;
-        let conversation = queued.operation.as_ref().and_then(conversation)?;
-        if let Some(concerning) = self.conversations.get_mut(conversation) {
+        let subject = subject(&queued);
+        if let Some(concerning) = self.subjects.get_mut(subject) {
             concerning.sends.remove(&place);
             concerning.marks.retain(|(of, _)| *of != place);
-            if concerning.sends.is_empty() && concerning.marks.is_empty() {
-                self.conversations.remove(conversation);
+            concerning.changes.remove(&place);
+            if concerning.sends.is_empty() && concerning.marks.is_empty() && concerning.changes.is_empty() {
+                self.subjects.remove(subject);
             }
         }
         Some(queued)
     }
 
-    /// Notes that the server has refused an operation for good. Says whether it is here.
-    pub(crate) fn refuse(&mut self, id: OperationId, refused: Refused) -> bool {
+    /// Notes that the server has refused an operation for good, or that it is tried again. Says whether it is
+    /// here.
+    pub(crate) fn set_refused(&mut self, id: OperationId, refused: Option<wire::Refused>) -> bool {
         let Some(place) = self.clocks.get(&id).map(|clock| (*clock, id)) else {
             return false;
         };
-        self.pending.remove(&place);
+        if refused.is_none() {
+            self.pending.insert(place);
+        } else {
+            self.pending.remove(&place);
+        }
         if let Some(queued) = self.queue.get_mut(&place) {
-            queued.refused = Some(refused);
+            queued.refused = refused;
         }
         true
+    }
+
+    /// A message is another now: so are those that edits and recalls stand by.
+    pub(crate) fn rebase(&mut self, message: &wire::Message) {
+        let Some(concerning) = self.subjects.get(&message.conversation) else {
+            return;
+        };
+        for place in &concerning.changes {
+            if let Some(of) = self.queue.get_mut(place).and_then(|queued| queued.message.as_mut())
+                && of.id == message.id
+            {
+                of.clone_from(message);
+            }
+        }
     }
 
     /// Whether an operation of this device is known to have taken effect.
@@ -152,18 +206,38 @@ impl Outbox {
 
     /// Conversations that it holds something for.
     pub(crate) fn conversations(&self) -> impl Iterator<Item = &str> {
-        self.conversations.keys().map(String::as_str)
+        self.subjects().filter(|subject| !is_session(subject))
+    }
+
+    /// Targets of sessions that it holds something for.
+    pub(crate) fn sessions(&self) -> impl Iterator<Item = &str> {
+        self.subjects().filter(|subject| is_session(subject))
+    }
+
+    fn subjects(&self) -> impl Iterator<Item = &str> {
+        self.subjects.keys().map(String::as_str)
     }
 
     /// The sends to one conversation, refused ones too, in order.
     pub(crate) fn sends(&self, conversation: &str) -> impl DoubleEndedIterator<Item = &Queued> {
-        let concerning = self.conversations.get(conversation).into_iter();
+        let concerning = self.subjects.get(conversation).into_iter();
         concerning.flat_map(|it| &it.sends).filter_map(|place| self.queue.get(place))
+    }
+
+    /// The pending edits and recalls of a conversation's messages, and what is set of it or of a session, in
+    /// order.
+    pub(crate) fn changes(
+        &self,
+        subject: &str,
+    ) -> impl Iterator<Item = (&Queued, &operation::Body)> + use<'_> {
+        let concerning = self.subjects.get(subject).into_iter();
+        let changes = concerning.flat_map(|it| &it.changes).filter_map(|place| self.queue.get(place));
+        changes.filter_map(|queued| Some((queued, queued.operation.as_ref()?.body.as_ref()?)))
     }
 
     /// How far the pending marks of one conversation go.
     pub(crate) fn marked(&self, conversation: &str) -> Option<Position> {
-        self.conversations.get(conversation)?.marks.iter().map(|(_, position)| *position).max()
+        self.subjects.get(conversation)?.marks.iter().map(|(_, position)| *position).max()
     }
 
     /// The newest reading of the clock among them.
@@ -172,12 +246,22 @@ impl Outbox {
     }
 }
 
-/// The conversation that an operation concerns.
-pub(crate) fn conversation(operation: &Operation) -> Option<&str> {
-    Some(match operation.body.as_ref()? {
-        operation::Body::Send(send) => &send.conversation,
-        operation::Body::MarkRead(read) => &read.conversation,
-    })
+/// What an operation concerns: a conversation, or the target of a session.
+pub(crate) fn subject(queued: &Queued) -> &str {
+    match queued.operation.as_ref().and_then(|operation| operation.body.as_ref()) {
+        Some(operation::Body::Send(send)) => &send.conversation,
+        Some(operation::Body::MarkRead(read)) => &read.conversation,
+        Some(operation::Body::Set(set)) => &set.target,
+        Some(operation::Body::Edit(_) | operation::Body::Recall(_)) => {
+            queued.message.as_ref().map_or("", |message| &message.conversation)
+        }
+        None => "",
+    }
+}
+
+/// Whether a subject is the target of a session.
+pub(crate) fn is_session(subject: &str) -> bool {
+    matches!(Target::parse(subject), Some(Target::Session(_)))
 }
 
 fn place(operation: &Operation) -> Option<Place> {

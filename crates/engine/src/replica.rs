@@ -4,21 +4,26 @@
 //! A replica changes only by [`Replica::apply`], with what a commit changed. The leader applies its
 //! own commits once they are durable, the followers apply the same ones as they hear of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use bytes::Bytes;
 use tutti_protocol::{
-    Conversation as ConversationId, DeviceId, LogId, Millis, OperationId, Position, Revision, Seq, Timestamp,
-    codec,
+    Code, Conversation as ConversationId, DeviceId, LogId, Millis, OperationId, Position, Revision, Seq,
+    Target, Timestamp, codec,
+    conversation::is_name,
     local::{self, ChangeSet, Folded, LocatorSpan, Piece, Queued},
     outline::Bounded,
-    wire::{self, event},
+    target,
+    wire::{self, event, operation::Body},
 };
 
 use crate::{
     batch::{Batch, Durability, Key, Snapshot, StoreError, Table, Write},
-    message::{Conversation, Message, Page},
-    outbox::{Outbox, conversation},
+    message::{Conversation, Failure, Message, Page, Session},
+    outbox::{Outbox, is_session, subject},
 };
 
 /// This device's copy of the account.
@@ -35,11 +40,15 @@ pub struct Replica {
     pub(crate) spans: Vec<LocatorSpan>,
     /// Number of the next journal record.
     pub(crate) next_journal: u64,
-    /// Where the messages are that no locator covers yet.
+    /// Where the messages are that came or changed since the last fold.
     pub(crate) fresh: BTreeMap<OperationId, (u32, Position)>,
     pub(crate) outbox: Outbox,
     /// Operations in the store's outbox that have taken effect all the same.
     pub(crate) over: Vec<OperationId>,
+    /// What is set of each session, by target.
+    pub(crate) sessions: BTreeMap<String, wire::Fields>,
+    /// The store holds content that was recalled: it is to be folded now.
+    pub(crate) purge: bool,
 }
 
 /// A conversation.
@@ -50,8 +59,10 @@ pub(crate) struct Head {
     pub(crate) last: Option<wire::Message>,
     pub(crate) read_position: Position,
     pub(crate) read_inbound: u64,
+    pub(crate) settings: BTreeMap<String, Bytes>,
+    pub(crate) read_by: BTreeMap<String, Position>,
     pub(crate) pieces: Vec<Piece>,
-    /// Messages that are not folded yet.
+    /// Messages that are not folded yet, or have changed since.
     pub(crate) recent: BTreeMap<Position, wire::Message>,
 }
 
@@ -60,14 +71,43 @@ pub(crate) struct Head {
 pub(crate) struct Applied {
     pub(crate) messages: Vec<Change>,
     pub(crate) conversations: BTreeSet<String>,
+    pub(crate) sessions: BTreeMap<String, SessionChange>,
+    /// Operations that have come to nothing, and that no message shows as failed.
+    pub(crate) failures: Vec<(OperationId, Failure)>,
 }
 
-/// A message that is new or looks different now.
+/// A message that is new, looks different now or is gone.
 #[derive(Debug)]
 pub(crate) struct Change {
     pub(crate) message: Message,
-    /// It was on display before, as one in the outbox.
+    /// It was on display before.
     pub(crate) known: bool,
+    /// The user gave it up.
+    pub(crate) gone: bool,
+}
+
+impl Change {
+    pub(crate) fn to(message: Message, known: bool) -> Self {
+        Self { message, known, gone: false }
+    }
+}
+
+/// A session that may look different now.
+#[derive(Debug)]
+pub(crate) struct SessionChange {
+    /// How it looked.
+    pub(crate) before: Session,
+    /// By which operation, and from which device.
+    pub(crate) by: (Option<OperationId>, Option<DeviceId>),
+}
+
+impl Head {
+    /// The piece that covers a position.
+    pub(crate) fn piece(&self, position: Position) -> Option<&Piece> {
+        // By first position, so it is the last one that starts at or before it.
+        let piece = self.pieces[..self.pieces.partition_point(|piece| piece.first <= position.0)].last()?;
+        (position.0 < end_of(piece)).then_some(piece)
+    }
 }
 
 /// What stands last in a conversation.
@@ -116,6 +156,8 @@ impl Replica {
             fresh: BTreeMap::new(),
             outbox: Outbox::default(),
             over: Vec::new(),
+            sessions: BTreeMap::new(),
+            purge: false,
         };
         // Heads first: the journal goes on where they end.
         for (_, record) in of(snapshot, Table::Heads) {
@@ -145,11 +187,11 @@ impl Replica {
         }
         for (_, record) in of(snapshot, Table::Outbox) {
             let queued: Queued = decode(record)?;
-            let operation = queued.operation.as_ref().ok_or_else(|| damaged("outbox"))?;
-            codec::check_operation(operation).map_err(|_| damaged("outbox"))?;
-            match OperationId::try_from(&operation.id) {
+            codec::check_queued(&queued).map_err(|_| damaged("outbox"))?;
+            match queued.operation.as_ref().and_then(|operation| OperationId::try_from(&operation.id).ok()) {
                 // Written once more after it had come back.
-                Ok(id) if replica.fresh.contains_key(&id) => replica.over.push(id),
+                Some(id) if replica.fresh.contains_key(&id) => replica.over.push(id),
+                Some(id) if queued.discarded => replica.outbox.note_discarded(id, &queued),
                 _ => drop(replica.outbox.insert(queued)),
             }
         }
@@ -179,20 +221,22 @@ impl Replica {
         &self.outbox
     }
 
-    /// One conversation; also one that holds nothing yet but messages on their way.
+    /// One conversation; also one that holds nothing yet but what is on its way.
     #[must_use]
     pub fn conversation(&self, id: &str) -> Option<Conversation> {
         let head = self.heads.get(id);
         let latest = self.latest(id);
-        if head.is_none() && latest.is_none() {
+        if head.is_none() && latest.is_none() && self.outbox.changes(id).next().is_none() {
             return None;
         }
         let last = latest.and_then(|latest| match latest {
-            Latest::Queued(queued) => Message::queued(queued, &self.account, self.device),
-            Latest::Sequenced(message) => Message::sequenced(message),
+            Latest::Queued(queued) => self.shown_queued(queued),
+            Latest::Sequenced(message) => self.shown(message),
         });
         let (read_position, read_inbound) = self.read_state(id);
         let inbound = head.and_then(|head| head.last.as_ref()).map_or(0, |last| last.inbound);
+        let mut settings = head.map(|head| head.settings.clone()).unwrap_or_default();
+        self.foresee_fields(id, &mut settings);
         Some(Conversation {
             id: id.to_owned(),
             members: head.map_or_else(|| self.presumed_members(id), |head| head.members.clone()),
@@ -200,17 +244,118 @@ impl Replica {
             last,
             unread: inbound.saturating_sub(read_inbound),
             read_position,
+            read_by: head.map(|head| head.read_by.clone()).unwrap_or_default(),
+            muted: is_true(&settings, target::MUTED),
+            pinned: is_true(&settings, target::PINNED),
+            draft: settings.remove(target::DRAFT),
         })
     }
 
-    /// The conversations, latest activity first.
+    /// The conversations, pinned ones first, then by latest activity.
     #[must_use]
     pub fn conversations(&self, limit: usize) -> Vec<Conversation> {
-        let mut activity: Vec<(Millis, &str)> =
-            self.conversation_ids().map(|id| (self.last_activity(id), id)).collect();
-        activity.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
-        activity.truncate(limit);
-        activity.into_iter().filter_map(|(_, id)| self.conversation(id)).collect()
+        let order = |id| (Reverse((self.is_pinned(id), self.last_activity(id))), id);
+        let mut ordered: Vec<_> = self.conversation_ids().map(order).collect();
+        ordered.sort_unstable();
+        ordered.truncate(limit);
+        ordered.into_iter().filter_map(|(_, id)| self.conversation(id)).collect()
+    }
+
+    /// What the user was doing under a key, if there is anything.
+    #[must_use]
+    pub fn session(&self, key: &str) -> Option<Session> {
+        let session = self.session_of(&Target::Session(key).to_string());
+        (!session.fields.is_empty()).then_some(session)
+    }
+
+    /// All that the user was doing under keys that begin like this, by key.
+    #[must_use]
+    pub fn sessions(&self, prefix: &str) -> Vec<Session> {
+        let mut sessions: Vec<Session> =
+            self.session_targets().map(|target| self.session_of(target)).collect();
+        sessions.retain(|session| !session.fields.is_empty() && session.key.starts_with(prefix));
+        sessions.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        sessions
+    }
+
+    /// All sessions, by target.
+    pub(crate) fn session_targets(&self) -> impl Iterator<Item = &str> {
+        let starting = self.outbox.sessions().filter(|target| !self.sessions.contains_key(*target));
+        self.sessions.keys().map(String::as_str).chain(starting)
+    }
+
+    /// A session as it is shown; without fields if there is nothing of it.
+    pub(crate) fn session_of(&self, target: &str) -> Session {
+        let known = self.sessions.get(target);
+        let mut session = Session {
+            key: target.strip_prefix("session:").unwrap_or(target).to_owned(),
+            fields: known.map(|known| fields(&known.fields)).unwrap_or_default(),
+            updated_at: Millis(known.map_or(0, |known| known.updated_at)),
+            device: known.and_then(|known| DeviceId::try_from(&known.device).ok()),
+        };
+        if let Some(queued_at) = self.foresee_fields(target, &mut session.fields) {
+            (session.updated_at, session.device) = (queued_at, Some(self.device));
+        }
+        session
+    }
+
+    /// What is on its way will make these of a target's fields. Says when the last of it was set.
+    fn foresee_fields(&self, target: &str, fields: &mut BTreeMap<String, Bytes>) -> Option<Millis> {
+        let mut last = None;
+        for (queued, body) in self.outbox.changes(target) {
+            let Body::Set(set) = body else { continue };
+            last = Some(Millis(queued.queued_at));
+            for field in &set.fields {
+                if field.value.is_empty() {
+                    fields.remove(&field.name);
+                } else {
+                    fields.insert(field.name.clone(), field.value.clone());
+                }
+            }
+        }
+        last
+    }
+
+    fn is_pinned(&self, id: &str) -> bool {
+        let mut settings = BTreeMap::new();
+        if let Some(value) = self.heads.get(id).and_then(|head| head.settings.get(target::PINNED)) {
+            settings.insert(target::PINNED.to_owned(), value.clone());
+        }
+        self.foresee_fields(id, &mut settings);
+        is_true(&settings, target::PINNED)
+    }
+
+    /// A sequenced message as it is shown: as what is on its way will make it.
+    pub(crate) fn shown(&self, message: &wire::Message) -> Option<Message> {
+        Message::sequenced(message).map(|message| self.foreseen(message))
+    }
+
+    /// A message in the outbox as it is shown.
+    pub(crate) fn shown_queued(&self, queued: &Queued) -> Option<Message> {
+        Message::queued(queued, &self.account, self.device).map(|message| self.foreseen(message))
+    }
+
+    fn foreseen(&self, mut message: Message) -> Message {
+        let changes = self.outbox.changes(&message.conversation);
+        changes.for_each(|(queued, body)| message.foresee(queued, body));
+        message
+    }
+
+    /// The message that an edit or a recall is about, as it is shown, if that is at hand.
+    pub(crate) fn shown_subject(&self, queued: &Queued) -> Option<Message> {
+        let id = OperationId::try_from(&queued.message.as_ref()?.id).ok()?;
+        match self.locate(id) {
+            Located::Found(message) => Some(message),
+            Located::Stored(_) | Located::Unknown => None,
+        }
+    }
+
+    /// The same, or else as it was when the user changed it, unless this copy has yet to hear of it.
+    fn presumed_subject(&self, queued: &Queued) -> Option<Message> {
+        let here = |message: &&wire::Message| {
+            (1..=self.last_position(&message.conversation).0).contains(&message.position)
+        };
+        self.shown_subject(queued).or_else(|| self.shown(queued.message.as_ref().filter(here)?))
     }
 
     /// The ids of all conversations, those that hold only messages on their way included.
@@ -253,7 +398,7 @@ impl Replica {
         let (first, end) = self.page_range(conversation, before, limit);
         let mut page = Page { has_more: first > Position(1), ..Page::default() };
         for position in (first.0..end.0).map(Position) {
-            match self.stored(conversation, position, blocks).and_then(Message::sequenced) {
+            match self.stored(conversation, position, blocks).and_then(|message| self.shown(message)) {
                 Some(message) => page.messages.push(message),
                 None => match page.holes.last_mut() {
                     Some((_, to)) if to.next() == position => *to = position,
@@ -263,8 +408,7 @@ impl Replica {
         }
         if before.is_none() {
             let queued = self.outbox.sends(conversation);
-            page.messages
-                .extend(queued.filter_map(|queued| Message::queued(queued, &self.account, self.device)));
+            page.messages.extend(queued.filter_map(|queued| self.shown_queued(queued)));
         }
         page
     }
@@ -272,14 +416,12 @@ impl Replica {
     /// Where a message is.
     #[must_use]
     pub fn locate(&self, id: OperationId) -> Located {
-        if let Some(message) =
-            self.outbox.get(id).and_then(|queued| Message::queued(queued, &self.account, self.device))
-        {
+        if let Some(message) = self.outbox.get(id).and_then(|queued| self.shown_queued(queued)) {
             return Located::Found(message);
         }
         if let Some((number, position)) = self.fresh.get(&id) {
             let message = self.head(*number).and_then(|head| head.recent.get(position));
-            return message.and_then(Message::sequenced).map_or(Located::Unknown, Located::Found);
+            return message.and_then(|it| self.shown(it)).map_or(Located::Unknown, Located::Found);
         }
         let covers =
             |span: &&LocatorSpan| span.first[..] <= id.as_bytes()[..] && id.as_bytes()[..] <= span.last[..];
@@ -305,6 +447,8 @@ impl Replica {
             self.numbers.clear();
             self.spans.clear();
             self.fresh.clear();
+            self.sessions.clear();
+            self.purge = false;
             self.outbox.forget_settled();
         }
         for event in change_set.events {
@@ -312,6 +456,9 @@ impl Replica {
         }
         for id in change_set.settled.iter().filter_map(|id| OperationId::try_from(id).ok()) {
             self.settle(id, &mut applied);
+        }
+        for id in change_set.discarded.iter().filter_map(|id| OperationId::try_from(id).ok()) {
+            self.discard(id, &mut applied);
         }
         for queued in change_set.refused {
             self.apply_refused(queued, &mut applied);
@@ -328,23 +475,50 @@ impl Replica {
 
     /// Takes a durable operation into the outbox. None when it is known, or over already.
     pub(crate) fn enqueue(&mut self, queued: Queued) -> Option<Applied> {
-        let operation = queued.operation.as_ref()?;
-        let id = OperationId::try_from(&operation.id).ok()?;
+        let id = OperationId::try_from(&queued.operation.as_ref()?.id).ok()?;
         if self.fresh.contains_key(&id) {
             return None;
         }
-        let conversation = conversation(operation)?.to_owned();
-        let message = Message::queued(&queued, &self.account, self.device);
         let known = self.outbox.has_seen(id);
-        self.outbox.insert(queued).then(|| Applied {
-            messages: message.map(|message| Change { message, known }).into_iter().collect(),
-            conversations: BTreeSet::from([conversation]),
-        })
+        let mut applied = Applied::default();
+        self.note_session(subject(&queued), (Some(id), Some(self.device)), &mut applied);
+        if !self.outbox.insert(queued.clone()) {
+            return None;
+        }
+        self.note(&queued, known, &mut applied);
+        Some(applied)
+    }
+
+    /// Notes what looks different because an operation came, or went.
+    pub(crate) fn note(&self, queued: &Queued, known: bool, applied: &mut Applied) {
+        let subject = subject(queued);
+        if !is_session(subject) {
+            applied.conversations.insert(subject.to_owned());
+        }
+        applied.messages.extend(self.shown_queued(queued).map(|message| Change::to(message, known)));
+        applied.messages.extend(self.presumed_subject(queued).map(|message| Change::to(message, true)));
+    }
+
+    /// Notes how a session looks, if it is one, before something changes it.
+    fn note_session(&self, target: &str, by: (Option<OperationId>, Option<DeviceId>), applied: &mut Applied) {
+        if is_session(target) {
+            let before = || SessionChange { before: self.session_of(target), by };
+            applied.sessions.entry(target.to_owned()).or_insert_with(before).by = by;
+        }
     }
 
     /// Whether an operation is known to have taken effect.
     pub(crate) fn is_over(&self, id: OperationId) -> bool {
         self.outbox.is_settled(id) || self.fresh.contains_key(&id)
+    }
+
+    /// What became of an operation that is not in the outbox, for whoever wanted to give it up, or to try again.
+    pub(crate) fn left(&self, id: OperationId, retry: bool) -> Result<(), Failure> {
+        if self.is_over(id) && !retry {
+            return Err(Failure::new(Code::Conflict, "the message was sent: recall it instead"));
+        }
+        let known = self.is_over(id) || self.outbox.has_seen(id);
+        known.then_some(()).ok_or_else(|| Failure::new(Code::NotFound, "no such message is on its way here"))
     }
 
     /// The newest reading of the hybrid clock that this copy has seen of itself.
@@ -359,6 +533,15 @@ impl Replica {
             if let Some(last) = &part.last {
                 codec::check_message(last).map_err(|_| damaged("heads"))?;
             }
+            let settings = wire::Fields {
+                target: part.conversation.clone(),
+                fields: part.settings.clone(),
+                ..wire::Fields::default()
+            };
+            codec::check_shared(&settings).map_err(|_| damaged("heads"))?;
+            if !part.read_by.iter().all(|read_by| is_name(&read_by.account)) {
+                return Err(damaged("heads"));
+            }
             let head = self.heads.entry(part.conversation).or_default();
             if part.number == 0 || ![0, part.number].contains(&head.number) {
                 return Err(damaged("heads"));
@@ -368,29 +551,45 @@ impl Replica {
             head.last = part.last.or(head.last.take());
             head.read_position = head.read_position.max(Position(part.read_position));
             head.read_inbound = head.read_inbound.max(part.read_inbound);
+            head.settings.extend(fields(&part.settings));
             head.pieces.extend(part.pieces);
+            for read_by in part.read_by {
+                head.read_by.insert(read_by.account, Position(read_by.position));
+            }
             if !head.pieces.iter().all(is_piece) || !head.pieces.is_sorted_by(|a, b| end_of(a) <= b.first) {
                 return Err(damaged("heads"));
             }
         }
-        if !page.locators.iter().all(is_span) {
+        let sound =
+            |session: &wire::Fields| is_session(&session.target) && codec::check_shared(session).is_ok();
+        if !page.locators.iter().all(is_span) || !page.sessions.iter().all(sound) {
             return Err(damaged("heads"));
         }
         self.spans.extend(page.locators);
+        self.sessions.extend(page.sessions.into_iter().map(|session| (session.target.clone(), session)));
         Ok(())
     }
 
     fn apply_event(&mut self, event: wire::Event, applied: &mut Applied) {
         let operation = OperationId::try_from(&event.operation).ok();
+        // What other devices have sent was never in this one's outbox: there is nothing to remember.
         let others = matches!(&event.body, Some(event::Body::Message(message))
             if message.device[..] != self.device.as_bytes()[..]);
+        let own = operation.filter(|id| !others || self.outbox.get(*id).is_some());
         match event.body {
             Some(event::Body::Message(message)) => self.apply_message(message, applied),
+            Some(event::Body::Changed(message)) => self.apply_changed(message, own, applied),
+            Some(event::Body::Fields(fields)) => self.apply_fields(fields, operation, applied),
             Some(event::Body::Read(read)) => {
                 let head = self.head_mut(&read.conversation);
                 head.read_position = head.read_position.max(Position(read.position));
                 head.read_inbound = head.read_inbound.max(read.inbound);
                 applied.conversations.insert(read.conversation);
+            }
+            Some(event::Body::ReadBy(read_by)) => {
+                let read = self.head_mut(&read_by.conversation).read_by.entry(read_by.account).or_default();
+                *read = Position(read_by.position).max(*read);
+                applied.conversations.insert(read_by.conversation);
             }
             Some(event::Body::Members(members)) => {
                 self.head_mut(&members.conversation).members = members.members;
@@ -398,8 +597,7 @@ impl Replica {
             }
             None => {}
         }
-        // What other devices have sent was never in this one's outbox: there is nothing to remember.
-        if let Some(id) = operation.filter(|id| !others || self.outbox.get(*id).is_some()) {
+        if let Some(id) = own {
             self.settle(id, applied);
         }
     }
@@ -409,43 +607,101 @@ impl Replica {
             return;
         };
         let known = self.outbox.get(id).is_some();
+        self.outbox.rebase(&message);
+        applied.messages.push(Change::to(self.foreseen(view), known));
+        applied.conversations.insert(message.conversation.clone());
         let position = Position(message.position);
         let head = self.head_mut(&message.conversation);
         if head.last.as_ref().is_none_or(|last| last.position < message.position) {
             head.last = Some(message.clone());
         }
         let number = head.number;
-        applied.conversations.insert(message.conversation.clone());
         head.recent.insert(position, message);
         self.fresh.insert(id, (number, position));
-        applied.messages.push(Change { message: view, known });
+    }
+
+    /// Puts a message in the place of what is known of it. By which of the own operations, if it was one.
+    fn apply_changed(&mut self, message: wire::Message, own: Option<OperationId>, applied: &mut Applied) {
+        let Ok(id) = OperationId::try_from(&message.id) else {
+            return;
+        };
+        if let Some(own) = own {
+            // What it foretold is here.
+            drop(self.outbox.settle(own));
+        }
+        self.outbox.rebase(&message);
+        let position = Position(message.position);
+        let head = self.head_mut(&message.conversation);
+        if head.last.as_ref().is_none_or(|last| last.position <= message.position) {
+            head.last = Some(message.clone());
+        }
+        let (number, folded) = (head.number, head.piece(position).is_some());
+        let had = head.recent.insert(position, message.clone());
+        self.purge |= message.recalled && had.map_or(folded, |had| !had.recalled);
+        self.fresh.insert(id, (number, position));
+        applied.messages.extend(self.shown(&message).map(|message| Change::to(message, true)));
+        applied.conversations.insert(message.conversation);
+    }
+
+    fn apply_fields(&mut self, shared: wire::Fields, operation: Option<OperationId>, applied: &mut Applied) {
+        self.note_session(&shared.target, (operation, DeviceId::try_from(&shared.device).ok()), applied);
+        if is_session(&shared.target) {
+            self.sessions.insert(shared.target.clone(), shared);
+        } else {
+            self.head_mut(&shared.target).settings = fields(&shared.fields);
+            applied.conversations.insert(shared.target);
+        }
     }
 
     pub(crate) fn settle(&mut self, id: OperationId, applied: &mut Applied) {
-        let Some(queued) = self.outbox.settle(id) else {
-            return;
-        };
-        applied.conversations.extend(queued.operation.as_ref().and_then(conversation).map(str::to_owned));
+        if let Some(queued) = self.outbox.get(id).cloned() {
+            self.note_session(subject(&queued), (Some(id), Some(self.device)), applied);
+            drop(self.outbox.settle(id));
+            let subject = subject(&queued);
+            if !is_session(subject) {
+                applied.conversations.insert(subject.to_owned());
+            }
+            applied.messages.extend(self.shown_subject(&queued).map(|message| Change::to(message, true)));
+        } else {
+            drop(self.outbox.settle(id));
+        }
     }
 
+    /// Takes out what the user has given up.
+    fn discard(&mut self, id: OperationId, applied: &mut Applied) {
+        let message = self.outbox.get(id).and_then(|queued| self.shown_queued(queued));
+        if let (Some(_), Some(message)) = (self.outbox.discard(id), message) {
+            applied.conversations.insert(message.conversation.clone());
+            applied.messages.push(Change { message, known: true, gone: true });
+        }
+    }
+
+    /// An operation was refused for good, or is to be tried again. A message shows it; for the rest there is
+    /// nothing left to show.
     fn apply_refused(&mut self, queued: Queued, applied: &mut Applied) {
-        let (Some(operation), Some(refused)) = (&queued.operation, &queued.refused) else {
+        let Some(id) = queued.operation.as_ref().and_then(|it| OperationId::try_from(&it.id).ok()) else {
             return;
         };
-        let Ok(id) = OperationId::try_from(&operation.id) else {
-            return;
-        };
-        let known = self.outbox.refuse(id, refused.clone());
+        if !is_send(&queued) {
+            let message = self.presumed_subject(&queued);
+            applied.messages.extend(message.map(|message| Change::to(message, true)));
+            let failure = queued.refused.as_ref().map(|refused| (id, refused.into()));
+            return applied.failures.extend(failure);
+        }
+        let known = self.outbox.set_refused(id, queued.refused.clone());
         if !known {
             self.outbox.insert(queued.clone());
         }
-        if let Some(message) = Message::queued(&queued, &self.account, self.device) {
-            applied.conversations.insert(message.conversation.clone());
-            applied.messages.push(Change { message, known });
-        }
+        self.note(&queued, known, applied);
     }
 
     fn apply_folded(&mut self, folded: Folded) {
+        if !folded.dropped.is_empty() {
+            let dropped: BTreeSet<u64> = folded.dropped.into_iter().collect();
+            for head in self.heads.values_mut() {
+                head.pieces.retain(|piece| !dropped.contains(&piece.block));
+            }
+        }
         for piece in folded.pieces {
             let Some(id) = self.numbers.get((piece.conversation as usize).wrapping_sub(1)) else {
                 continue;
@@ -453,7 +709,8 @@ impl Replica {
             let Some(head) = self.heads.get_mut(id) else {
                 continue;
             };
-            head.pieces.push(Piece { conversation: 0, ..piece });
+            let at = head.pieces.partition_point(|of| of.first < piece.first);
+            head.pieces.insert(at, Piece { conversation: 0, ..piece });
         }
         self.spans.extend(folded.locators);
         // Commits are applied one by one, so all that is recent here went into the fold.
@@ -464,9 +721,18 @@ impl Replica {
             }
         }
         self.fresh.clear();
+        self.purge = false;
     }
 
-    fn head(&self, number: u32) -> Option<&Head> {
+    /// The blocks that hold messages which have changed since.
+    pub(crate) fn outdated_blocks(&self) -> BTreeSet<u64> {
+        let of = |head: &Head| -> Vec<u64> {
+            head.recent.keys().filter_map(|position| Some(head.piece(*position)?.block)).collect()
+        };
+        self.heads.values().flat_map(of).collect()
+    }
+
+    pub(crate) fn head(&self, number: u32) -> Option<&Head> {
         self.heads.get(self.numbers.get((number as usize).checked_sub(1)?)?)
     }
 
@@ -538,12 +804,8 @@ impl Replica {
         if let Some(message) = head.recent.get(&position) {
             return Some(message);
         }
-        // By first position, so the piece is the last one that starts at or before it.
-        let piece = &head.pieces[..head.pieces.partition_point(|piece| piece.first <= position.0)].last()?;
+        let piece = head.piece(position)?;
         let within = u32::try_from(position.0.checked_sub(piece.first)?).ok()?;
-        if within >= piece.count {
-            return None;
-        }
         let index = piece.offset.checked_add(within)?;
         let message = blocks.get(&piece.block)?.messages.get(index as usize)?;
         (message.conversation == conversation && message.position == position.0).then_some(message)
@@ -597,12 +859,26 @@ const MAX: u64 = 1 << 53;
 
 /// Whether a change set from the channel is one that a leader may have made.
 pub(crate) fn check_change_set(change_set: &ChangeSet) -> bool {
-    let operations = || change_set.refused.iter().filter_map(|queued| queued.operation.as_ref());
     let folded = change_set.folded.as_ref();
     change_set.next_journal < MAX
         && change_set.events.iter().all(|event| codec::check_event(event).is_ok())
-        && operations().all(|operation| codec::check_operation(operation).is_ok())
+        && change_set.refused.iter().all(|queued| codec::check_queued(queued).is_ok())
         && folded.is_none_or(|it| it.pieces.iter().all(is_piece) && it.locators.iter().all(is_span))
+}
+
+fn fields(fields: &[wire::Field]) -> BTreeMap<String, Bytes> {
+    // Copied out of the frame that they came in, which would stay in memory as long.
+    fields.iter().map(|field| (field.name.clone(), Bytes::copy_from_slice(&field.value))).collect()
+}
+
+fn is_true(settings: &BTreeMap<String, Bytes>, name: &str) -> bool {
+    settings.get(name).is_some_and(|value| value[..] == b"true"[..])
+}
+
+/// Whether it is a message, which is shown.
+pub(crate) fn is_send(queued: &Queued) -> bool {
+    let body = queued.operation.as_ref().and_then(|operation| operation.body.as_ref());
+    matches!(body, Some(Body::Send(_)))
 }
 
 fn is_piece(piece: &Piece) -> bool {

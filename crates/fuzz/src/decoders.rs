@@ -43,12 +43,12 @@ pub struct Decoder {
 /// Frames from the network.
 const CLIENT: usize = limits::CLIENT_FRAME;
 const SERVER: usize = limits::SERVER_FRAME;
-/// A record of the store before it is compressed: one event with all names of the largest group, and some
-/// room.
-const RECORD: usize = 72 * 1024;
+/// A record of the store before it is compressed: one head with the largest message, the largest draft and
+/// how far fifty have read, and some room.
+const RECORD: usize = 120 * 1024;
 /// A frame of the tab channel. There is no such limit, but commits do not come larger: two pages, and what
 /// else came meanwhile.
-const CHANNEL: usize = 2 * 1024 * 1024;
+const CHANNEL: usize = 4 * 1024 * 1024;
 
 /// All of them.
 pub const DECODERS: &[Decoder] = &[

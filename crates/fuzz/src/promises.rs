@@ -5,10 +5,13 @@ use std::fmt::Debug;
 use bytes::Bytes;
 use serde::de::IgnoredAny;
 use tutti_protocol::{
-    Conversation,
+    Conversation, Target,
     codec::{self, DecodeError},
     limits,
-    wire::{ClientFrame, Event, Message, ServerFrame, client_frame, event, operation, outcome, server_frame},
+    wire::{
+        ClientFrame, Event, Field, Message, ServerFrame, client_frame, event, operation, outcome,
+        server_frame,
+    },
 };
 
 /// What was decoded decodes to the same again.
@@ -42,10 +45,24 @@ pub(crate) fn of_client(frame: &ClientFrame) {
                         of_content(&send.content);
                     }
                     operation::Body::MarkRead(read) => of_conversation(&read.conversation),
+                    operation::Body::Edit(edit) => {
+                        assert_eq!(edit.message.len(), 16);
+                        of_content(&edit.content);
+                    }
+                    operation::Body::Recall(recall) => assert_eq!(recall.message.len(), 16),
+                    operation::Body::Set(set) => {
+                        assert!(!set.fields.is_empty());
+                        of_fields(&set.target, &set.fields);
+                        if !set.target.starts_with("session:") {
+                            for field in &set.fields {
+                                assert!(["draft", "muted", "pinned"].contains(&field.name.as_str()));
+                            }
+                        }
+                    }
                 }
             }
         }
-        client_frame::Frame::Pull(_) | client_frame::Frame::Ping(_) => {}
+        client_frame::Frame::Pull(_) | client_frame::Frame::Ping(_) | client_frame::Frame::Privacy(_) => {}
     }
 }
 
@@ -101,6 +118,16 @@ fn of_event(event: &Event) {
             assert!(members.members.len() <= limits::GROUP);
             members.members.iter().for_each(|name| assert_name(name));
         }
+        Some(event::Body::Changed(message)) => of_message(message),
+        Some(event::Body::Fields(fields)) => {
+            assert!(fields.device.is_empty() || fields.device.len() == 16);
+            assert!(fields.fields.iter().all(|field| !field.value.is_empty()));
+            of_fields(&fields.target, &fields.fields);
+        }
+        Some(event::Body::ReadBy(read_by)) => {
+            of_conversation(&read_by.conversation);
+            assert_name(&read_by.account);
+        }
     }
 }
 
@@ -110,9 +137,40 @@ pub(crate) fn of_message(message: &Message) {
     of_conversation(&message.conversation);
     assert_name(&message.sender);
     assert_type(&message.r#type);
-    of_content(&message.content);
+    if message.recalled {
+        assert!(message.content.is_empty());
+    } else {
+        of_content(&message.content);
+    }
     assert!((1..=u64::MAX).contains(&message.position));
     assert!(message.position.checked_sub(message.inbound).is_some());
+}
+
+fn of_fields(target: &str, fields: &[Field]) {
+    if let Some(key) = target.strip_prefix("session:") {
+        assert!((1..=256).contains(&key.len()), "{key:?}");
+        assert!(!key.contains(char::is_control), "{key:?}");
+    } else {
+        of_conversation(target);
+    }
+    assert_eq!(Target::parse(target).expect("promised").to_string(), target);
+    assert!(fields.len() <= 32);
+    assert!(fields.iter().map(|field| field.value.len()).sum::<usize>() <= 32 * 1024);
+    for (place, field) in fields.iter().enumerate() {
+        assert_type(&field.name);
+        assert!(fields[..place].iter().all(|before| before.name != field.name), "{:?} twice", field.name);
+        if field.value.is_empty() {
+            continue;
+        }
+        of_content(&field.value);
+        if !target.starts_with("session:") {
+            match field.name.as_str() {
+                "draft" => assert!(field.value.starts_with(b"\"")),
+                "muted" | "pinned" => assert!(matches!(&field.value[..], b"true" | b"false")),
+                _ => {}
+            }
+        }
+    }
 }
 
 fn assert_name(name: &str) {

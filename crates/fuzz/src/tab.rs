@@ -71,6 +71,9 @@ pub(crate) fn use_all(replica: &Replica, blocks: &BTreeMap<u64, local::Block>) {
             let _ = replica.locate(last.id);
         }
     }
+    for session in replica.sessions("") {
+        assert_eq!(replica.session(&session.key).as_ref(), Some(&session));
+    }
     let _ = replica.locate(OperationId::from([6; 16]));
 }
 

@@ -6,12 +6,13 @@ use tutti_protocol::{
     local::{
         self, Announce, Block, ChangeSet, ChannelFrame, Claim, Folded, Head, HeadPage, Identity, Journal,
         LeaderStatus, Leave, LocatorSpan, Locators, Meta, Offline, Piece, Presence, Queued, SyncDone,
-        SyncRequest, channel_frame,
+        SyncRequest, Withdraw, channel_frame,
     },
     wire::{
-        Accepted, Bye, ClientFrame, Connection, Delta, Error, Event, Hello, Limit, MarkRead, Members,
-        Message, Operation, Outcome, Ping, Pong, Pull, Read, Refused, Send, ServerFrame, Submit, Submitted,
-        Welcome, client_frame, event, operation, outcome, server_frame,
+        Accepted, Bye, ClientFrame, Connection, Delta, Edit, Error, Event, Field, Fields, Hello, Limit,
+        MarkRead, Members, Message, Operation, Outcome, Ping, Pong, Privacy, Pull, Read, ReadBy, Recall,
+        Refused, Send, ServerFrame, Set, Submit, Submitted, Welcome, client_frame, event, operation, outcome,
+        server_frame,
     },
 };
 
@@ -23,7 +24,7 @@ pub const TAB: Bytes = Bytes::from_static(&[9; 16]);
 /// A frame that a client may send.
 pub fn client(rng: &mut Rng) -> ClientFrame {
     use client_frame::Frame;
-    let frame = match rng.below(6) {
+    let frame = match rng.below(8) {
         0 | 1 => Frame::Hello(Hello {
             token: name(rng),
             account: name(rng),
@@ -34,22 +35,82 @@ pub fn client(rng: &mut Rng) -> ClientFrame {
             log: id_or_none(rng),
             cursor: rng.number(),
             take_over: id_or_none(rng),
+            privacy: (rng.below(2) == 0).then(|| privacy(rng)),
         }),
-        2 | 3 => Frame::Submit(Submit { operations: (0..rng.below(4)).map(|_| operation(rng)).collect() }),
-        4 => Frame::Pull(Pull { after: rng.number() }),
+        2..=4 => Frame::Submit(Submit { operations: (0..rng.below(4)).map(|_| operation(rng)).collect() }),
+        5 => Frame::Pull(Pull { after: rng.number() }),
+        6 => Frame::Privacy(privacy(rng)),
         _ => Frame::Ping(Ping { nonce: rng.number() }),
     };
     ClientFrame { frame: Some(frame) }
 }
 
+fn privacy(rng: &mut Rng) -> Privacy {
+    let mut hides = || rng.below(2) == 0;
+    Privacy { hide_typing: hides(), hide_presence: hides(), hide_reads: hides() }
+}
+
 /// An operation.
 pub fn operation(rng: &mut Rng) -> Operation {
-    let body = if rng.below(2) == 0 {
-        operation::Body::Send(Send { conversation: conversation(rng), r#type: kind(rng), content: json(rng) })
-    } else {
-        operation::Body::MarkRead(MarkRead { conversation: conversation(rng), position: rng.number() })
+    use operation::Body;
+    let body = match rng.below(6) {
+        0 => Body::Send(Send { conversation: conversation(rng), r#type: kind(rng), content: json(rng) }),
+        1 => Body::MarkRead(MarkRead { conversation: conversation(rng), position: rng.number() }),
+        2 => Body::Edit(Edit { message: id(rng), content: json(rng) }),
+        3 => Body::Recall(Recall { message: id(rng) }),
+        _ => {
+            let target = target(rng);
+            let mut fields = fields(rng, &target);
+            if fields.is_empty() || rng.below(4) == 0 {
+                // Removes one.
+                let name = fields.pop().map_or_else(|| "muted".to_owned(), |field| field.name);
+                fields.push(Field { name, value: Bytes::new() });
+            }
+            Body::Set(Set { target, fields })
+        }
     };
     Operation { id: id(rng), clock: rng.number(), body: Some(body) }
+}
+
+/// What has fields.
+fn target(rng: &mut Rng) -> String {
+    let longest = "x".repeat(limits::KEY);
+    match rng.below(3) {
+        0 => format!("session:{}", rng.pick(&["a", "direct:bob", "Ünïcode 7", longest.as_str()])),
+        _ => conversation(rng),
+    }
+}
+
+/// Fields that it may have, each once.
+fn fields(rng: &mut Rng, target: &str) -> Vec<Field> {
+    let session = target.starts_with("session:");
+    let names =
+        if session { ["on", "call", "Ünïcode 7", "draft"] } else { ["draft", "muted", "pinned", ""] };
+    let mut fields = Vec::new();
+    for name in names {
+        if name.is_empty() || rng.below(2) == 0 {
+            continue;
+        }
+        let value = match name {
+            _ if session => json(rng),
+            "draft" => {
+                Bytes::from_static(rng.pick(&[b"\"\"".as_slice(), br#""see 0303""#, br#""\ud83c\udfbb""#]))
+            }
+            _ => Bytes::from_static(rng.pick(&[b"true".as_slice(), b"false"])),
+        };
+        fields.push(Field { name: name.to_owned(), value });
+    }
+    fields
+}
+
+/// What is set of something.
+fn shared(rng: &mut Rng, target: String) -> Fields {
+    Fields { fields: fields(rng, &target), target, updated_at: rng.number(), device: id_or_none(rng) }
+}
+
+/// How far somebody has read.
+fn read_by(rng: &mut Rng, conversation: String) -> ReadBy {
+    ReadBy { conversation, account: name(rng), position: rng.number() }
 }
 
 /// A frame that the server may send.
@@ -101,13 +162,22 @@ fn delta(rng: &mut Rng) -> Delta {
 pub fn event(rng: &mut Rng, seq: u64) -> Event {
     let position = rng.number().max(1);
     let inbound = rng.number().min(position);
-    let body = match rng.below(5) {
+    let body = match rng.below(9) {
         0 | 1 => Some(event::Body::Message(message(rng))),
         2 => Some(event::Body::Read(Read { conversation: conversation(rng), position, inbound })),
         3 => Some(event::Body::Members(Members {
             conversation: conversation(rng),
             members: (0..rng.below(4)).map(|_| name(rng)).collect(),
         })),
+        4 | 5 => Some(event::Body::Changed(message(rng))),
+        6 => {
+            let target = target(rng);
+            Some(event::Body::Fields(shared(rng, target)))
+        }
+        7 => {
+            let conversation = conversation(rng);
+            Some(event::Body::ReadBy(read_by(rng, conversation)))
+        }
         _ => None,
     };
     Event { seq, operation: id_or_none(rng), body }
@@ -116,16 +186,19 @@ pub fn event(rng: &mut Rng, seq: u64) -> Event {
 /// A message.
 pub fn message(rng: &mut Rng) -> Message {
     let position = rng.number().max(1);
+    let recalled = rng.below(4) == 0;
     Message {
         id: id(rng),
         conversation: conversation(rng),
         sender: name(rng),
         device: id_or_none(rng),
         r#type: kind(rng),
-        content: json(rng),
+        content: if recalled { Bytes::new() } else { json(rng) },
         position,
         inbound: rng.number().min(position),
         sent_at: rng.number(),
+        edited_at: if rng.below(2) == 0 { 0 } else { rng.number() },
+        recalled,
     }
 }
 
@@ -142,7 +215,7 @@ fn outcome(rng: &mut Rng) -> Outcome {
 pub fn channel(rng: &mut Rng) -> ChannelFrame {
     use channel_frame::Frame;
     let few = rng.below(3);
-    let frame = match rng.below(18) {
+    let frame = match rng.below(19) {
         0..=5 => Frame::ChangeSet(change_set(rng)),
         6 | 7 => Frame::Announce(Announce { queued: (0..few).map(|_| queued(rng)).collect() }),
         8 => Frame::Claim(Claim { ids: (0..few).map(|_| id(rng)).collect() }),
@@ -168,6 +241,10 @@ pub fn channel(rng: &mut Rng) -> ChannelFrame {
             let tab = if rng.below(2) == 0 { TAB } else { id(rng) };
             Frame::Pong(local::Pong { epoch: rng.below(4), tab, number: rng.below(4) })
         }
+        17 => {
+            let operation = if rng.below(4) == 0 { Bytes::new() } else { id(rng) };
+            Frame::Withdraw(Withdraw { id: rng.below(4), operation, retry: rng.below(2) == 0 })
+        }
         _ => Frame::Limit(limit(rng)),
     };
     // Of the store that the tab knows, or it would pass over it.
@@ -182,6 +259,7 @@ fn change_set(rng: &mut Rng) -> ChangeSet {
             .map(|_| Piece { conversation: rng.below(4) as u32, ..piece(rng) })
             .collect(),
         locators: (0..rng.below(2)).map(|_| span(rng)).collect(),
+        dropped: (0..rng.below(3)).map(|_| rng.below(3)).collect(),
     });
     ChangeSet {
         epoch: 1 + rng.below(2),
@@ -194,13 +272,25 @@ fn change_set(rng: &mut Rng) -> ChangeSet {
         reset: rng.below(8) == 0,
         log: if rng.below(8) == 0 { Bytes::new() } else { id(rng) },
         next_journal: rng.below(1 << 53),
+        discarded: (0..rng.below(2)).map(|_| id(rng)).collect(),
     }
 }
 
 /// A record of the outbox.
 pub fn queued(rng: &mut Rng) -> Queued {
     let refused = (rng.below(4) == 0).then(|| refused(rng));
-    Queued { operation: Some(operation(rng)), queued_at: rng.number(), refused }
+    let operation = operation(rng);
+    let subject = match &operation.body {
+        Some(operation::Body::Edit(edit)) => Some(edit.message.clone()),
+        Some(operation::Body::Recall(recall)) => Some(recall.message.clone()),
+        _ => None,
+    };
+    let message = subject.map(|id| match message(rng) {
+        // On its way itself.
+        message if rng.below(4) == 0 => Message { id, position: 0, inbound: 0, ..message },
+        message => Message { id, ..message },
+    });
+    Queued { operation: Some(operation), queued_at: rng.number(), refused, message }
 }
 
 /// The record of how far a copy has got.
@@ -221,7 +311,8 @@ pub fn journal(rng: &mut Rng) -> Journal {
 /// A page of heads.
 pub fn head_page(rng: &mut Rng) -> HeadPage {
     let heads = (1..=rng.below(4) as u32).map(|number| head(rng, number)).collect();
-    HeadPage { heads, locators: (0..rng.below(3)).map(|_| span(rng)).collect() }
+    let sessions = (0..rng.below(3)).map(|number| shared(rng, format!("session:{number}"))).collect();
+    HeadPage { heads, locators: (0..rng.below(3)).map(|_| span(rng)).collect(), sessions }
 }
 
 fn head(rng: &mut Rng, number: u32) -> Head {
@@ -232,10 +323,13 @@ fn head(rng: &mut Rng, number: u32) -> Head {
         piece
     });
     let pieces = pieces.collect();
+    // One conversation has one number.
+    let conversation = format!("group:{number}");
     Head {
         number,
-        // One conversation has one number.
-        conversation: format!("group:{number}"),
+        settings: fields(rng, &conversation),
+        read_by: (0..rng.below(3)).map(|_| read_by(rng, String::new())).collect(),
+        conversation,
         members: (0..rng.below(3)).map(|_| name(rng)).collect(),
         last: (rng.below(4) > 0).then(|| message(rng)),
         read_position: rng.number(),

@@ -20,8 +20,8 @@ use tutti_protocol::{
         Locators, Piece, Queued, channel_frame,
     },
     wire::{
-        ClientFrame, Delta, Event, Message, Operation, Outcome, ServerFrame, Submit, Submitted, client_frame,
-        server_frame,
+        ClientFrame, Delta, Event, Field, Fields, Message, Operation, Outcome, ReadBy, ServerFrame, Set,
+        Submit, Submitted, client_frame, event, operation, server_frame,
     },
 };
 
@@ -97,9 +97,13 @@ fn lists_as_long_as_they_may_be_stay_within_the_bound() {
     let changed = |change_set| channel(channel_frame::Frame::ChangeSet(change_set));
     let event = Event { seq: 1, ..Event::default() };
 
-    let operations = vec![Operation::default(); limits::SUBMIT_OPERATIONS];
+    let fields = vec![Field::default(); limits::FIELDS];
+    let set = operation::Body::Set(Set { fields: fields.clone(), ..Set::default() });
+    let set = Operation { body: Some(set), ..Operation::default() };
+    let operations = vec![set.clone(); limits::SUBMIT_OPERATIONS];
     check("client", &ClientFrame { frame: Some(client_frame::Frame::Submit(Submit { operations })) });
-    let events = vec![Event::default(); limits::PAGE_EVENTS];
+    let shared = event::Body::Fields(Fields { fields: fields.clone(), ..Fields::default() });
+    let events = vec![Event { body: Some(shared), ..Event::default() }; limits::PAGE_EVENTS];
     check("server", &server(server_frame::Frame::Delta(Delta { events, ..Delta::default() })));
     let outcomes = vec![Outcome::default(); limits::SUBMIT_OPERATIONS];
     check("server", &server(server_frame::Frame::Submitted(Submitted { outcomes })));
@@ -112,21 +116,30 @@ fn lists_as_long_as_they_may_be_stay_within_the_bound() {
     let pieces = vec![Piece::default(); limits::RECORD_PARTS];
     let locators = vec![LocatorSpan::default(); limits::RECORD_ITEMS];
     let mut heads = vec![Head::default(); limits::RECORD_ITEMS];
-    heads[0] = Head { members, pieces, ..Head::default() };
-    check("heads", &HeadPage { heads, locators });
+    let read_by = vec![ReadBy::default(); limits::RECORD_PARTS];
+    heads[0] = Head { members, pieces, read_by, ..Head::default() };
+    heads[1..=limits::RECORD_PARTS / limits::FIELDS]
+        .fill(Head { settings: fields.clone(), ..Head::default() });
+    let mut sessions = vec![Fields::default(); limits::RECORD_ITEMS];
+    sessions[..limits::RECORD_PARTS / limits::FIELDS]
+        .fill(Fields { fields: fields.clone(), ..Fields::default() });
+    check("heads", &HeadPage { heads, locators, sessions });
 
     let events = vec![event; limits::CHANNEL_ITEMS];
     check("channel", &changed(ChangeSet { events, epoch: 1, revision: 2, ..ChangeSet::default() }));
     let refused = vec![Queued::default(); limits::CHANNEL_ITEMS];
     check("channel", &changed(ChangeSet { refused, epoch: 1, revision: 2, ..ChangeSet::default() }));
     let settled = vec![vec![2; 16].into(); limits::CHANNEL_ITEMS];
-    check("channel", &changed(ChangeSet { settled, epoch: 1, revision: 2, ..ChangeSet::default() }));
+    let discarded = settled.clone();
+    let gone = ChangeSet { settled, discarded, epoch: 1, revision: 2, ..ChangeSet::default() };
+    check("channel", &changed(gone));
     let folded = Some(Folded {
         pieces: vec![Piece { first: 1, count: 1, ..Piece::default() }; limits::CHANNEL_PARTS],
         locators: vec![LocatorSpan::default(); limits::CHANNEL_ITEMS],
+        dropped: vec![1; limits::CHANNEL_ITEMS],
     });
     check("channel", &changed(ChangeSet { folded, epoch: 1, revision: 2, ..ChangeSet::default() }));
-    let queued = vec![Queued::default(); limits::CHANNEL_ITEMS];
+    let queued = vec![Queued { operation: Some(set), ..Queued::default() }; limits::CHANNEL_ITEMS];
     check("channel", &channel(channel_frame::Frame::Announce(Announce { queued })));
     let ids = vec![vec![2; 16].into(); limits::CHANNEL_PARTS];
     check("channel", &channel(channel_frame::Frame::Claim(Claim { ids })));

@@ -9,7 +9,7 @@ use prost::Message as _;
 use crate::{
     content,
     conversation::{Conversation, is_name},
-    limits,
+    limits, local,
     outline::{self, Bounded},
     target::Target,
     wire::{self, ClientFrame, ServerFrame, client_frame, event, operation, outcome, server_frame},
@@ -112,10 +112,29 @@ pub fn check_operation(operation: &wire::Operation) -> Result<(), DecodeError> {
         }
         operation::Body::Recall(recall) => ensure(recall.message.len() == 16, "recall.message"),
         operation::Body::Set(set) => {
-            ensure(!set.fields.is_empty(), "set.fields")?;
-            check_fields(&set.target, &set.fields)
+            ensure(!set.fields.is_empty(), "fields")?;
+            let target = check_fields(&set.target, &set.fields)?;
+            ensure(set.fields.iter().all(|field| target.has(&field.name)), "field.name")
         }
     }
+}
+
+/// Checks an operation of an outbox, wherever it came from.
+///
+/// # Errors
+/// [`DecodeError::Field`] names the field.
+pub fn check_queued(queued: &local::Queued) -> Result<(), DecodeError> {
+    let operation = queued.operation.as_ref().ok_or(DecodeError::Field("queued.operation"))?;
+    check_operation(operation)?;
+    let of = match &operation.body {
+        Some(operation::Body::Edit(edit)) => &edit.message,
+        Some(operation::Body::Recall(recall)) => &recall.message,
+        _ => return Ok(()),
+    };
+    let message = queued.message.as_ref().ok_or(DecodeError::Field("queued.message"))?;
+    ensure(message.id == of, "queued.message")?;
+    // One that is on its way itself has no position yet.
+    check_message(&wire::Message { position: message.position.max(1), ..message.clone() })
 }
 
 /// Checks one event, wherever it came from.
@@ -144,14 +163,15 @@ pub fn check_event(event: &wire::Event) -> Result<(), DecodeError> {
     }
 }
 
-/// Checks what is set of a conversation or a session, wherever it came from.
+/// Checks what is set of a conversation or a session, wherever it came from. A conversation may have fields
+/// that only a later version knows.
 ///
 /// # Errors
 /// [`DecodeError::Field`] names the field.
 pub fn check_shared(fields: &wire::Fields) -> Result<(), DecodeError> {
     ensure(matches!(fields.device.len(), 0 | 16), "fields.device")?;
     ensure(fields.fields.iter().all(|field| !field.value.is_empty()), "field.value")?;
-    check_fields(&fields.target, &fields.fields)
+    check_fields(&fields.target, &fields.fields).map(drop)
 }
 
 /// Checks how far somebody has read, wherever it came from.
@@ -182,11 +202,11 @@ pub fn check_message(message: &wire::Message) -> Result<(), DecodeError> {
 }
 
 /// Checks fields of a target. An empty value is none.
-fn check_fields(target: &str, fields: &[wire::Field]) -> Result<(), DecodeError> {
-    let target = Target::parse(target).ok_or(DecodeError::Field("set.target"))?;
-    ensure(fields.len() <= limits::FIELDS, "set.fields")?;
+fn check_fields<'a>(target: &'a str, fields: &[wire::Field]) -> Result<Target<'a>, DecodeError> {
+    let target = Target::parse(target).ok_or(DecodeError::Field("target"))?;
+    ensure(fields.len() <= limits::FIELDS, "fields")?;
     let size: usize = fields.iter().map(|field| field.value.len()).sum();
-    ensure(size <= limits::FIELDS_BYTES, "set.fields")?;
+    ensure(size <= limits::FIELDS_BYTES, "fields")?;
     for field in fields {
         check_type(&field.name, "field.name")?;
         let value = &field.value;
@@ -195,7 +215,8 @@ fn check_fields(target: &str, fields: &[wire::Field]) -> Result<(), DecodeError>
     }
     // Each once, so that their order means nothing.
     let names: BTreeSet<&str> = fields.iter().map(|field| field.name.as_str()).collect();
-    ensure(names.len() == fields.len(), "set.fields")
+    ensure(names.len() == fields.len(), "fields")?;
+    Ok(target)
 }
 
 fn bound_size(bytes: &Bytes, limit: usize) -> Result<(), DecodeError> {

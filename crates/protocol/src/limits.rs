@@ -22,6 +22,8 @@ pub const KEY: usize = 256;
 pub const FIELDS: usize = 32;
 /// … and their values together.
 pub const FIELDS_BYTES: usize = 32 * 1024;
+/// Most conversations and sessions that an account has fields of.
+pub const TARGETS: usize = 2_000;
 /// Most members of a group in which is told how far each has read.
 pub const READERS: usize = 50;
 /// Longest token.

@@ -62,11 +62,15 @@ const EVENT: &[List] = &[
 const OPERATION: &[List] = &[List::new("set.fields", &[7, 2], limits::FIELDS)];
 /// The lists in a Queued.
 const QUEUED: &[List] = &[List::new("set.fields", &[1, 7, 2], limits::FIELDS)];
+/// The lists in a Head that are short in each, too.
+const HEAD: &[List] = &[List::new("head.settings", &[8], limits::FIELDS)];
+/// Those in a session.
+const SESSION: &[List] = &[List::new("session.fields", &[2], limits::FIELDS)];
 
 macro_rules! bounded {
-    ($($message:ident: [$($list:expr),*];)*) => {
+    ($($message:ident: $lists:expr;)*) => {
         $(impl Bounded for $message {
-            const LISTS: &'static [List] = &[$($list),*];
+            const LISTS: &'static [List] = &$lists;
         })*
     };
 }
@@ -80,16 +84,16 @@ bounded! {
     ];
     Meta: [];
     Identity: [];
-    Queued: [List::new("set.fields", &[1, 7, 2], limits::FIELDS)];
+    Queued: *QUEUED;
     Journal: [List::new("journal.events", &[1], limits::RECORD_ITEMS).of(EVENT)];
     HeadPage: [
-        List::new("heads", &[1], limits::RECORD_ITEMS),
+        List::new("heads", &[1], limits::RECORD_ITEMS).of(HEAD),
         List::new("head.members", &[1, 3], limits::RECORD_PARTS),
         List::new("head.pieces", &[1, 7], limits::RECORD_PARTS),
         List::new("head.settings", &[1, 8], limits::RECORD_PARTS),
         List::new("head.read_by", &[1, 9], limits::RECORD_PARTS),
         List::new("locators", &[2], limits::RECORD_ITEMS),
-        List::new("sessions", &[3], limits::RECORD_ITEMS),
+        List::new("sessions", &[3], limits::RECORD_ITEMS).of(SESSION),
         List::new("session.fields", &[3, 2], limits::RECORD_PARTS)
     ];
     Block: [List::new("block.messages", &[1], limits::RECORD_ITEMS)];
@@ -101,6 +105,7 @@ bounded! {
         List::new("change_set.events", &[2, 4], limits::CHANNEL_ITEMS).of(EVENT),
         List::new("change_set.settled", &[2, 5], limits::CHANNEL_ITEMS),
         List::new("change_set.refused", &[2, 6], limits::CHANNEL_ITEMS).of(QUEUED),
+        List::new("change_set.discarded", &[2, 11], limits::CHANNEL_ITEMS),
         List::new("folded.pieces", &[2, 7, 1], limits::CHANNEL_PARTS),
         List::new("folded.locators", &[2, 7, 2], limits::CHANNEL_ITEMS),
         List::new("folded.dropped", &[2, 7, 3], limits::CHANNEL_ITEMS).of_numbers(),
@@ -151,6 +156,8 @@ fn visit(mut rest: &[u8], path: &[u32], found: &mut Found<'_>) -> Result<(), Dec
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
     use bytes::Bytes;
     use prost::Message as _;
 
@@ -191,15 +198,117 @@ mod tests {
             ..HeadPage::default()
         };
         check(page, limits::RECORD_PARTS);
-        let folded = |count| local::Folded { pieces: vec![local::Piece::default(); count], ..local::Folded::default() };
-        let frame = |count| ChannelFrame {
+        let folded = |folded| ChannelFrame {
             frame: Some(local::channel_frame::Frame::ChangeSet(local::ChangeSet {
-                folded: Some(folded(count)),
+                folded: Some(folded),
                 ..local::ChangeSet::default()
             })),
             ..ChannelFrame::default()
         };
-        check(frame, limits::CHANNEL_PARTS);
+        let pieces = |count| local::Folded {
+            pieces: vec![local::Piece::default(); count],
+            ..local::Folded::default()
+        };
+        check(|count| folded(pieces(count)), limits::CHANNEL_PARTS);
+        let dropped = |count| local::Folded { dropped: vec![300; count], ..local::Folded::default() };
+        check(|count| folded(dropped(count)), limits::CHANNEL_ITEMS);
+    }
+
+    #[test]
+    fn fields_are_few_in_each_and_bounded_in_all() {
+        fn reads<M: Bounded>(message: &M) -> bool {
+            codec::decode_local::<M>(codec::encode(message)).is_ok()
+        }
+
+        let fields = |count| vec![wire::Field::default(); count];
+        let head = |count| local::Head { settings: fields(count), ..local::Head::default() };
+        let session = |count| wire::Fields { fields: fields(count), ..wire::Fields::default() };
+        let queued = |count| {
+            let set = wire::Set { target: String::new(), fields: fields(count) };
+            let body = Some(wire::operation::Body::Set(set));
+            let operation = Some(wire::Operation { body, ..wire::Operation::default() });
+            Queued { operation, ..Queued::default() }
+        };
+        let announce = |queued| ChannelFrame {
+            frame: Some(local::channel_frame::Frame::Announce(local::Announce { queued })),
+            ..ChannelFrame::default()
+        };
+        let most = limits::FIELDS;
+        assert!(reads(&queued(most)) && !reads(&queued(most + 1)));
+        assert!(reads(&announce(vec![queued(most); 3])));
+        assert!(!reads(&announce(vec![queued(1), queued(most + 1)])));
+
+        let heads = |heads| HeadPage { heads, ..HeadPage::default() };
+        let sessions = |sessions| HeadPage { sessions, ..HeadPage::default() };
+        assert!(!reads(&heads(vec![head(1), head(most + 1)])));
+        assert!(!reads(&sessions(vec![session(1), session(most + 1)])));
+        let full = limits::RECORD_PARTS / most;
+        assert!(reads(&heads(vec![head(most); full])) && reads(&sessions(vec![session(most); full])));
+        assert!(
+            !reads(&heads(vec![head(most); full + 1])) && !reads(&sessions(vec![session(most); full + 1]))
+        );
+        let read_by = |count| local::Head { read_by: vec![wire::ReadBy::default(); count], ..head(0) };
+        assert!(reads(&heads(vec![read_by(limits::RECORD_PARTS - 1), read_by(1)])));
+        assert!(!reads(&heads(vec![read_by(limits::RECORD_PARTS), read_by(1)])));
+    }
+
+    /// Each field of a message of the schema: its number, its type, and whether it is repeated.
+    type Schema = BTreeMap<&'static str, Vec<(u32, &'static str, bool)>>;
+
+    fn read_schema(text: &'static str, schema: &mut Schema) {
+        let mut fields = &mut Vec::new();
+        for line in text.lines() {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            match words[..] {
+                ["message", name, ..] => fields = schema.entry(name).or_default(),
+                ["repeated", of, _, "=", number, ..] => fields.push((digits(number), of, true)),
+                [of, _, "=", number, ..] if line.starts_with("  ") => {
+                    fields.push((digits(number), of, false))
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn digits(number: &str) -> u32 {
+        number.trim_end_matches(';').parse().unwrap()
+    }
+
+    /// The ways to everything in a message that is repeated.
+    fn repeated(schema: &Schema, message: &str, way: &[u32], found: &mut BTreeSet<Vec<u32>>) {
+        for (number, of, is_repeated) in schema.get(message).into_iter().flatten() {
+            let way = [way, &[*number]].concat();
+            repeated(schema, of.rsplit('.').next().unwrap(), &way, found);
+            if *is_repeated {
+                found.insert(way);
+            }
+        }
+    }
+
+    fn counted(lists: &[List], way: &[u32], found: &mut BTreeSet<Vec<u32>>) {
+        for list in lists {
+            let way = [way, list.path].concat();
+            counted(list.within, &way, found);
+            found.insert(way);
+        }
+    }
+
+    #[test]
+    fn whatever_is_repeated_is_counted() {
+        let mut schema = Schema::new();
+        // The channel has a Ping and a Pong of its own, neither with lists.
+        read_schema(include_str!("../proto/tutti.proto"), &mut schema);
+        read_schema(include_str!("../proto/local.proto"), &mut schema);
+        assert_eq!(schema["Members"], [(1, "string", false), (2, "string", true)]);
+        macro_rules! check {
+            ($($message:ident)*) => {$(
+                let (mut expected, mut actual) = (BTreeSet::new(), BTreeSet::new());
+                repeated(&schema, stringify!($message), &[], &mut expected);
+                counted($message::LISTS, &[], &mut actual);
+                assert_eq!(actual, expected, stringify!($message));
+            )*};
+        }
+        check!(ClientFrame ServerFrame ChannelFrame Meta Identity Queued Journal HeadPage Block Locators);
     }
 
     #[test]

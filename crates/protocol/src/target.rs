@@ -30,14 +30,17 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// Whether this can be the value of a field of that name. A session takes any; a conversation has a few
-    /// fields, each with values of one kind.
+    /// Whether it has a field of that name, as far as this version knows. A session has any.
+    pub(crate) fn has(self, name: &str) -> bool {
+        matches!((self, name), (Self::Session(_), _) | (_, DRAFT | MUTED | PINNED))
+    }
+
+    /// Whether the field of that name can have this value. One that this version does not know can have any.
     pub(crate) fn takes(self, name: &str, value: &[u8]) -> bool {
         match (self, name) {
-            (Self::Session(_), _) => true,
             (Self::Conversation(_), DRAFT) => value.is_empty() || value.starts_with(b"\""),
             (Self::Conversation(_), MUTED | PINNED) => matches!(value, b"" | b"true" | b"false"),
-            (Self::Conversation(_), _) => false,
+            _ => true,
         }
     }
 }
@@ -75,12 +78,16 @@ mod tests {
     #[test]
     fn a_conversation_takes_what_it_has() {
         let conversation = Target::Conversation("direct:bob");
-        for (name, value) in [(DRAFT, "\"hi\""), (DRAFT, ""), (MUTED, "true"), (PINNED, "false"), (PINNED, "")] {
-            assert!(conversation.takes(name, value.as_bytes()), "{name} {value}");
+        for (name, value) in
+            [(DRAFT, "\"hi\""), (DRAFT, ""), (MUTED, "true"), (PINNED, "false"), (PINNED, "")]
+        {
+            assert!(conversation.has(name) && conversation.takes(name, value.as_bytes()), "{name} {value}");
         }
-        for (name, value) in [(DRAFT, "7"), (MUTED, "1"), (PINNED, "\"true\""), ("colour", "true")] {
+        for (name, value) in [(DRAFT, "7"), (MUTED, "1"), (PINNED, "\"true\""), (PINNED, " true")] {
             assert!(!conversation.takes(name, value.as_bytes()), "{name} {value}");
             assert!(Target::Session("a").takes(name, value.as_bytes()));
         }
+        assert!(!conversation.has("colour") && conversation.takes("colour", b"7"));
+        assert!(Target::Session("a").has("colour"));
     }
 }

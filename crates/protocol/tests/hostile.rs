@@ -4,10 +4,11 @@ use bytes::Bytes;
 use tutti_protocol::{
     codec::{self, DecodeError},
     limits,
+    local::Queued,
     wire::{
-        Accepted, ClientFrame, Connection, Delta, Error, Event, Hello, Limit, MarkRead, Members, Message,
-        Operation, Outcome, Ping, Pong, Read, Refused, Send, ServerFrame, Submit, Submitted, Welcome,
-        client_frame, event, operation, outcome, server_frame,
+        Accepted, ClientFrame, Connection, Delta, Edit, Error, Event, Field, Fields, Hello, Limit, MarkRead,
+        Members, Message, Operation, Outcome, Ping, Pong, Privacy, Read, ReadBy, Recall, Refused, Send,
+        ServerFrame, Set, Submit, Submitted, Welcome, client_frame, event, operation, outcome, server_frame,
     },
 };
 
@@ -79,8 +80,12 @@ fn a_client_frame_is_refused_for_each_field() {
         cases.push(("hello.log", hello(|hello| hello.log = bytes.clone())));
         cases.push(("hello.take_over", hello(|hello| hello.take_over = bytes.clone())));
         cases.push(("hello.device", hello(|hello| hello.device = bytes.clone())));
+        cases.push(("edit.message", submit(vec![edit(|edit| edit.message = bytes.clone())])));
+        cases.push(("recall.message", submit(vec![recall(bytes.clone())])));
         cases.push(("operation.id", submit(vec![Operation { id: bytes, ..send(|_| {}) }])));
     }
+    cases.push(("edit.message", submit(vec![edit(|edit| edit.message.clear())])));
+    cases.push(("recall.message", submit(vec![recall(Bytes::new())])));
     cases.push(("hello.device", hello(|hello| hello.device.clear())));
     for name in ["", "a\nb", "\0", "\u{7f}", "\u{85}", &long_name] {
         cases.push(("hello.account", hello(|hello| hello.account = name.into())));
@@ -97,8 +102,46 @@ fn a_client_frame_is_refused_for_each_field() {
     }
     for content in ["", "{", "1 2", "nul", &too_deep, &long_content] {
         let content = Bytes::copy_from_slice(content.as_bytes());
+        cases.push(("edit.content", submit(vec![edit(|edit| edit.content = content.clone())])));
+        if !content.is_empty() && content.len() <= limits::FIELDS_BYTES {
+            cases.push(("field.value", set("session:a", &[("x", &content)])));
+            cases.push(("field.value", set("direct:bob", &[("draft", &content)])));
+        }
         cases.push(("send.content", submit(vec![send(|send| send.content = content)])));
     }
+
+    let long_key = format!("session:{}", "x".repeat(limits::KEY + 1));
+    for target in ["", "bob", "room:x", "session", "session:", "session:a\nb", &long_key, &long_conversation]
+    {
+        cases.push(("target", set(target, &[("x", b"1")])));
+    }
+    for name in ["", "a\nb", "\0", &long_type] {
+        cases.push(("field.name", set("session:a", &[(name, b"1")])));
+    }
+    for name in ["x", "Muted", "draft ", "__proto__"] {
+        cases.push(("field.name", set("group:team", &[(name, b"true")])));
+        cases.push(("field.name", set("group:team", &[("muted", b"true"), (name, b"")])));
+    }
+    for (name, value) in [
+        ("draft", &b"null"[..]),
+        ("draft", b"{}"),
+        ("draft", b" \"hi\""),
+        ("muted", b"1"),
+        ("muted", b"null"),
+        ("muted", b"true "),
+        ("pinned", b"\"true\""),
+    ] {
+        cases.push(("field.value", set("direct:bob", &[(name, value)])));
+    }
+    cases.push(("fields", set("direct:bob", &[("draft", long_content.as_bytes())])));
+    // All in all too much, though each is not; none at all; one twice.
+    let half = json_string(limits::FIELDS_BYTES / 2 + 1);
+    cases.push(("fields", set("session:a", &[("x", &half), ("y", &half)])));
+    cases.push(("fields", set("session:a", &[])));
+    cases.push(("fields", set("session:a", &[("x", b"1"), ("y", b""), ("x", b"1")])));
+    let names: Vec<String> = (0..=limits::FIELDS).map(|number| number.to_string()).collect();
+    let many: Vec<(&str, &[u8])> = names.iter().map(|name| (&name[..], &b"1"[..])).collect();
+    cases.push(("set.fields", set("session:a", &many)));
 
     for (field, frame) in cases {
         assert_eq!(codec::decode_client(codec::encode(&frame)), Err(DecodeError::Field(field)));
@@ -137,6 +180,25 @@ fn a_server_frame_is_refused_for_each_field() {
         ("message.inbound", message(|message| message.inbound = message.position + 1)),
         ("read.inbound", read(|read| read.inbound = read.position + 1)),
         ("members.members", members(|members| members.members = crowd)),
+        // A recalled message has no content, and no other is without.
+        ("message.content", changed(|message| message.recalled = true)),
+        ("message.content", changed(|message| message.content.clear())),
+        ("message.content", message(|message| message.recalled = true)),
+        ("message.position", changed(|message| (message.position, message.inbound) = (0, 0))),
+        ("message.inbound", changed(|message| message.inbound = message.position + 1)),
+        ("fields.fields", fields(|fields| fields.fields = vec![field("x", b"1"); limits::FIELDS + 1])),
+        ("fields", fields(|fields| fields.fields = vec![field("muted", b"true"); 2])),
+        (
+            "fields",
+            fields(|fields| {
+                let half = json_string(limits::FIELDS_BYTES / 2 + 1);
+                fields.fields = vec![field("x", &half), field("y", &half)];
+            }),
+        ),
+        ("field.value", fields(|fields| fields.fields.push(field("pinned", b"")))),
+        ("field.value", fields(|fields| fields.fields.push(field("pinned", b"1")))),
+        ("field.value", fields(|fields| fields.fields.push(field("draft", b"1")))),
+        ("field.value", fields(|fields| fields.fields.push(field("x", b"{")))),
         ("submitted.outcomes", submitted(vec![accepted(); limits::SUBMIT_OPERATIONS + 1])),
         ("outcome.result", submitted(vec![Outcome { result: None, ..accepted() }])),
         ("limit.connections", limit(vec![connection(); limits::CONNECTIONS + 1])),
@@ -145,16 +207,19 @@ fn a_server_frame_is_refused_for_each_field() {
         let bytes = Bytes::from(vec![7; length]);
         cases.push(("welcome.log", welcome(bytes.clone())));
         cases.push(("message.id", message(|message| message.id = bytes.clone())));
+        cases.push(("message.id", changed(|message| message.id = bytes.clone())));
         cases.push(("outcome.id", submitted(vec![Outcome { id: bytes.clone(), ..accepted() }])));
         let device = bytes.clone();
         cases.push(("connection.device", limit(vec![connection(), Connection { device, ..connection() }])));
         if length > 0 {
             cases.push(("message.device", message(|message| message.device = bytes.clone())));
+            cases.push(("fields.device", fields(|fields| fields.device = bytes.clone())));
             cases.push(("event.operation", delta(|delta| delta.events[1].operation = bytes)));
         }
     }
     for name in ["", "a\nb", &long_name] {
         cases.push(("message.sender", message(|message| message.sender = name.into())));
+        cases.push(("read_by.account", read_by(|read_by| read_by.account = name.into())));
         cases.push(("members.members", members(|members| members.members.push(name.into()))));
         cases.push(("refused.code", submitted(vec![accepted(), refused(name)])));
         cases.push(("error.code", error(name)));
@@ -167,9 +232,13 @@ fn a_server_frame_is_refused_for_each_field() {
         cases.push(("message.conversation", message(|message| message.conversation = id.into())));
         cases.push(("read.conversation", read(|read| read.conversation = id.into())));
         cases.push(("members.conversation", members(|members| members.conversation = id.into())));
+        cases.push(("message.conversation", changed(|message| message.conversation = id.into())));
+        cases.push(("read_by.conversation", read_by(|read_by| read_by.conversation = id.into())));
+        cases.push(("target", fields(|fields| fields.target = id.into())));
     }
     for name in ["", "a\nb", &long_type] {
         cases.push(("message.type", message(|message| message.r#type = name.into())));
+        cases.push(("field.name", fields(|fields| fields.fields[0].name = name.into())));
     }
     for content in [&b""[..], b"{", b"\"\xff\""] {
         cases.push(("message.content", message(|message| message.content = Bytes::from_static(content))));
@@ -186,11 +255,65 @@ fn an_event_before_the_first_is_refused() {
     assert_eq!(codec::check_event(&Event::default()), Err(DecodeError::Field("event.seq")));
 }
 
+/// A client checks an operation before it stores it, with nothing counted beforehand.
+#[test]
+fn an_operation_is_bounded_without_its_frame() {
+    let names: Vec<String> = (0..=limits::FIELDS).map(|number| number.to_string()).collect();
+    for (count, result) in [(limits::FIELDS, Ok(())), (limits::FIELDS + 1, Err(DecodeError::Field("fields")))]
+    {
+        let fields = names[..count].iter().map(|name| field(name, b"")).collect();
+        let set = Set { target: "session:a".into(), fields };
+        let operation = Operation { body: Some(operation::Body::Set(set)), ..send(|_| {}) };
+        assert_eq!(codec::check_operation(&operation), result);
+    }
+}
+
+/// What is shown until the server has answered.
+#[test]
+fn an_outbox_holds_the_message_that_changes() {
+    let message = Message {
+        id: id(),
+        conversation: "direct:bob".into(),
+        sender: "alice".into(),
+        r#type: "text".into(),
+        content: Bytes::from_static(b"{}"),
+        ..Message::default()
+    };
+    let queued = |operation, message| Queued { operation: Some(operation), message, ..Queued::default() };
+    for operation in [edit(|_| {}), recall(id())] {
+        // On its way itself, or not.
+        for position in [0, 1] {
+            let message = Some(Message { position, ..message.clone() });
+            assert_eq!(codec::check_queued(&queued(operation.clone(), message)), Ok(()));
+        }
+        let another = Message { id: vec![8; 16].into(), ..message.clone() };
+        let nobodys = Message { sender: String::new(), ..message.clone() };
+        let inbound = Message { inbound: 2, ..message.clone() };
+        for (field, message) in [
+            ("queued.message", None),
+            ("queued.message", Some(another)),
+            ("message.sender", Some(nobodys)),
+            ("message.inbound", Some(inbound)),
+        ] {
+            let queued = queued(operation.clone(), message);
+            assert_eq!(codec::check_queued(&queued), Err(DecodeError::Field(field)));
+        }
+    }
+    assert_eq!(codec::check_queued(&Queued::default()), Err(DecodeError::Field("queued.operation")));
+    assert_eq!(codec::check_queued(&queued(send(|_| {}), None)), Ok(()));
+    let nothing = queued(Operation { body: None, ..send(|_| {}) }, None);
+    assert_eq!(codec::check_queued(&nothing), Err(DecodeError::Field("operation.body")));
+}
+
 #[test]
 fn what_is_just_within_the_limits_is_read() {
     let name = "x".repeat(limits::NAME);
     let content = Bytes::from(format!("\"{}\"", "x".repeat(limits::CONTENT - 2)));
     let deep = Bytes::from("[".repeat(128) + &"]".repeat(128));
+    let names: Vec<String> = (0..limits::FIELDS as u32).map(|number| format!("{number:0>64}")).collect();
+    let all: Vec<(&str, &[u8])> = names.iter().map(|name| (&name[..], &b""[..])).collect();
+    let short: Vec<(&str, &[u8])> = all.iter().map(|(name, value)| (&name[62..], *value)).collect();
+    let half = json_string(limits::FIELDS_BYTES / 2);
     for frame in [
         hello(|hello| {
             hello.token = "x".repeat(limits::TOKEN);
@@ -208,7 +331,18 @@ fn what_is_just_within_the_limits_is_read() {
             send.r#type = "x".repeat(limits::TYPE);
             send.content = content.clone();
         })]),
-        submit(vec![send(|send| send.content = deep)]),
+        submit(vec![send(|send| send.content = deep.clone())]),
+        submit(vec![edit(|edit| edit.content = content.clone())]),
+        submit(vec![edit(|edit| edit.content = deep), recall(id())]),
+        set(&format!("session:{}", "x".repeat(limits::KEY)), &[("x", &content)]),
+        set(&format!("group:{name}"), &[("draft", &content)]),
+        set("direct:bob", &[("draft", b"\"\""), ("muted", b"false"), ("pinned", b"")]),
+        set("session:direct:bob", &all),
+        submit(vec![set_of("session:a", &short); limits::SUBMIT_OPERATIONS]),
+        hello(|hello| hello.privacy = Some(Privacy::default())),
+        ClientFrame {
+            frame: Some(client_frame::Frame::Privacy(Privacy { hide_reads: true, ..Privacy::default() })),
+        },
     ] {
         assert_eq!(codec::decode_client(codec::encode(&frame)), Ok(frame));
     }
@@ -226,6 +360,24 @@ fn what_is_just_within_the_limits_is_read() {
             message.content = content.clone();
             message.inbound = message.position;
         }),
+        changed(|message| message.content = content.clone()),
+        changed(|message| {
+            message.content.clear();
+            (message.recalled, message.edited_at) = (true, u64::MAX);
+        }),
+        message(|message| {
+            message.content.clear();
+            message.recalled = true;
+        }),
+        fields(|fields| fields.fields.clear()),
+        fields(|fields| fields.fields = vec![field("x", &half), field("y", &half)]),
+        fields(|fields| {
+            fields.target = format!("session:{}", "x".repeat(limits::KEY));
+            fields.fields = names.iter().map(|name| field(name, b"1")).collect();
+            fields.device.clear();
+        }),
+        read_by(|read_by| read_by.position = 0),
+        read_by(|read_by| (read_by.account, read_by.position) = (name.clone(), u64::MAX)),
         read(|read| read.inbound = read.position),
         members(|members| members.members.clear()),
         members(|members| members.members = vec![name.clone(); limits::GROUP]),
@@ -273,6 +425,35 @@ fn mark_read(change: impl FnOnce(&mut MarkRead)) -> Operation {
     Operation { id: id(), clock: 1, body: Some(operation::Body::MarkRead(read)) }
 }
 
+fn edit(change: impl FnOnce(&mut Edit)) -> Operation {
+    let mut edit = Edit { message: id(), content: Bytes::from_static(b"{}") };
+    change(&mut edit);
+    Operation { id: id(), clock: 1, body: Some(operation::Body::Edit(edit)) }
+}
+
+fn recall(message: Bytes) -> Operation {
+    Operation { id: id(), clock: 1, body: Some(operation::Body::Recall(Recall { message })) }
+}
+
+fn field(name: &str, value: &[u8]) -> Field {
+    Field { name: name.into(), value: Bytes::copy_from_slice(value) }
+}
+
+fn set(target: &str, fields: &[(&str, &[u8])]) -> ClientFrame {
+    submit(vec![set_of(target, fields)])
+}
+
+fn set_of(target: &str, fields: &[(&str, &[u8])]) -> Operation {
+    let fields = fields.iter().map(|(name, value)| field(name, value)).collect();
+    let set = Set { target: target.into(), fields };
+    Operation { id: id(), clock: 1, body: Some(operation::Body::Set(set)) }
+}
+
+/// A string, so many bytes of JSON.
+fn json_string(size: usize) -> Vec<u8> {
+    format!("\"{}\"", "x".repeat(size - 2)).into()
+}
+
 fn server(frame: server_frame::Frame) -> ServerFrame {
     ServerFrame { frame: Some(frame) }
 }
@@ -300,6 +481,8 @@ fn delta(change: impl FnOnce(&mut Delta)) -> ServerFrame {
                     position: 5,
                     inbound: 3,
                     sent_at: 1,
+                    edited_at: 0,
+                    recalled: false,
                 })),
             },
         ],
@@ -316,6 +499,28 @@ fn message(change: impl FnOnce(&mut Message)) -> ServerFrame {
             change(message);
         }
     })
+}
+
+fn changed(change: impl FnOnce(&mut Message)) -> ServerFrame {
+    delta(|delta| {
+        if let Some(event::Body::Message(mut message)) = delta.events[1].body.take() {
+            change(&mut message);
+            delta.events[1].body = Some(event::Body::Changed(message));
+        }
+    })
+}
+
+fn fields(change: impl FnOnce(&mut Fields)) -> ServerFrame {
+    let fields = vec![field("muted", b"true")];
+    let mut fields = Fields { target: "direct:bob".into(), fields, updated_at: 1, device: id() };
+    change(&mut fields);
+    delta(|delta| delta.events[1].body = Some(event::Body::Fields(fields)))
+}
+
+fn read_by(change: impl FnOnce(&mut ReadBy)) -> ServerFrame {
+    let mut read_by = ReadBy { conversation: "group:team".into(), account: "bob".into(), position: 5 };
+    change(&mut read_by);
+    delta(|delta| delta.events[1].body = Some(event::Body::ReadBy(read_by)))
 }
 
 fn read(change: impl FnOnce(&mut Read)) -> ServerFrame {

@@ -2,8 +2,9 @@
 
 use tutti_fuzz::Rng;
 use tutti_protocol::{
-    Conversation, DeviceId, HybridClock, InvalidConversation, InvalidId, Millis, OperationId, Timestamp,
-    limits,
+    Conversation, DeviceId, HybridClock, InvalidConversation, InvalidId, Millis, OperationId, Target,
+    Timestamp, codec, limits,
+    wire::{Field, Fields, Operation, Set, operation},
 };
 
 /// The last millisecond that 48 bits can say is in the year 10889; clocks here end a little before.
@@ -192,4 +193,72 @@ fn a_conversation_is_a_kind_and_a_name() {
         }
     }
     assert!((10_000..40_000).contains(&valid), "{valid} valid");
+}
+
+/// The same for what has fields.
+#[test]
+fn a_target_is_a_conversation_or_a_session() {
+    let pieces =
+        ["session", "direct:", "group:", ":", "a", "é", "\n", "\u{9f}", &"x".repeat(128), &"é".repeat(64)];
+    let (mut conversations, mut sessions) = (0, 0);
+    for seed in 0..50_000 {
+        let mut rng = Rng::new(seed);
+        let mut text = rng.pick(&["session:", "session:", "direct:", "group:", ""]).to_owned();
+        for _ in 0..rng.below(5) {
+            text += rng.pick(&pieces);
+        }
+
+        match Target::parse(&text) {
+            Some(Target::Session(key)) => {
+                assert_eq!(format!("session:{key}"), text);
+                assert!((1..=256).contains(&key.len()), "seed {seed}");
+                assert!(!key.contains(char::is_control), "seed {seed}");
+                sessions += 1;
+            }
+            Some(Target::Conversation(id)) => {
+                assert_eq!(id, text);
+                assert!(Conversation::parse(id).is_ok(), "seed {seed}");
+                conversations += 1;
+            }
+            None => {
+                assert!(Conversation::parse(&text).is_err(), "seed {seed}");
+                let key = text.strip_prefix("session:").unwrap_or_default();
+                let wrong = key.is_empty() || key.len() > 256 || key.contains(char::is_control);
+                assert!(wrong, "seed {seed}: {text:?}");
+            }
+        }
+    }
+    assert!(conversations > 5_000 && sessions > 5_000, "{conversations} and {sessions}");
+}
+
+/// Fields are set in any order, and what was set can be told.
+#[test]
+fn what_may_be_set_may_be_told_in_any_order() {
+    let check = |target: &str, fields: &[Field]| {
+        let set = Set { target: target.into(), fields: fields.to_vec() };
+        let operation = Operation { body: Some(operation::Body::Set(set)), id: vec![7; 16].into(), clock: 1 };
+        codec::check_operation(&operation).is_ok()
+    };
+    let mut valid = 0;
+    for seed in 0..20_000 {
+        let mut rng = Rng::new(seed);
+        let target = rng.pick(&["direct:bob", "group:team", "session:a", "session:direct:bob"]);
+        let names: &[&str] =
+            if rng.below(4) == 0 { &["draft", "x", "é"] } else { &["draft", "muted", "pinned"] };
+        let field = |_| Field {
+            name: rng.pick(names).to_owned(),
+            value: rng.pick(&["", "", "true", "false", "\"hi\"", "[1]", "{"]).into(),
+        };
+        let mut fields: Vec<Field> = (0..1 + seed % 3).map(field).collect();
+        let taken = check(target, &fields);
+        fields.reverse();
+        assert_eq!(check(target, &fields), taken, "seed {seed}");
+        if taken {
+            fields.retain(|field| !field.value.is_empty());
+            let told = Fields { target: target.into(), fields, ..Fields::default() };
+            assert_eq!(codec::check_shared(&told), Ok(()), "seed {seed}");
+            valid += 1;
+        }
+    }
+    assert!((2_000..18_000).contains(&valid), "{valid} valid");
 }

@@ -35,6 +35,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/tokens", post(tokens::issue))
         .route("/api/devices", post(devices::register).get(devices::list))
         .route("/api/messages", post(messages::send))
+        .route("/api/messages/{id}/recall", post(messages::recall))
         .route("/api/groups/{id}", get(groups::get).put(groups::put).delete(groups::delete))
         .route("/api/settings", get(settings::get).put(settings::put))
         .route("/api/connections", get(connections::list))

@@ -1,5 +1,7 @@
 //! What the operator may set while the server runs.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -35,6 +37,8 @@ pub(crate) struct Limits {
 
 /// Most web connections that an account can be allowed.
 const WEB_MAX: u64 = 10;
+/// Longest time in which a message may be recalled, in seconds: ten years.
+const RECALL_WINDOW_MAX: u64 = 10 * 365 * 24 * 60 * 60;
 
 impl Default for Settings {
     fn default() -> Self {
@@ -65,6 +69,11 @@ pub(crate) struct BadSetting {
 }
 
 impl Settings {
+    /// How long a message may be recalled; none: for as long as it is kept.
+    pub(crate) fn recall_window(&self) -> Option<Duration> {
+        (self.recall_window_seconds > 0).then(|| Duration::from_secs(self.recall_window_seconds))
+    }
+
     /// These settings with some of them changed: those that `changes`, a JSON object, names.
     ///
     /// # Errors
@@ -74,7 +83,14 @@ impl Settings {
         for (field, value) in object(changes, "")? {
             match field.as_str() {
                 "limits" => settings.limits.change(value)?,
-                "sync_enabled" | "compensation_days" | "history_days" | "recall_window_seconds" => {
+                "recall_window_seconds" => {
+                    settings.recall_window_seconds =
+                        value.as_u64().filter(|&seconds| seconds <= RECALL_WINDOW_MAX).ok_or_else(|| {
+                            let message = "expected whole seconds, from 0 to ten years";
+                            BadSetting { field: field.clone(), message }
+                        })?;
+                }
+                "sync_enabled" | "compensation_days" | "history_days" => {
                     only_default(value, &default_of(field), field)?;
                 }
                 _ => return Err(unknown(field)),
@@ -144,12 +160,26 @@ mod tests {
     }
 
     #[test]
+    fn a_recall_window_of_nothing_is_none() {
+        let window = |seconds| {
+            let settings = Settings::default().with(&json!({"recall_window_seconds": seconds})).unwrap();
+            settings.recall_window()
+        };
+        assert_eq!(window(0), None);
+        assert_eq!(window(120), Some(Duration::from_secs(120)));
+        assert_eq!(window(315_360_000), Some(Duration::from_secs(315_360_000)));
+    }
+
+    #[test]
     fn what_is_not_built_or_makes_no_sense_is_named() {
         for (changes, field) in [
             (json!({"sync_enabled": false}), "sync_enabled"),
             (json!({"compensation_days": 7}), "compensation_days"),
             (json!({"history_days": "365"}), "history_days"),
-            (json!({"recall_window_seconds": 120}), "recall_window_seconds"),
+            (json!({"recall_window_seconds": 315_360_001}), "recall_window_seconds"),
+            (json!({"recall_window_seconds": -1}), "recall_window_seconds"),
+            (json!({"recall_window_seconds": 1.5}), "recall_window_seconds"),
+            (json!({"recall_window_seconds": null}), "recall_window_seconds"),
             (json!({"limits": {"mobile": 2}}), "limits.mobile"),
             (json!({"limits": {"web": 11}}), "limits.web"),
             (json!({"limits": {"web": 0}}), "limits.web"),

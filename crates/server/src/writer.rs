@@ -1,10 +1,13 @@
 //! Group commit: what waits while a commit runs goes into the next one, up to a bound. What came of it
 //! is told after the commit, and then whoever has something new in the log is woken.
 
-use std::{slice, sync::Arc};
+use std::{slice, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep_until},
+};
 
 use tutti_acceptance::{
     accept::{Decision, Submission, Verdict},
@@ -18,6 +21,11 @@ use crate::hub::Hub;
 const GROUP: usize = 64;
 /// Most pieces of work that may wait for the writer before those who bring more wait themselves.
 const QUEUE: usize = 1_024;
+
+/// How long until it is tried again to make sure that what was erased is gone, when somebody was reading …
+const SCRUB_AGAIN: Duration = Duration::from_millis(200);
+/// … and when the storage refused.
+const SCRUB_AFTER_REFUSAL: Duration = Duration::from_secs(5);
 
 /// Where work is brought.
 #[derive(Clone)]
@@ -59,21 +67,35 @@ impl Writer {
 
 async fn write(storage: Arc<dyn Storage>, hub: Arc<Hub>, mut waiting: mpsc::Receiver<Box<dyn Job>>) {
     let mut group = Vec::with_capacity(GROUP);
-    while waiting.recv_many(&mut group, GROUP).await > 0 {
+    let mut scrubbing = Scrubbing::default();
+    loop {
+        tokio::select! {
+            // First, so that under much work it is not put off for ever.
+            biased;
+            () = scrubbing.due() => scrubbing.run(&*storage).await,
+            taken = waiting.recv_many(&mut group, GROUP) => if taken == 0 {
+                return;
+            },
+        }
         while !group.is_empty() {
             match commit(&*storage, &mut group).await {
-                Ok((done, growth)) => settle(&hub, group.drain(..done), &growth),
-                Err(_) => commit_each(&*storage, &hub, group.drain(..)).await,
+                Ok((done, growth)) => settle(&hub, &mut scrubbing, group.drain(..done), &growth),
+                Err(_) => commit_each(&*storage, &hub, &mut scrubbing, group.drain(..)).await,
             }
         }
     }
 }
 
 /// After a failure any of these may be the cause: the others need not share its fate.
-async fn commit_each(storage: &dyn Storage, hub: &Hub, group: impl Iterator<Item = Box<dyn Job>>) {
+async fn commit_each(
+    storage: &dyn Storage,
+    hub: &Hub,
+    scrubbing: &mut Scrubbing,
+    group: impl Iterator<Item = Box<dyn Job>>,
+) {
     for mut job in group {
         match commit(storage, slice::from_mut(&mut job)).await {
-            Ok((_, growth)) => settle(hub, [job], &growth),
+            Ok((_, growth)) => settle(hub, scrubbing, [job], &growth),
             Err(error) => {
                 tracing::error!(%error, "a commit failed");
                 job.refuse(error);
@@ -98,10 +120,51 @@ async fn commit(storage: &dyn Storage, group: &mut [Box<dyn Job>]) -> Result<(us
     Ok((done, growth))
 }
 
-/// Answers first, then wakes.
-fn settle(hub: &Hub, group: impl IntoIterator<Item = Box<dyn Job>>, growth: &Growth) {
+/// Answers first, then wakes; what was erased goes after that.
+fn settle(
+    hub: &Hub,
+    scrubbing: &mut Scrubbing,
+    group: impl IntoIterator<Item = Box<dyn Job>>,
+    growth: &Growth,
+) {
     group.into_iter().for_each(|job| job.settle());
     growth.accounts().for_each(|account| hub.wake(account));
+    if growth.has_erased() {
+        scrubbing.want();
+    }
+}
+
+/// When it is to be made sure that what was erased is gone.
+#[derive(Default)]
+struct Scrubbing {
+    at: Option<Instant>,
+}
+
+impl Scrubbing {
+    /// Something was erased. If an attempt stands, that will see to it.
+    fn want(&mut self) {
+        self.at.get_or_insert_with(Instant::now);
+    }
+
+    /// Waits until it is time.
+    async fn due(&self) {
+        match self.at {
+            Some(at) => sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Tries. Whoever reads at the moment may be in the way, so it may take several attempts.
+    async fn run(&mut self, storage: &dyn Storage) {
+        self.at = match storage.scrub().await {
+            Ok(true) => None,
+            Ok(false) => Some(Instant::now() + SCRUB_AGAIN),
+            Err(error) => {
+                tracing::warn!(%error, "what was erased may still be on the disk");
+                Some(Instant::now() + SCRUB_AFTER_REFUSAL)
+            }
+        };
+    }
 }
 
 /// [`Work`] of any kind, with who waits for it.

@@ -13,6 +13,9 @@ use tokio::{
 };
 use tutti_protocol::wire::{self, client_frame, event};
 
+const MESSAGE: &str = "018bcfe5-6801-7000-8000-000000000001";
+const RECALL: &str = "/api/messages/018bcfe5-6801-7000-8000-000000000001/recall";
+
 /// The field that a 422 names.
 fn field((status, answer): (StatusCode, Value)) -> String {
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
@@ -100,6 +103,9 @@ async fn bad_input_is_refused_with_the_field() {
         ("/api/messages", json!({"from": "a", "to": "direct:b", "content": "x".repeat(33_000)}), "content"),
         ("/api/messages", json!({"from": "a", "to": "direct:b", "content": 1, "type": ""}), "type"),
         ("/api/messages", json!({"from": "a", "to": "direct:b", "content": 1, "id": "1"}), "id"),
+        ("/api/messages/1/recall", json!({"from": "a"}), "id"),
+        (RECALL, json!({}), "from"),
+        (RECALL, json!({"from": "a", "message": 1}), "message"),
         (
             "/api/messages",
             json!({"from": "a", "to": "direct:b", "content": 1, "isIncludeSender": 1}),
@@ -121,6 +127,8 @@ async fn bad_input_is_refused_with_the_field() {
         ("/api/groups/%ff", json!({"members": ["a"]}), "id"),
         ("/api/settings", json!({"sync_enabled": false}), "sync_enabled"),
         ("/api/settings", json!({"limits": {"web": 11}}), "limits.web"),
+        ("/api/settings", json!({"recall_window_seconds": 315_360_001}), "recall_window_seconds"),
+        ("/api/settings", json!({"recall_window_seconds": "120"}), "recall_window_seconds"),
     ] {
         let answer = server.call(Method::PUT, path, body.clone()).await;
         assert_eq!(field(answer), wrong, "{path} {body}");
@@ -152,6 +160,7 @@ async fn each_route_wants_its_credentials() {
     let user = token(server.addr, "alice").await;
     let routes = [
         (Method::POST, "/api/messages"),
+        (Method::POST, RECALL),
         (Method::PUT, "/api/groups/team"),
         (Method::GET, "/api/groups/team"),
         (Method::DELETE, "/api/groups/team"),
@@ -258,6 +267,49 @@ async fn messages_to_a_group_come_from_its_members() {
     let delete = async || server.call(Method::DELETE, "/api/groups/the%20team", json!(null)).await;
     assert_eq!(delete().await.0, StatusCode::NO_CONTENT);
     assert_eq!(code(delete().await), (404, "not-found".to_owned()));
+}
+
+#[tokio::test]
+async fn a_message_is_recalled_in_the_name_of_who_sent_it() {
+    let server = TestServer::start().await;
+    let body = json!({"from": "alice", "to": "direct:bob", "content": "secret", "id": MESSAGE});
+    assert_eq!(server.call(Method::POST, "/api/messages", body).await.0, StatusCode::OK);
+    let recall = async |from| server.call(Method::POST, RECALL, json!({ "from": from })).await;
+    for other in ["bob", "mallory"] {
+        assert_eq!(code(recall(other).await), (404, "not-found".to_owned()), "{other}");
+    }
+    let mut bob = server.client("bob", 1).await;
+    assert_eq!(bob.pull(0).await.head, 1);
+    for _ in 0..2 {
+        assert_eq!(recall("alice").await, (StatusCode::OK, json!({"id": MESSAGE})));
+    }
+    let page = bob.delta().await;
+    assert_eq!((page.next, page.head), (2, 2), "once, however often it is asked for");
+    let Some(event::Body::Changed(changed)) = &page.events[0].body else { panic!("{page:?}") };
+    assert!(changed.recalled && changed.content.is_empty());
+    let elsewhere = "/api/messages/018bcfe5-6801-7000-8000-000000000002/recall";
+    let answer = server.call(Method::POST, elsewhere, json!({"from": "alice"})).await;
+    assert_eq!(code(answer), (404, "not-found".to_owned()));
+}
+
+#[tokio::test]
+async fn the_recall_window_acts_at_once() {
+    let server = TestServer::start().await;
+    let body = json!({"from": "alice", "to": "direct:bob", "content": "secret", "id": MESSAGE});
+    server.call(Method::POST, "/api/messages", body).await;
+    let window = async |seconds: u64| {
+        let body = json!({ "recall_window_seconds": seconds });
+        let (_, settings) = server.call(Method::PUT, "/api/settings", body).await;
+        assert_eq!(settings["recall_window_seconds"], seconds);
+    };
+    window(1).await;
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    let recall = async || server.call(Method::POST, RECALL, json!({"from": "alice"})).await;
+    assert_eq!(code(recall().await), (403, "forbidden".to_owned()));
+    window(3_600).await;
+    assert_eq!(recall().await.0, StatusCode::OK);
+    let (_, settings) = server.call(Method::GET, "/api/settings", json!(null)).await;
+    assert_eq!(settings["recall_window_seconds"], 3_600);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 mod common;
 
 use bytes::Bytes;
-use common::{Client, PATIENCE, TestServer, accepted_seq, hello, id, message, token};
+use common::{Client, PATIENCE, TestServer, accepted_seq, hello, id, mark_read, message, token};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use tokio::{
@@ -166,6 +166,26 @@ async fn an_account_posts_so_often_and_then_waits() {
     let refused = refused.expect("so many posts are too many");
     assert_eq!(refused.code, "rate-limited");
     assert!(refused.retry_after > 0);
+}
+
+#[tokio::test]
+async fn what_is_not_shared_is_said_in_the_hello_of_each_post() {
+    let server = TestServer::start().await;
+    let mut alice = server.client("alice", 1).await;
+    let messages = (1..=2).map(|number| message(id(1, number), "direct:bob", &json!(number))).collect();
+    alice.submit(messages).await;
+    let open = hello(&token(server.addr, "bob").await, "bob", 2);
+    let privacy = wire::Privacy { hide_reads: true, ..wire::Privacy::default() };
+    let hiding = wire::Hello { privacy: Some(privacy), ..open.clone() };
+    let read = |position| {
+        let operations = vec![mark_read(id(2, position), "direct:alice", position.into())];
+        Some(client_frame::Frame::Submit(wire::Submit { operations }))
+    };
+    said(&server, &hiding, read(1)).await;
+    assert_eq!(said(&server, &hiding, Some(client_frame::Frame::Privacy(privacy))).await.1, None);
+    assert_eq!(alice.pull(2).await.head, 2);
+    said(&server, &open, read(2)).await;
+    assert_eq!(alice.pull(2).await.head, 3);
 }
 
 /// The welcome, and the answer to the other frame.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::{
-    Client, PATIENCE, TestServer, accepted_seq, ends_with_error, eventually, hello, id, message, open,
-    receive, refusal, send, token,
+    Client, PATIENCE, TestServer, accepted_seq, ends_with_error, eventually, hello, id, mark_read, message,
+    open, receive, refusal, send, token,
 };
 use futures_util::{SinkExt as _, StreamExt as _};
 use reqwest::{Method, StatusCode};
@@ -500,4 +500,26 @@ async fn a_group_message_reaches_every_member() {
     .await
     .unwrap();
     assert_eq!(refusal(&outcomes[0]).unwrap().code, "not-found");
+}
+
+#[tokio::test]
+async fn who_hides_how_far_they_read_is_not_told_of_from_hello_on_until_they_say_so() {
+    let server = TestServer::start().await;
+    let mut alice = server.client("alice", 1).await;
+    let privacy = wire::Privacy { hide_reads: true, ..wire::Privacy::default() };
+    let hello = wire::Hello { privacy: Some(privacy), ..hello(&token(server.addr, "bob").await, "bob", 2) };
+    let mut bob = Client::greet(server.addr, hello).await.unwrap();
+    let messages = (1..=4).map(|number| message(id(1, number), "direct:bob", &json!(number))).collect();
+    alice.submit(messages).await;
+    let read = |position| vec![mark_read(id(2, position), "direct:alice", position.into())];
+    bob.submit(read(1)).await;
+    send(&mut bob.socket, client_frame::Frame::Privacy(wire::Privacy::default())).await;
+    bob.submit(read(2)).await;
+    send(&mut bob.socket, client_frame::Frame::Privacy(privacy)).await;
+    bob.submit(read(3)).await;
+    let events = alice.pull_all(4).await;
+    let [wire::Event { body: Some(event::Body::ReadBy(read_by)), .. }] = &events[..] else {
+        panic!("{events:?}")
+    };
+    assert_eq!((read_by.account.as_str(), read_by.position), ("bob", 2));
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use tutti_engine::{Replica, RequestId};
-use tutti_protocol::Conversation;
+use tutti_protocol::{Conversation, OperationId, wire};
 
 use crate::{
     server::{Server, View},
@@ -37,6 +37,33 @@ pub struct Model {
     excused: BTreeSet<Bytes>,
     /// The server's log or a profile's copy was replaced: what is told may be told again.
     replaced: bool,
+    /// What was wanted of messages, by id.
+    changes: BTreeMap<OperationId, Wanted>,
+    /// What was set, by account, target and field: all values, and whether one was promised.
+    fields: BTreeMap<(String, String, String), (BTreeSet<Bytes>, bool)>,
+    /// Calls that are not answered yet.
+    calls: BTreeMap<RequestId, Call>,
+}
+
+/// What users wanted of a message that was sent.
+#[derive(Debug, Default)]
+struct Wanted {
+    /// What it said at first.
+    first: Bytes,
+    /// What it was to say instead.
+    edits: BTreeSet<Bytes>,
+    /// An edit was promised.
+    edited: bool,
+    /// It was to be taken back, and that was promised.
+    recall: bool,
+    recalled: bool,
+}
+
+#[derive(Debug)]
+enum Call {
+    Edit(OperationId),
+    Recall(OperationId),
+    Set(String, String, String),
 }
 
 #[derive(Debug)]
@@ -76,6 +103,47 @@ impl Model {
         let (sender, conversation) = (sender.to_owned(), conversation.to_owned());
         let said = || Said { profiles: BTreeSet::new(), sender, conversation };
         self.said.entry(content.clone()).or_insert_with(said).profiles.extend(profile);
+    }
+
+    /// A user gives a message other content.
+    pub fn edits(&mut self, request: RequestId, id: OperationId, now: &Bytes, content: &Bytes) {
+        self.wanted(id, now).edits.insert(content.clone());
+        self.calls.insert(request, Call::Edit(id));
+    }
+
+    /// A user takes a message back.
+    pub fn recalls(&mut self, request: RequestId, id: OperationId, now: &Bytes) {
+        self.wanted(id, now).recall = true;
+        self.calls.insert(request, Call::Recall(id));
+    }
+
+    /// A user sets a field.
+    pub fn sets(&mut self, request: RequestId, account: &str, target: &str, name: &str, value: &Bytes) {
+        let of = (account.to_owned(), target.to_owned(), name.to_owned());
+        self.fields.entry(of.clone()).or_default().0.insert(value.clone());
+        self.calls.insert(request, Call::Set(of.0, of.1, of.2));
+    }
+
+    fn wanted(&mut self, id: OperationId, now: &Bytes) -> &mut Wanted {
+        let first = || Wanted { first: now.clone(), ..Wanted::default() };
+        self.changes.entry(id).or_insert_with(first)
+    }
+
+    /// Whether anybody wanted to change a message.
+    #[must_use]
+    pub fn is_changed(&self, id: OperationId) -> bool {
+        self.changes.contains_key(&id)
+    }
+
+    /// What a message said at first, that says this now.
+    #[must_use]
+    pub fn first(&self, id: OperationId, now: &Bytes) -> Bytes {
+        self.changes.get(&id).map_or(now, |wanted| &wanted.first).clone()
+    }
+
+    /// A user gives up what is on its way, if it can be stopped.
+    pub fn given_up(&mut self, id: OperationId, now: &Bytes) {
+        self.excused.insert(self.first(id, now));
     }
 
     /// What was just sent was sent where one may not.
@@ -127,9 +195,12 @@ impl Model {
             let here = replica.last_position(&conversation).0;
             assert!(here >= count, "in step, but with {here} of {count} messages in {conversation}");
         }
-        let arrived: BTreeSet<Bytes> =
-            views().into_values().flat_map(|view| view.messages).map(|message| message.content).collect();
-        let missing = wish.promised.iter().find(|content| !arrived.contains(*content));
+        let messages = views().into_values().flat_map(|view| view.messages);
+        let arrived: BTreeSet<Bytes> = messages.map(|message| self.first_of(&message)).collect();
+        let missing = wish
+            .promised
+            .iter()
+            .find(|content| !arrived.contains(*content) && !self.excused.contains(*content));
         assert_eq!(missing, None, "in step, but the server does not have all");
     }
 
@@ -155,6 +226,61 @@ impl Model {
         if let Some(Mark { account, conversation, position }) = self.marks.remove(&request) {
             let (least, _) = self.read.entry((account, conversation)).or_default();
             *least = position.max(*least);
+        }
+        match self.calls.remove(&request) {
+            Some(Call::Edit(id)) => self.changes.entry(id).or_default().edited = true,
+            Some(Call::Recall(id)) => self.changes.entry(id).or_default().recalled = true,
+            Some(Call::Set(account, target, name)) => {
+                self.fields.entry((account, target, name)).or_default().1 = true;
+            }
+            None => {}
+        }
+    }
+
+    /// What a message at the server said at first.
+    fn first_of(&self, message: &wire::Message) -> Bytes {
+        OperationId::try_from(&message.id).map_or(Bytes::new(), |id| self.first(id, &message.content))
+    }
+
+    /// A record of a store has nothing of what was recalled.
+    pub fn check_record(&self, record: &[u8]) {
+        for wanted in self.changes.values().filter(|wanted| wanted.recalled && !self.replaced) {
+            for content in wanted.edits.iter().chain([&wanted.first]) {
+                let found = record.windows(content.len()).any(|window| window == content);
+                assert!(!found, "kept: {content:?}, which was recalled");
+            }
+        }
+    }
+
+    /// What has become of messages and fields is what one of those wanted who may.
+    fn check_changes(&self, server: &Server) {
+        for account in server.storage.accounts() {
+            let messages = server.views(&account).into_values().flat_map(|view| view.messages);
+            for message in messages {
+                let id = OperationId::try_from(&message.id).expect("an id");
+                let Some(wanted) = self.changes.get(&id) else {
+                    assert!(
+                        !message.recalled && message.edited_at == 0,
+                        "divergent: nobody changed {message:?}"
+                    );
+                    continue;
+                };
+                let recalled = wanted.recall && message.recalled && message.content.is_empty();
+                let said = wanted.first == message.content && !wanted.edited
+                    || wanted.edits.contains(&message.content);
+                let holds = recalled || !wanted.recalled && !message.recalled && said;
+                let excused = self.replaced && (wanted.first == message.content || said);
+                assert!(holds || excused, "divergent: {message:?} after {wanted:?}");
+            }
+        }
+        for ((account, target, name), (values, promised)) in &self.fields {
+            let fields = match target.strip_prefix("session:") {
+                Some(key) => server.sessions(account).remove(key),
+                None => server.views(account).remove(target).map(|view| view.settings),
+            };
+            let value = fields.and_then(|mut fields| fields.remove(name)).unwrap_or_default();
+            let holds = values.contains(&value) || value.is_empty() && (!promised || self.replaced);
+            assert!(holds, "divergent: {target} {name} of {account} is {value:?}, not one of {values:?}");
         }
     }
 
@@ -182,7 +308,8 @@ impl Model {
     ///
     /// `held` is what tabs have in memory still, to be written anew.
     pub fn erased(&mut self, profile: usize, held: BTreeMap<Bytes, BTreeSet<At>>, server: &Server) {
-        let arrived: BTreeSet<Bytes> = logs(server).into_values().flat_map(BTreeMap::into_keys).collect();
+        let arrived: BTreeSet<Bytes> =
+            self.logs(server).into_values().flat_map(BTreeMap::into_keys).collect();
         // What was being written is gone, too, though that it was written may be told later.
         let only_here = self.said.iter().filter(|(_, said)| said.profiles.contains(&profile));
         let gone = only_here.map(|(content, _)| content).filter(|content| !arrived.contains(*content));
@@ -218,7 +345,7 @@ impl Model {
 
     /// The server is about to go back to an older state: what came since is gone.
     pub fn restoring(&mut self, server: &Server) {
-        self.excused.extend(logs(server).into_values().flat_map(BTreeMap::into_keys));
+        self.excused.extend(self.logs(server).into_values().flat_map(BTreeMap::into_keys));
         self.replaced = true;
     }
 
@@ -230,7 +357,7 @@ impl Model {
 
     /// What was promised has arrived at everyone, once, and nothing else has.
     pub fn check(&self, server: &Server) {
-        let logs = logs(server);
+        let logs = self.logs(server);
         for (account, contents) in &logs {
             for (content, (times, conversation)) in contents {
                 assert!(*times == 1, "doubled: {content:?} arrived at {account} {times} times");
@@ -257,6 +384,7 @@ impl Model {
         if !self.replaced {
             self.check_order(server);
         }
+        self.check_changes(server);
     }
 
     /// What was said in one tab has arrived in that order.
@@ -264,7 +392,7 @@ impl Model {
         let place = |account: String| {
             let views = server.views(&account).into_values();
             let messages = views.flat_map(|view| view.messages);
-            let places = messages.map(|message| (message.content, message.position)).collect();
+            let places = messages.map(|message| (self.first_of(&message), message.position)).collect();
             (account, places)
         };
         let places: BTreeMap<String, BTreeMap<Bytes, u64>> =
@@ -325,18 +453,18 @@ impl Model {
         let everyone = self.audience(said).into_keys();
         everyone.filter(move |name| always.is_none_or(|always| always.contains(name)))
     }
-}
 
-/// What has arrived at each account: how often, and in which conversation.
-fn logs(server: &Server) -> BTreeMap<String, BTreeMap<Bytes, (usize, String)>> {
-    let log = |account: String| {
-        let mut contents: BTreeMap<Bytes, (usize, String)> = BTreeMap::new();
-        for (conversation, view) in server.views(&account) {
-            for message in view.messages {
-                contents.entry(message.content).or_insert((0, conversation.clone())).0 += 1;
+    /// What has arrived at each account: how often, and in which conversation.
+    fn logs(&self, server: &Server) -> BTreeMap<String, BTreeMap<Bytes, (usize, String)>> {
+        let log = |account: String| {
+            let mut contents: BTreeMap<Bytes, (usize, String)> = BTreeMap::new();
+            for (conversation, view) in server.views(&account) {
+                for message in view.messages {
+                    contents.entry(self.first_of(&message)).or_insert((0, conversation.clone())).0 += 1;
+                }
             }
-        }
-        (account, contents)
-    };
-    server.storage.accounts().into_iter().map(log).collect()
+            (account, contents)
+        };
+        server.storage.accounts().into_iter().map(log).collect()
+    }
 }

@@ -15,7 +15,7 @@ use tutti_acceptance::{
 };
 use tutti_engine::Transport;
 use tutti_protocol::{
-    Code, LogId, Millis, OperationId, Seq, codec, limits,
+    Code, LogId, Millis, OperationId, Position, Seq, codec, limits,
     wire::{self, client_frame, event, operation, server_frame},
 };
 
@@ -78,7 +78,14 @@ pub struct View {
     pub read: u64,
     /// Who is in the group.
     pub members: Vec<String>,
+    /// What is set of it.
+    pub settings: Fields,
+    /// How far others have read.
+    pub read_by: BTreeMap<String, Position>,
 }
+
+/// What is set of something, by name.
+pub type Fields = BTreeMap<String, Bytes>;
 
 impl View {
     /// How many messages up to a position came from others.
@@ -86,6 +93,20 @@ impl View {
     pub fn inbound(&self, position: u64) -> u64 {
         position.checked_sub(1).map_or(0, |index| self.messages[index as usize].inbound)
     }
+}
+
+fn submission(
+    account: String,
+    device: Option<Bytes>,
+    operations: Vec<wire::Operation>,
+    now: Millis,
+) -> Submission {
+    let (include_sender, hide_reads, recall_window) = (true, false, None);
+    Submission { account, device, operations, include_sender, hide_reads, recall_window, now }
+}
+
+fn by_name(fields: Vec<wire::Field>) -> Fields {
+    fields.into_iter().map(|field| (field.name, field.value)).collect()
 }
 
 #[derive(Debug)]
@@ -140,10 +161,37 @@ impl Server {
                 Some(event::Body::Read(read)) => {
                     views.entry(read.conversation).or_default().read = read.position;
                 }
-                None => {}
+                Some(event::Body::Changed(message)) => {
+                    let view = views.entry(message.conversation.clone()).or_default();
+                    let place = view.messages.iter_mut().find(|of| of.position == message.position);
+                    place.expect("what changes was there").clone_from(&message);
+                }
+                Some(event::Body::ReadBy(read_by)) => {
+                    let view = views.entry(read_by.conversation).or_default();
+                    view.read_by.insert(read_by.account, Position(read_by.position));
+                }
+                Some(event::Body::Fields(shared)) if !shared.target.starts_with("session:") => {
+                    views.entry(shared.target).or_default().settings = by_name(shared.fields);
+                }
+                Some(event::Body::Fields(_)) | None => {}
             }
         }
         views
+    }
+
+    /// An account's sessions, by key, as its log tells them.
+    #[must_use]
+    pub fn sessions(&self, account: &str) -> BTreeMap<String, Fields> {
+        let mut sessions = BTreeMap::new();
+        for event in self.storage.log(account) {
+            if let Some(event::Body::Fields(shared)) = event.body
+                && let Some(key) = shared.target.strip_prefix("session:")
+            {
+                sessions.insert(key.to_owned(), by_name(shared.fields));
+            }
+        }
+        sessions.retain(|_, fields| !fields.is_empty());
+        sessions
     }
 
     /// Makes a group, or changes who is in it. Says whether that could be stored.
@@ -174,7 +222,7 @@ impl Server {
         };
         let operations = messages.iter().map(operation).collect();
         let account = sender.to_owned();
-        let submission = Submission { account, device: None, operations, include_sender: true, now };
+        let submission = submission(account, None, operations, now);
         // A back end would ask again where it was refused.
         self.decide(submission);
         self.push();
@@ -383,7 +431,7 @@ impl Server {
         let granted = self.budget.map_or(operations.len(), |budget| budget.min(operations.len()));
         self.budget = self.budget.map(|budget| budget - granted);
         operations.truncate(granted);
-        let mut verdicts = self.decide(Submission { account, device, operations, include_sender: true, now });
+        let mut verdicts = self.decide(submission(account, device, operations, now));
         let wait = std::time::Duration::from_secs(1);
         verdicts.resize(ids.len(), Verdict::Refused(Refusal::rate_limited(wait)));
         let waits = verdicts.iter().map(|verdict| match verdict {

@@ -1,6 +1,6 @@
 //! A store in memory that keeps the promises of `batch.rs`, and fails when it is told to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -20,6 +20,8 @@ pub struct Store {
     pub generation: u64,
     /// Operations so far.
     pub operations: u64,
+    /// Messages on their way that a user gives up.
+    pub given_up: BTreeSet<OperationId>,
     /// The operation with this number fails.
     pub fail: Option<(u64, StoreError)>,
 }
@@ -62,6 +64,19 @@ impl Store {
         })
     }
 
+    /// Reads some blocks; one that is not there as nothing.
+    ///
+    /// # Errors
+    /// When it was told to fail.
+    pub fn blocks(&mut self, numbers: &[u64]) -> Result<Snapshot, StoreError> {
+        self.begin()?;
+        let read = |number: &u64| {
+            let key = (Table::Blocks, Key::Number(*number));
+            (key.0, key.1, self.records.get(&key).cloned().unwrap_or_default())
+        };
+        Ok(Snapshot { records: numbers.iter().map(read).collect(), ..Snapshot::default() })
+    }
+
     /// Begins the leadership after `from`, if that is the newest.
     ///
     /// # Errors
@@ -77,7 +92,8 @@ impl Store {
 
     /// The site's data is cleared, and the next to open makes another database.
     pub fn erase(&mut self) {
-        *self = Self { generation: self.generation + 1, ..Self::default() };
+        let given_up = std::mem::take(&mut self.given_up);
+        *self = Self { generation: self.generation + 1, given_up, ..Self::default() };
     }
 
     /// The records of a table.
@@ -98,7 +114,7 @@ impl Store {
             let body = queued.and_then(|queued| queued.operation?.body);
             matches!(body, Some(operation::Body::Send(_)))
         };
-        deleted.filter(is_message).collect()
+        deleted.filter(is_message).filter(|id| !self.given_up.contains(id)).collect()
     }
 
     /// Whether a message is in the copy.

@@ -5,7 +5,7 @@ use rand_chacha::{
     ChaCha8Rng,
     rand_core::{RngCore as _, SeedableRng as _},
 };
-use tutti_engine::Input;
+use tutti_engine::{Input, Message, State};
 use tutti_protocol::{
     LogId, OperationId, TabId, codec, limits,
     local::{self, channel_frame},
@@ -99,6 +99,20 @@ impl Dice {
             }
             _ => TEAM.to_owned(),
         }
+    }
+
+    /// A tab that hears the others, and a message of its account's that it shows and that can be changed.
+    fn own_message(&mut self, world: &World, fits: impl Fn(&Message) -> bool) -> Option<(At, Message)> {
+        let at = self.one_of(world.awake().into_iter())?;
+        let conversation = self.conversation(world, at);
+        let account = &world.profiles[at.0].account;
+        let mut messages = world.newest(at, &conversation);
+        messages.retain(|message| {
+            let changeable = matches!(message.state, State::Sent | State::Pending);
+            changeable && message.sender == *account && !world.is_reused(message.id) && fits(message)
+        });
+        let pick = self.roll(messages.len());
+        Some((at, messages.get(pick)?.clone()))
     }
 
     fn bytes<const N: usize>(&mut self) -> [u8; N] {
@@ -212,6 +226,71 @@ pub const VOCABULARY: &[Word] = &[
         let position = dice.coin().then(|| dice.roll(40) as u64 + 1);
         world.mark_read(at, &conversation, position);
         Some(format!("{at:?} has read {conversation} up to {position:?}"))
+    }),
+    word("edit", [2, 2, 3], |world, dice| {
+        let (at, message) = dice.own_message(world, |_| true)?;
+        let text = world.text();
+        world.edit(at, message.clone(), &text);
+        Some(format!("{at:?} makes {} {text}", short(&message)))
+    }),
+    word("recall", [1, 1, 2], |world, dice| {
+        let (at, message) = dice.own_message(world, |_| true)?;
+        world.recall(at, message.clone());
+        Some(format!("{at:?} recalls {}", short(&message)))
+    }),
+    word("edit elsewhere", [1, 1, 1], |world, dice| {
+        // The same message, on two devices of an account at once.
+        let (at, message) = dice.own_message(world, |message| message.position.is_some())?;
+        let same = |other: &At| world.profiles[other.0].account == world.profiles[at.0].account;
+        let other = dice.one_of(world.awake().into_iter().filter(same))?;
+        let mut there = world.newest(other, &message.conversation).into_iter();
+        let there = there.find(|it| it.id == message.id && it.state == State::Sent)?;
+        let (first, second) = (world.text(), world.text());
+        world.edit(at, message, &first);
+        if !world.awake().contains(&other) {
+            return None;
+        }
+        if dice.roll(4) == 0 {
+            world.recall(other, there);
+            return Some(format!("{at:?} edits to {first} what {other:?} recalls"));
+        }
+        world.edit(other, there, &second);
+        Some(format!("{at:?} edits to {first} what {other:?} edits to {second}"))
+    }),
+    word("set", [2, 2, 3], |world, dice| {
+        let at = dice.tab(world)?;
+        let (target, name, value) = match dice.roll(4) {
+            0 => (dice.conversation(world, at), "draft", format!("\"{}\"", world.text())),
+            1 => (dice.conversation(world, at), "muted", dice.coin().to_string()),
+            2 => (dice.conversation(world, at), "pinned", dice.coin().to_string()),
+            _ => {
+                let key = ["session:track", "session:article"][dice.roll(2)];
+                (key.to_owned(), ["position", "volume", "time"][dice.roll(3)], dice.roll(100).to_string())
+            }
+        };
+        let value = if dice.roll(5) == 0 { String::new() } else { value };
+        world.set(at, &target, name, Bytes::from(value.clone()));
+        Some(format!("{at:?} sets {name} of {target} to {value}"))
+    }),
+    word("give up", [1, 1, 1], |world, dice| {
+        let at = dice.one_of(world.awake().into_iter())?;
+        let on_the_way = |message: &Message| matches!(message.state, State::Pending | State::Failed(_));
+        let mut messages = world.newest(at, TEAM);
+        messages.retain(|message| on_the_way(message) && !world.is_reused(message.id));
+        let pick = dice.roll(messages.len());
+        let message = messages.get(pick)?;
+        world.withdraw(at, message, false);
+        Some(format!("{at:?} gives up {}", short(message)))
+    }),
+    word("try again", [1, 1, 1], |world, dice| {
+        let at = dice.one_of(world.awake().into_iter())?;
+        let mut messages = world.newest(at, "group:closed");
+        messages.extend(world.newest(at, TEAM).into_iter().rev().take(1));
+        messages.retain(|message| !world.is_reused(message.id));
+        let pick = dice.roll(messages.len());
+        let message = messages.get(pick)?;
+        world.withdraw(at, message, true);
+        Some(format!("{at:?} tries {} again", short(message)))
     }),
     word("sync", [1, 1, 1], |world, dice| {
         let at = dice.tab(world)?;
@@ -475,6 +554,11 @@ pub const VOCABULARY: &[Word] = &[
         Some(format!("{at:?} sends {text}, the server forgets it, and {at:?} sends it again"))
     }),
 ];
+
+/// The beginning of what a message says.
+fn short(message: &Message) -> String {
+    String::from_utf8_lossy(&message.content).chars().take(24).collect()
+}
 
 const fn word(
     name: &'static str,

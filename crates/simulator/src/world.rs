@@ -13,8 +13,9 @@ use rand_chacha::{
 };
 use tutti_acceptance::storage::MemoryStorage;
 use tutti_engine::{
-    Connection, ConnectionId, Effect, Engine, Event, Extent, Failure, Identity, Input, LoadId, Located,
-    LockId, Message, MessageEvent, Now, Page, Replica, Reply, RequestId, Setup, State, Status, Transport,
+    Change, Connection, ConnectionId, Effect, Engine, Event, Extent, Failure, Identity, Input, LoadId,
+    Located, LockId, Message, MessageEvent, Now, Page, Replica, Reply, RequestId, Setup, State, Status,
+    Transport,
     batch::{Batch, Claim, Key, StoreError, Table, Write},
     decode_block, decode_locators, identity_batch,
 };
@@ -203,8 +204,13 @@ impl Tab {
         for MessageEvent { message, .. } in messages {
             if message.state == State::Sent {
                 self.sent.insert(message.id);
-            } else if self.sent.contains(&message.id) {
-                assert!(excused(message.id), "a tab has shown as sent what is {:?}", message.state);
+            } else if message.state != State::Recalled && self.sent.contains(&message.id) {
+                assert!(
+                    excused(message.id),
+                    "a tab has shown as sent what is {:?}: {:?}",
+                    message.state,
+                    message.id
+                );
             }
         }
     }
@@ -507,6 +513,51 @@ impl World {
         request
     }
 
+    /// Some of the newest messages of a conversation, as a tab shows them.
+    #[must_use]
+    pub fn newest(&self, at: At, conversation: &str) -> Vec<Message> {
+        self.page_of(at, conversation, 20).messages
+    }
+
+    /// The user of a tab gives a message other content.
+    pub fn edit(&mut self, at: At, message: Message, text: &str) {
+        let (request, content) = (self.request(), Bytes::from(format!("\"{text}\"")));
+        self.model.edits(request, message.id, &message.content, &content);
+        self.input(at, Input::Edit { request, message, content });
+    }
+
+    /// The user of a tab takes a message back.
+    pub fn recall(&mut self, at: At, message: Message) {
+        let request = self.request();
+        self.model.recalls(request, message.id, &message.content);
+        self.input(at, Input::Recall { request, message });
+    }
+
+    /// The user of a tab sets a field, or removes it.
+    pub fn set(&mut self, at: At, target: &str, name: &str, value: Bytes) {
+        let request = self.request();
+        self.model.sets(request, &self.profiles[at.0].account, target, name, &value);
+        let fields = vec![wire::Field { name: name.to_owned(), value }];
+        let set = wire::Set { target: target.to_owned(), fields };
+        self.input(at, Input::Set { request, set });
+    }
+
+    /// The user of a tab gives up a message that is on its way or was refused, or tries it again.
+    pub fn withdraw(&mut self, at: At, message: &Message, retry: bool) {
+        let request = self.request();
+        if !retry {
+            self.model.given_up(message.id, &message.content);
+            self.profiles[at.0].store.given_up.insert(message.id);
+        }
+        self.input(at, Input::Withdraw { request, id: message.id, retry });
+    }
+
+    /// Whether an application has sent under this id more than once.
+    #[must_use]
+    pub fn is_reused(&self, id: OperationId) -> bool {
+        self.reused.contains(&id)
+    }
+
     /// The user of a tab has read a conversation.
     pub fn mark_read(&mut self, at: At, conversation: &str, position: Option<u64>) {
         let request = self.request();
@@ -593,7 +644,12 @@ impl World {
         let Some(tab) = self.profiles[at.0].tabs.get_mut(&at.1) else { return };
         tab.ticks += u64::from(matches!(input, Input::Tick));
         match &input {
-            Input::Send { request, .. } | Input::MarkRead { request, .. } => drop(tab.calls.insert(*request)),
+            Input::Send { request, .. }
+            | Input::MarkRead { request, .. }
+            | Input::Edit { request, .. }
+            | Input::Recall { request, .. }
+            | Input::Set { request, .. }
+            | Input::Withdraw { request, .. } => drop(tab.calls.insert(*request)),
             Input::SyncNow(request) | Input::TakeOver(request, _) => drop(tab.calls.insert(*request)),
             _ => {}
         }
@@ -608,14 +664,16 @@ impl World {
             match event {
                 Event::Messages(messages) => {
                     let again = self.model.tells_again();
-                    tab.note_shown(&messages, |id| again || self.reused.contains(&id));
+                    // Old news of a message that is folded may come late, and is told from new by nobody.
+                    let late = |id| self.unheard.contains(&at.0) && self.model.is_changed(id);
+                    tab.note_shown(&messages, |id| again || self.reused.contains(&id) || late(id));
                     tab.told.extend(messages);
                 }
                 Event::CaughtUp { events } => tab.caught_up.push(events),
                 Event::Failed(failure) => tab.failures.push(failure),
                 Event::Status(status) => tab.statuses.push(status),
                 Event::Limited(limit) => tab.limits.push(limit),
-                Event::Conversations(_) => {}
+                Event::Conversations(_) | Event::Sessions(_) => {}
             }
         }
         let effects: Vec<Effect> = std::iter::from_fn(|| tab.engine.poll_effect()).collect();
@@ -713,14 +771,19 @@ impl World {
     /// A conversation as a tab shows it.
     #[must_use]
     pub fn page(&self, at: At, conversation: &str) -> Page {
+        self.page_of(at, conversation, 100_000)
+    }
+
+    fn page_of(&self, at: At, conversation: &str, limit: usize) -> Page {
         let (place, tab) = (&self.profiles[at.0], at.1);
         let replica = place.tabs[&tab].engine.replica();
-        let blocks = replica.page_blocks(conversation, None, 100_000).into_iter().map(|number| {
-            let record = place.store.records[&(Table::Blocks, Key::Number(number))].clone();
-            (number, decode_block(record).expect("a block"))
+        let blocks = replica.page_blocks(conversation, None, limit).into_iter().filter_map(|number| {
+            // A tab that does not know yet of a fold looks for a block that is no more.
+            let record = place.store.records.get(&(Table::Blocks, Key::Number(number)))?.clone();
+            Some((number, decode_block(record).expect("a block")))
         });
         let blocks: BTreeMap<u64, local::Block> = blocks.collect();
-        replica.page(conversation, None, 100_000, &blocks)
+        replica.page(conversation, None, limit, &blocks)
     }
 
     /// All messages that a tab shows.
@@ -778,16 +841,18 @@ impl World {
             said.extend(self.model.promises().filter(|(at, _)| here().any(|it| it == at)).map(|(_, it)| it));
             for (key, record) in place.store.table(Table::Outbox) {
                 let queued = local::Queued::decode(record.clone()).expect("an operation");
-                let Some(operation::Body::Send(send)) = queued.operation.and_then(|it| it.body) else {
+                let Some(wire::Operation { id, body: Some(operation::Body::Send(send)), .. }) =
+                    queued.operation
+                else {
                     continue;
                 };
                 let known = said.contains(&send.content) || !self.unheard.contains(&profile);
                 // Written once more after it was sent, it may lie there until somebody looks.
                 let arrived = || {
                     let views = self.server.views(&place.account).into_values();
-                    views.flat_map(|view| view.messages).any(|message| message.content == send.content)
+                    views.flat_map(|view| view.messages).any(|message| message.id == id)
                 };
-                if queued.refused.is_none() && known && !arrived() {
+                if queued.refused.is_none() && !queued.discarded && known && !arrived() {
                     unsent.insert((profile, key));
                 }
             }
@@ -814,10 +879,12 @@ impl World {
             assert_eq!(leaders, 1, "one leads in a profile");
             for (key, record) in place.store.table(Table::Outbox) {
                 let queued = local::Queued::decode(record.clone()).expect("an operation");
-                assert!(queued.refused.is_some(), "stuck: {key:?} is still in an outbox");
+                let kept = queued.refused.is_some() || queued.discarded;
+                assert!(kept, "stuck: {key:?} is still in an outbox");
             }
             for ((table, key), record) in &place.store.records {
-                assert!(record.len() < 60 * 1024, "{table:?} {key:?} holds {} bytes", record.len());
+                assert!(record.len() <= 60 * 1024, "{table:?} {key:?} holds {} bytes", record.len());
+                self.model.check_record(record);
             }
         }
     }
@@ -834,17 +901,20 @@ impl World {
     }
 
     fn check_tab(&self, at: At, views: &BTreeMap<String, View>) {
-        let tab = self.tab(at);
+        let (tab, place) = (self.tab(at), &self.profiles[at.0]);
         let status = tab.engine.status();
         assert_eq!(status.connection, Connection::Online, "stuck: {at:?} is not connected: {status:?}");
         assert_eq!(status.pending, 0, "stuck: {at:?} has something left");
         assert!(!status.catching_up, "stuck: {at:?} catches up");
         let unanswered = tab.calls.iter().find(|call| !tab.replies.contains_key(call));
         assert_eq!(unanswered, None, "stuck: {at:?} was not answered");
-        let added: Vec<_> =
-            tab.told.iter().filter(|event| event.added).map(|event| event.message.id).collect();
-        let told: BTreeSet<_> = added.iter().copied().collect();
-        assert!(told.len() == added.len() || self.model.tells_again(), "{at:?} was told of a message twice");
+        // What was given up may have been sent before, and comes back.
+        let added = tab.told.iter().filter(|event| event.change == Change::Added);
+        let added = added.map(|event| event.message.id).filter(|id| !place.store.given_up.contains(id));
+        let added: Vec<_> = added.collect();
+        let told: BTreeSet<_> = tab.told.iter().map(|event| event.message.id).collect();
+        let twice = added.len() != added.iter().collect::<BTreeSet<_>>().len();
+        assert!(!twice || self.model.tells_again(), "{at:?} was told of a message twice");
         for conversation in tab.engine.replica().conversations(usize::MAX) {
             // What was refused is shown only where it was sent.
             let failed = |message: &Message| matches!(message.state, State::Failed(_));
@@ -852,21 +922,32 @@ impl World {
                 || self.page(at, &conversation.id).messages.iter().all(failed);
             assert!(known, "divergent: {at:?} shows {}", conversation.id);
         }
+        let sessions = tab.engine.replica().sessions("").into_iter();
+        let sessions: BTreeMap<_, _> = sessions.map(|session| (session.key, session.fields)).collect();
+        let there = self.server.sessions(&self.profiles[at.0].account);
+        assert_eq!(sessions, there, "divergent: {at:?} has other sessions");
         for (conversation, view) in views {
             let page = self.page(at, conversation);
             assert_eq!(page.holes, [], "divergent: {at:?} has holes in {conversation}");
             self.check_places(at, &page);
-            let sent = page.messages.iter().filter(|message| message.state == State::Sent);
-            let here: Vec<_> = sent.map(|message| (message.position, message.content.clone())).collect();
+            let sent = page.messages.iter();
+            let sent = sent.filter(|message| matches!(message.state, State::Sent | State::Recalled));
+            let recalled = |message: &Message| message.state == State::Recalled;
+            let here: Vec<_> =
+                sent.map(|message| (message.position, &message.content, recalled(message))).collect();
             let messages = view.messages.iter();
-            let there: Vec<_> =
-                messages.map(|message| (Some(Position(message.position)), message.content.clone())).collect();
+            let there: Vec<_> = messages
+                .map(|message| (Some(Position(message.position)), &message.content, message.recalled))
+                .collect();
             assert_eq!(here, there, "divergent: {at:?} in {conversation}: {status:?}");
             // A tab that missed a whole fold is told of the conversations alone.
             let folded = self.profiles[at.0].store.table(Table::Blocks).count() > 0;
             for message in page.messages.iter().filter(|_| !folded && !self.model.tells_again()) {
                 let knew = told.contains(&message.id) || tab.known.contains(&message.id);
                 assert!(knew, "{at:?} was not told of {message:?}");
+                let last = tab.told.iter().rev().find(|event| event.message.id == message.id);
+                let shown = last.is_none_or(|last| last.message.content == message.content);
+                assert!(shown, "{at:?} was told last of {last:?}, not of {message:?}");
             }
             let Some(head) = tab.engine.replica().conversation(conversation) else { continue };
             let inbound = view.messages.last().map_or(0, |last| last.inbound);
@@ -876,6 +957,10 @@ impl World {
                 there,
                 "divergent: {at:?} has read otherwise in {conversation}"
             );
+            assert_eq!(head.read_by, view.read_by, "divergent: {at:?} on who has read in {conversation}");
+            let set = |name: &str| view.settings.get(name).is_some_and(|value| value[..] == b"true"[..]);
+            let there = (view.settings.get("draft").cloned(), set("muted"), set("pinned"));
+            assert_eq!((head.draft, head.muted, head.pinned), there, "divergent: {at:?} in {conversation}");
             if conversation.starts_with("group:") {
                 let members: BTreeSet<_> = head.members.iter().collect();
                 assert_eq!(members, view.members.iter().collect(), "divergent: {at:?} in {conversation}");
@@ -927,11 +1012,14 @@ impl World {
                 self.push(at, source, Task::Input(answer));
             }
             Task::Load(meant, id, extent) => {
-                let tables: &[Table] = match extent {
-                    Extent::Everything => &RESIDENT,
-                    Extent::Outbox => &[Table::Outbox],
-                };
-                let result = self.is_known(at, meant).and_then(|()| self.profiles[at.0].store.load(tables));
+                let result = self.is_known(at, meant).and_then(|()| {
+                    let store = &mut self.profiles[at.0].store;
+                    match extent {
+                        Extent::Everything => store.load(&RESIDENT),
+                        Extent::Outbox => store.load(&[Table::Outbox]),
+                        Extent::Blocks(numbers) => store.blocks(&numbers),
+                    }
+                });
                 let input = Input::Loaded(id, result);
                 if self.reads_slowly {
                     self.loaded.push((at, input));
@@ -1103,7 +1191,10 @@ impl World {
             }
             Effect::Resolve(id, result) => {
                 match &result {
-                    Ok(Reply::Message(message)) => self.model.confirmed(at, &message.content),
+                    Ok(Reply::Message(message)) => {
+                        let content = self.model.first(message.id, &message.content);
+                        self.model.confirmed(at, &content);
+                    }
                     Ok(Reply::Done) => {
                         self.model.done(id);
                         let account = &self.profiles[at.0].account;
@@ -1229,7 +1320,7 @@ impl World {
 fn content(queued: &local::Queued) -> Option<&Bytes> {
     match queued.operation.as_ref()?.body.as_ref()? {
         operation::Body::Send(send) => Some(&send.content),
-        operation::Body::MarkRead(_) => None,
+        _ => None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use rand_chacha::rand_core::RngCore as _;
 use tutti_engine::{
-    Located, Replica,
+    Change, Located, Replica,
     batch::{Key, Snapshot, StoreError, Table},
     decode_block, decode_locators,
 };
@@ -155,7 +155,7 @@ fn a_tab_that_reads_the_store_again_tells_each_message_once() {
     world.tell_loaded();
     world.settle();
     for tab in [leader, follower] {
-        let added = world.tab(tab).told.iter().filter(|event| event.added).count();
+        let added = world.tab(tab).told.iter().filter(|event| event.change == Change::Added).count();
         assert_eq!(added, 4, "each of them");
     }
 }

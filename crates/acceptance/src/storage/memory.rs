@@ -9,12 +9,17 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use prost::Message as _;
-use tutti_protocol::{LogId, Millis, OperationId, Position, Seq, limits, wire};
+use tutti_protocol::{
+    LogId, Millis, OperationId, Position, Seq, limits, target,
+    wire::{self, event::Body},
+};
 
 use super::{
-    AccountKey, Delivery, Device, Entry, MessageKey, NewMessage, News, Page, Place, Receipt, Result,
-    RosterKey, Sighting, Storage, StorageError, Transaction, View, ViewKey,
+    AccountKey, Delivery, Device, Entry, MessageKey, NewFields, NewMessage, News, Page, Place, Reading,
+    Receipt, Result, RosterKey, Sighting, Storage, StorageError, StoredMessage, Told, Transaction, View,
+    ViewKey,
 };
+use crate::merge::{Fields, Stamp};
 
 /// A storage in memory. None of its futures ever waits. Transactions must not overlap: the one that is
 /// committed last wins.
@@ -34,8 +39,8 @@ struct State {
     names: Arc<Vec<String>>,
     accounts: BTreeMap<String, Arc<Account>>,
     views: Arc<Vec<(AccountKey, String)>>,
-    messages: Arc<Vec<Arc<wire::Message>>>,
-    message_ids: Arc<BTreeSet<Bytes>>,
+    messages: Arc<Vec<Arc<MemoryMessage>>>,
+    message_keys: Arc<BTreeMap<Bytes, MessageKey>>,
     rosters: Arc<Vec<Vec<String>>>,
     groups: BTreeMap<String, BTreeSet<String>>,
     settings: Option<String>,
@@ -47,16 +52,44 @@ struct Account {
     log: Vec<Arc<wire::Event>>,
     receipts: BTreeMap<OperationId, Receipt>,
     views: BTreeMap<String, MemoryView>,
+    targets: BTreeMap<String, MemoryTarget>,
     devices: BTreeMap<String, Device>,
 }
 
 #[derive(Clone, Debug)]
 struct MemoryView {
     key: ViewKey,
-    last: u64,
     read: u64,
-    /// Messages from others up to each position.
-    inbound: Vec<u64>,
+    /// What stands at each position, and how many messages up to it came from others.
+    messages: Vec<(MessageKey, u64)>,
+    /// Up to which of its own positions another account's reading was looked at, by that account.
+    looked: BTreeMap<i64, u64>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct MemoryTarget {
+    fields: Fields,
+    /// The entry that says how they are now.
+    newest: Seq,
+}
+
+#[derive(Clone, Debug)]
+struct MemoryMessage {
+    /// Without what differs from account to account.
+    shared: wire::Message,
+    edit: Option<Stamp>,
+    /// The accounts whose logs hold it.
+    holders: BTreeMap<i64, Holder>,
+}
+
+/// What an account's log says of a message.
+#[derive(Clone, Debug)]
+struct Holder {
+    /// As the account sees it.
+    message: wire::Message,
+    view: ViewKey,
+    /// Its own entry, and those that say that it has changed.
+    entries: Vec<Seq>,
 }
 
 impl MemoryStorage {
@@ -71,7 +104,7 @@ impl MemoryStorage {
             accounts: BTreeMap::new(),
             views: Arc::default(),
             messages: Arc::default(),
-            message_ids: Arc::default(),
+            message_keys: Arc::default(),
             rosters: Arc::default(),
             groups: BTreeMap::new(),
             settings: None,
@@ -132,6 +165,7 @@ impl State {
                 log: Vec::new(),
                 receipts: BTreeMap::new(),
                 views: BTreeMap::new(),
+                targets: BTreeMap::new(),
                 devices: BTreeMap::new(),
             })
         });
@@ -148,7 +182,7 @@ impl State {
         if !self.account_of(account)?.views.contains_key(conversation) {
             Arc::make_mut(&mut self.views).push((account, conversation.to_owned()));
         }
-        let view = || MemoryView { key, last: 0, read: 0, inbound: Vec::new() };
+        let view = || MemoryView { key, read: 0, messages: Vec::new(), looked: BTreeMap::new() };
         Ok(self.account_of(account)?.views.entry(conversation.to_owned()).or_insert_with(view))
     }
 
@@ -157,43 +191,103 @@ impl State {
         self.account_of(account)?.views.get_mut(&conversation).ok_or_else(unknown)
     }
 
-    /// The next place in a view, for a message from somewhere else or from the account itself.
-    fn place(&mut self, account: AccountKey, conversation: &str, foreign: bool) -> Result<Place> {
-        let view = self.view(account, conversation)?;
-        view.last += 1;
-        let inbound = view.inbound.last().copied().unwrap_or(0) + u64::from(foreign);
-        view.inbound.push(inbound);
-        Ok(Place { view: view.key, position: Position(view.last), inbound })
+    fn message(&mut self, key: MessageKey) -> Result<&mut MemoryMessage> {
+        let index = usize::try_from(key.0).map_err(StorageError::new)?;
+        let message = Arc::make_mut(&mut self.messages).get_mut(index).ok_or_else(unknown)?;
+        Ok(Arc::make_mut(message))
     }
 
-    fn event(&self, account: &str, conversation: &str, entry_of: Entry) -> Result<wire::event::Body> {
-        let conversation = conversation.to_owned();
-        Ok(match entry_of {
-            Entry::Message(key, Place { position, inbound, .. }) => {
-                let message = &**entry(&self.messages, key.0)?;
-                // From which device a message was sent is nobody's business but the sender's own.
-                let device = if message.sender == account { message.device.clone() } else { Bytes::new() };
-                let (position, message) = (position.0, message.clone());
-                wire::event::Body::Message(wire::Message {
-                    conversation,
-                    device,
-                    position,
-                    inbound,
-                    ..message
-                })
+    /// Writes a message into a log, at a place that is free.
+    fn hold(&mut self, account: AccountKey, key: MessageKey, place: Place, operation: Bytes) -> Result<Seq> {
+        let (_, conversation) = entry(&self.views, place.view.0)?.clone();
+        let name = entry(&self.names, account.0)?.clone();
+        self.view_of(place.view)?.messages.push((key, place.inbound));
+        let stored = self.message(key)?;
+        let mut message = stored.shared.clone();
+        message.conversation = conversation;
+        message.position = place.position.0;
+        message.inbound = place.inbound;
+        // From which device a message was sent is nobody's business but the sender's own.
+        if message.sender != name {
+            message.device = Bytes::new();
+        }
+        let seq = self.account(&name).append(operation, Body::Message(message.clone()));
+        let holder = Holder { message, view: place.view, entries: vec![seq] };
+        self.message(key)?.holders.insert(account.0, holder);
+        Ok(seq)
+    }
+
+    /// Changes a message for all, and what every log has said of it.
+    fn change(&mut self, key: MessageKey, change: impl Fn(&mut wire::Message)) -> Result<()> {
+        let message = self.message(key)?;
+        change(&mut message.shared);
+        for holder in message.holders.values_mut() {
+            change(&mut holder.message);
+        }
+        for (account, Holder { message, entries, .. }) in message.holders.clone() {
+            let account = self.account_of(AccountKey(account))?;
+            for (number, seq) in entries.into_iter().enumerate() {
+                let message = message.clone();
+                let body = if number == 0 { Body::Message(message) } else { Body::Changed(message) };
+                account.rewrite(seq, Some(body));
             }
-            Entry::Read(Place { position, inbound, .. }) => {
-                wire::event::Body::Read(wire::Read { conversation, position: position.0, inbound })
-            }
+        }
+        Ok(())
+    }
+
+    /// The position in an account's own view of the last message there that stands in another view after
+    /// one position and up to another.
+    fn last_shared(&self, account: AccountKey, view: ViewKey, after: u64, until: u64) -> Option<u64> {
+        let (owner, conversation) = entry(&self.views, view.0).ok()?;
+        let owner = entry(&self.names, owner.0).ok()?;
+        let messages = &self.accounts.get(owner)?.views.get(conversation)?.messages;
+        let range = usize::try_from(after).ok()?..usize::try_from(until).ok()?;
+        messages.get(range)?.iter().rev().find_map(|(key, _)| {
+            let holder = entry(&self.messages, key.0).ok()?.holders.get(&account.0)?;
+            Some(holder.message.position)
         })
     }
 }
 
 impl Account {
-    fn append(&mut self, operation: Bytes, body: wire::event::Body) -> Seq {
+    fn append(&mut self, operation: Bytes, body: Body) -> Seq {
         let seq = self.log.len() as u64 + 1;
         self.log.push(Arc::new(wire::Event { seq, operation, body: Some(body) }));
         Seq(seq)
+    }
+
+    /// Gives an entry another body.
+    fn rewrite(&mut self, seq: Seq, body: Option<Body>) {
+        let index = usize::try_from(seq.0).ok().and_then(|seq| seq.checked_sub(1));
+        if let Some(event) = index.and_then(|index| self.log.get_mut(index)) {
+            Arc::make_mut(event).body = body;
+        }
+    }
+
+    /// Says how the fields of a target are now, and takes that from where it was said before.
+    fn tell_fields(&mut self, operation: Bytes, name: &str, updated_at: Millis, device: Bytes) -> Seq {
+        let target = self.targets.entry(name.to_owned()).or_default();
+        let body = Body::Fields(wire::Fields {
+            target: name.to_owned(),
+            fields: target.fields.set(),
+            updated_at: updated_at.0,
+            device,
+        });
+        let before = mem::replace(&mut target.newest, Seq(self.log.len() as u64 + 1));
+        self.rewrite(before, None);
+        self.append(operation, body)
+    }
+}
+
+impl MemoryView {
+    fn last(&self) -> u64 {
+        self.messages.len() as u64
+    }
+
+    /// The next place, for a message from somewhere else or from the account itself.
+    fn next_place(&self, foreign: bool) -> Place {
+        let inbound = self.messages.last().map_or(0, |(_, inbound)| *inbound) + u64::from(foreign);
+        Place { view: self.key, position: Position(self.last() + 1), inbound }
     }
 }
 
@@ -248,6 +342,10 @@ impl Storage for MemoryStorage {
         Ok(())
     }
 
+    async fn scrub(&self) -> Result<bool> {
+        Ok(true)
+    }
+
     async fn close(&self) {}
 }
 
@@ -272,11 +370,14 @@ impl Transaction for MemoryTransaction {
     }
 
     async fn store_message(&mut self, message: &NewMessage<'_>) -> Result<Option<MessageKey>> {
-        if !Arc::make_mut(&mut self.state.message_ids).insert(message.id.to_bytes()) {
+        let key = MessageKey(self.state.messages.len() as i64);
+        let id = message.id.to_bytes();
+        if self.state.message_keys.contains_key(&id) {
             return Ok(None);
         }
-        let message = wire::Message {
-            id: message.id.to_bytes(),
+        Arc::make_mut(&mut self.state.message_keys).insert(id.clone(), key);
+        let shared = wire::Message {
+            id,
             sender: message.sender.to_owned(),
             device: message.device.map(Bytes::copy_from_slice).unwrap_or_default(),
             r#type: message.kind.to_owned(),
@@ -284,9 +385,81 @@ impl Transaction for MemoryTransaction {
             sent_at: message.sent_at.0,
             ..wire::Message::default()
         };
-        let messages = Arc::make_mut(&mut self.state.messages);
-        messages.push(Arc::new(message));
-        Ok(Some(MessageKey(messages.len() as i64 - 1)))
+        let message = MemoryMessage { shared, edit: None, holders: BTreeMap::new() };
+        Arc::make_mut(&mut self.state.messages).push(Arc::new(message));
+        Ok(Some(key))
+    }
+
+    async fn message(&mut self, account: AccountKey, id: OperationId) -> Result<Option<StoredMessage>> {
+        let Some(&key) = self.state.message_keys.get(&id.as_bytes()[..]) else {
+            return Ok(None);
+        };
+        let MemoryMessage { shared, edit, holders } = &**entry(&self.state.messages, key.0)?;
+        Ok(Some(StoredMessage {
+            key,
+            sender: shared.sender.clone(),
+            sent_at: Millis(shared.sent_at),
+            edit: edit.clone(),
+            recalled: shared.recalled,
+            held: holders.contains_key(&account.0),
+        }))
+    }
+
+    async fn edit_message(
+        &mut self,
+        message: MessageKey,
+        content: &Bytes,
+        stamp: &Stamp,
+        now: Millis,
+    ) -> Result<()> {
+        self.state.message(message)?.edit = Some(stamp.clone());
+        self.state.change(message, |message| {
+            message.content = content.clone();
+            message.edited_at = now.0;
+        })
+    }
+
+    async fn erase_message(&mut self, message: MessageKey) -> Result<()> {
+        self.state.change(message, |message| {
+            message.content = Bytes::new();
+            message.recalled = true;
+        })
+    }
+
+    async fn tell_changed(&mut self, message: MessageKey, operation: OperationId) -> Result<Told> {
+        let mut told = Told::new();
+        for (account, holder) in self.state.message(message)?.holders.clone() {
+            let body = Body::Changed(holder.message);
+            let seq = self.state.account_of(AccountKey(account))?.append(operation.to_bytes(), body);
+            if let Some(holder) = self.state.message(message)?.holders.get_mut(&account) {
+                holder.entries.push(seq);
+            }
+            told.insert(entry(&self.state.names, account)?.clone(), seq);
+        }
+        Ok(told)
+    }
+
+    async fn remove_drafts(
+        &mut self,
+        message: MessageKey,
+        text: &str,
+        now: Millis,
+    ) -> Result<BTreeSet<String>> {
+        let mut told = BTreeSet::new();
+        for (account, holder) in self.state.message(message)?.holders.clone() {
+            let (_, conversation) = entry(&self.state.views, holder.view.0)?.clone();
+            let name = entry(&self.state.names, account)?.clone();
+            let account = self.state.account(&name);
+            let Some(target) = account.targets.get_mut(&conversation) else {
+                continue;
+            };
+            let mentions = |value: &[u8]| String::from_utf8_lossy(value).contains(text);
+            if target.fields.erase(target::DRAFT, mentions) {
+                account.tell_fields(Bytes::new(), &conversation, now, Bytes::new());
+                told.insert(name);
+            }
+        }
+        Ok(told)
     }
 
     async fn store_roster(&mut self, members: &BTreeSet<String>) -> Result<RosterKey> {
@@ -297,17 +470,18 @@ impl Transaction for MemoryTransaction {
 
     async fn view(&mut self, account: AccountKey, conversation: &str) -> Result<Option<View>> {
         let view = self.state.account_of(account)?.views.get(conversation);
-        Ok(view.map(|view| View { key: view.key, last: Position(view.last), read: Position(view.read) }))
+        Ok(view.map(|view| View { key: view.key, last: Position(view.last()), read: Position(view.read) }))
     }
 
     async fn next_place(&mut self, account: AccountKey, conversation: &str) -> Result<Place> {
-        self.state.place(account, conversation, false)
+        Ok(self.state.view(account, conversation)?.next_place(false))
     }
 
     async fn inbound_at(&mut self, view: ViewKey, position: Position) -> Result<u64> {
-        let inbound = &self.state.view_of(view)?.inbound;
+        let messages = &self.state.view_of(view)?.messages;
         let index = position.0.checked_sub(1).ok_or_else(unknown)?;
-        entry(inbound, i64::try_from(index).map_err(StorageError::new)?).copied()
+        let (_, inbound) = entry(messages, i64::try_from(index).map_err(StorageError::new)?)?;
+        Ok(*inbound)
     }
 
     async fn set_read(&mut self, view: ViewKey, position: Position) -> Result<()> {
@@ -315,34 +489,82 @@ impl Transaction for MemoryTransaction {
         Ok(())
     }
 
+    async fn tell_read(
+        &mut self,
+        accounts: &BTreeSet<String>,
+        conversation: &str,
+        reading: Reading,
+    ) -> Result<BTreeSet<String>> {
+        let until = reading.position.0;
+        let reader = entry(&self.state.names, reading.reader.0)?.clone();
+        let mut told = BTreeSet::new();
+        for name in accounts {
+            let account = self.state.account(name);
+            let key = account.key;
+            // Whom nothing was ever sent to in this conversation has nothing that was read.
+            let Some(view) = account.views.get_mut(conversation) else {
+                continue;
+            };
+            let after = view.looked.insert(reading.reader.0, until).unwrap_or_default();
+            if let Some(position) = self.state.last_shared(key, reading.view, after, until) {
+                let (conversation, account) = (conversation.to_owned(), reader.clone());
+                let read_by = wire::ReadBy { conversation, account, position };
+                self.state.account(name).append(Bytes::new(), Body::ReadBy(read_by));
+                told.insert(name.clone());
+            }
+        }
+        Ok(told)
+    }
+
+    async fn fields(&mut self, account: AccountKey, target: &str) -> Result<Fields> {
+        let target = self.state.account_of(account)?.targets.get(target);
+        Ok(target.map(|target| target.fields.clone()).unwrap_or_default())
+    }
+
+    async fn targets(&mut self, account: AccountKey) -> Result<usize> {
+        Ok(self.state.account_of(account)?.targets.len())
+    }
+
+    async fn set_fields(
+        &mut self,
+        account: AccountKey,
+        operation: OperationId,
+        new: NewFields<'_>,
+    ) -> Result<Seq> {
+        let account = self.state.account_of(account)?;
+        account.targets.entry(new.target.to_owned()).or_default().fields.merge(new.fields.clone());
+        Ok(account.tell_fields(operation.to_bytes(), new.target, new.updated_at, new.device.clone()))
+    }
+
     async fn append(&mut self, account: AccountKey, operation: OperationId, entry_of: Entry) -> Result<Seq> {
-        let (Entry::Message(_, place) | Entry::Read(place)) = entry_of;
-        let (_, conversation) = entry(&self.state.views, place.view.0)?.clone();
-        let name = entry(&self.state.names, account.0)?.clone();
-        let body = self.state.event(&name, &conversation, entry_of)?;
-        Ok(self.state.account(&name).append(operation.to_bytes(), body))
+        let operation = operation.to_bytes();
+        match entry_of {
+            Entry::Message(message, place) => self.state.hold(account, message, place, operation),
+            Entry::Read(Place { view, position, inbound }) => {
+                let (_, conversation) = entry(&self.state.views, view.0)?.clone();
+                let read = wire::Read { conversation, position: position.0, inbound };
+                Ok(self.state.account_of(account)?.append(operation, Body::Read(read)))
+            }
+        }
     }
 
     async fn deliver(&mut self, accounts: &BTreeSet<String>, delivery: Delivery<'_>) -> Result<()> {
         let Delivery { operation, conversation, news } = delivery;
+        let operation = operation.map(|id| id.to_bytes()).unwrap_or_default();
         for name in accounts {
             let key = self.state.account(name).key;
-            let body = match news {
+            let view = self.state.view(key, conversation)?;
+            match news {
                 News::Message(message) => {
-                    let place = self.state.place(key, conversation, true)?;
-                    self.state.event(name, conversation, Entry::Message(message, place))?
+                    let place = view.next_place(true);
+                    self.state.hold(key, message, place, operation.clone())?;
                 }
                 News::Members(roster) => {
-                    self.state.view(key, conversation)?;
                     let members = entry(&self.state.rosters, roster.0)?.clone();
-                    wire::event::Body::Members(wire::Members {
-                        conversation: conversation.to_owned(),
-                        members,
-                    })
+                    let members = wire::Members { conversation: conversation.to_owned(), members };
+                    self.state.account(name).append(operation.clone(), Body::Members(members));
                 }
-            };
-            let operation = operation.map(|id| id.to_bytes()).unwrap_or_default();
-            self.state.account(name).append(operation, body);
+            }
         }
         Ok(())
     }

@@ -21,15 +21,28 @@ CREATE TABLE views (
     UNIQUE (account, conversation)
 ) STRICT;
 
+-- What can be erased for good. Where SQLite moves a row from page to page it leaves a copy behind, even with
+-- secure_delete, and no later erasing reaches that. So these rows are only added at the end and never removed,
+-- and each keeps its length for good: it is overwritten where it stands, and what follows its content is zeros.
+CREATE TABLE contents (
+    key   INTEGER PRIMARY KEY,
+    bytes BLOB NOT NULL
+) STRICT;
+
 -- Content is stored once, however many logs refer to it.
 CREATE TABLE messages (
-    key     INTEGER PRIMARY KEY,
-    id      BLOB NOT NULL UNIQUE,
-    sender  TEXT NOT NULL,
-    device  BLOB,                               -- NULL: sent through the HTTP API
-    type    TEXT NOT NULL,
-    content BLOB NOT NULL,
-    sent_at INTEGER NOT NULL
+    key         INTEGER PRIMARY KEY,
+    id          BLOB NOT NULL UNIQUE,
+    sender      TEXT NOT NULL,
+    device      BLOB,                           -- NULL: sent through the HTTP API
+    type        TEXT NOT NULL,
+    content     INTEGER NOT NULL REFERENCES contents DEFERRABLE INITIALLY DEFERRED,
+    size        INTEGER NOT NULL,               -- of the content in bytes; 0 once it was recalled
+    sent_at     INTEGER NOT NULL,
+    edited_at   INTEGER NOT NULL DEFAULT 0,     -- 0: never
+    edit_clock  INTEGER,                        -- what decided the present content, if it was edited
+    edit_device BLOB,
+    recalled    INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- Who was in a group after a change, as a JSON array.
@@ -38,20 +51,56 @@ CREATE TABLE rosters (
     members TEXT NOT NULL
 ) STRICT;
 
--- An entry with a message is a message, one with a roster a change of members, any other a read.
+-- Something that an account's devices share fields of.
+CREATE TABLE targets (
+    id         INTEGER PRIMARY KEY,
+    account    INTEGER NOT NULL REFERENCES accounts,
+    name       TEXT NOT NULL,
+    seq        INTEGER NOT NULL,                -- the entry that says how they are now; those before say nothing
+    updated_at INTEGER NOT NULL,
+    device     BLOB NOT NULL,                   -- empty: set through the HTTP API, or removed by the server
+    UNIQUE (account, name)
+) STRICT;
+
+CREATE TABLE fields (
+    target INTEGER NOT NULL REFERENCES targets,
+    name   TEXT NOT NULL,
+    value  INTEGER NOT NULL REFERENCES contents,
+    size   INTEGER NOT NULL,                    -- of the value in bytes; 0: removed, which is remembered
+    clock  INTEGER NOT NULL,
+    device BLOB NOT NULL,
+    PRIMARY KEY (target, name)
+) STRICT, WITHOUT ROWID;
+
+-- Kinds: 1 a message, 2 the account has read, 3 who is in a group, 4 a message has changed, 5 the fields of
+-- a target, 6 another account has read.
 CREATE TABLE log (
     account   INTEGER NOT NULL REFERENCES accounts,
     seq       INTEGER NOT NULL,
     operation BLOB,                             -- NULL: the server's own doing
-    view      INTEGER NOT NULL REFERENCES views,
+    kind      INTEGER NOT NULL,
+    view      INTEGER REFERENCES views,         -- NULL: of a target
     message   INTEGER REFERENCES messages,
     roster    INTEGER REFERENCES rosters,
+    target    INTEGER REFERENCES targets,
+    reader    INTEGER REFERENCES accounts,
     position  INTEGER NOT NULL DEFAULT 0,
     inbound   INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (account, seq)
 ) STRICT, WITHOUT ROWID;
 
-CREATE UNIQUE INDEX log_positions ON log (view, position) WHERE message IS NOT NULL;
+CREATE UNIQUE INDEX log_positions ON log (view, position) WHERE kind = 1;
+
+-- Who holds a message.
+CREATE UNIQUE INDEX log_messages ON log (message, account) WHERE kind = 1;
+
+-- How far a reader's own positions were looked through for what the owner of a view has, too, and told of.
+CREATE TABLE readings (
+    view   INTEGER NOT NULL REFERENCES views,
+    reader INTEGER NOT NULL REFERENCES accounts,
+    looked INTEGER NOT NULL,
+    PRIMARY KEY (view, reader)
+) STRICT, WITHOUT ROWID;
 
 -- What became of accepted operations, so that sending one again changes nothing.
 CREATE TABLE operations (

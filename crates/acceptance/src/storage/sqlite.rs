@@ -2,7 +2,11 @@
 //!
 //! One connection writes, so that writers never meet; a few others read beside it.
 
-use std::{collections::BTreeSet, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -12,29 +16,58 @@ use sqlx::{
     ConnectOptions as _, Connection as _, Row as _, Sqlite, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
-use tutti_protocol::{LogId, Millis, OperationId, Position, Seq, limits, wire};
+use tutti_protocol::{
+    LogId, Millis, OperationId, Position, Seq, Timestamp, limits, target,
+    wire::{self, event::Body},
+};
 
 use super::{
-    AccountKey, Delivery, Device, Entry, MessageKey, NewMessage, News, Page, Place, Receipt, Result,
-    RosterKey, Sighting, Storage, StorageError, Transaction, View, ViewKey,
+    AccountKey, Delivery, Device, Entry, MessageKey, NewFields, NewMessage, News, Page, Place, Reading,
+    Receipt, Result, RosterKey, Sighting, Storage, StorageError, StoredMessage, Told, Transaction, View,
+    ViewKey,
 };
-use crate::platform::Platform;
+use crate::{
+    merge::{Field, Fields, Stamp},
+    platform::Platform,
+};
 
 const SCHEMA: &str = include_str!("schema.sql");
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 const READERS: u32 = 4;
+/// How long a statement waits for whoever is in its way.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long scrubbing waits, in milliseconds: all who write wait with it.
+const SCRUB_PATIENCE: u32 = 20;
+
+// What the entries of the log are, as the schema tells; the statements below have the numbers in their text,
+// since only so SQLite finds the indexes.
+const MESSAGE: i64 = 1;
+const READ: i64 = 2;
+const MEMBERS: i64 = 3;
+const CHANGED: i64 = 4;
+const FIELDS: i64 = 5;
+const READ_BY: i64 = 6;
 
 /// One query for a page: a range of the log, and what its entries refer to. The account's row comes
 /// even when nothing follows, with the head of the same moment. From which device a message was sent
-/// is nobody's business but the sender's own.
+/// is nobody's business but the sender's own. Fields come with the last entry of their target alone.
 const PAGE: &str = "
-    SELECT a.head, l.seq, l.operation, v.conversation, l.position, l.inbound, r.members,
-           m.id, m.sender, CASE WHEN m.sender = a.name THEN m.device END, m.type, m.content, m.sent_at
+    SELECT a.head, l.seq, l.kind, l.operation, v.conversation, l.position, l.inbound, r.members,
+           m.id, m.sender, CASE WHEN m.sender = a.name THEN m.device END, m.type, substr(c.bytes, 1, m.size), m.sent_at,
+           m.edited_at, m.recalled, reader.name, t.name, t.updated_at, t.device,
+           CASE WHEN t.seq = l.seq THEN (
+               SELECT json_group_array(json_array(f.name, CAST(substr(v.bytes, 1, f.size) AS TEXT)))
+               FROM fields f JOIN contents v ON v.key = f.value
+               WHERE f.target = t.id AND f.size > 0
+           ) END
     FROM accounts a
     LEFT JOIN log l ON l.account = a.id AND l.seq > ?2
     LEFT JOIN views v ON v.id = l.view
     LEFT JOIN messages m ON m.key = l.message
+    LEFT JOIN contents c ON c.key = m.content
     LEFT JOIN rosters r ON r.key = l.roster
+    LEFT JOIN targets t ON t.id = l.target
+    LEFT JOIN accounts reader ON reader.id = l.reader
     WHERE a.name = ?1
     ORDER BY l.seq
     LIMIT ?3";
@@ -51,11 +84,67 @@ const DELIVER_PLACES: &str = "
     ON CONFLICT (account, conversation)
     DO UPDATE SET last = last + excluded.last, inbound = inbound + excluded.inbound";
 const DELIVER_ENTRIES: &str = "
-    INSERT INTO log (account, seq, operation, view, message, roster, position, inbound)
-    SELECT a.id, a.head, ?3, v.id, ?4, ?5, iif(?4 IS NULL, 0, v.last), iif(?4 IS NULL, 0, v.inbound)
+    INSERT INTO log (account, seq, operation, kind, view, message, roster, position, inbound)
+    SELECT a.id, a.head, ?3, iif(?4 IS NULL, 3, 1), v.id, ?4, ?5,
+           iif(?4 IS NULL, 0, v.last), iif(?4 IS NULL, 0, v.inbound)
     FROM json_each(?1) j
     CROSS JOIN accounts a ON a.name = j.value
     CROSS JOIN views v ON v.account = a.id AND v.conversation = ?2";
+
+/// The three steps to tell everyone who holds a message, `?1`, that it has changed: the next seq for each,
+/// the entries there, and who they were.
+const CHANGE_SEQS: &str = "
+    UPDATE accounts SET head = head + 1
+    WHERE id IN (SELECT account FROM log WHERE message = ?1 AND kind = 1)";
+const CHANGE_ENTRIES: &str = "
+    INSERT INTO log (account, seq, operation, kind, view, message, position, inbound)
+    SELECT l.account, a.head, ?2, 4, l.view, l.message, l.position, l.inbound
+    FROM log l CROSS JOIN accounts a ON a.id = l.account
+    WHERE l.message = ?1 AND l.kind = 1";
+const CHANGE_TOLD: &str = "
+    SELECT json_group_object(a.name, a.head) FROM log l CROSS JOIN accounts a ON a.id = l.account
+    WHERE l.message = ?1 AND l.kind = 1";
+
+/// The targets of those who hold a message, `?1`, with a draft in its conversation that has a text, `?2`,
+/// in it.
+const DRAFTS: &str = "
+    SELECT json_group_array(f.target) FROM log l
+    CROSS JOIN views v ON v.id = l.view
+    CROSS JOIN targets t ON t.account = l.account AND t.name = v.conversation
+    CROSS JOIN fields f ON f.target = t.id AND f.name = ?3
+    CROSS JOIN contents c ON c.key = f.value
+    WHERE l.message = ?1 AND l.kind = 1 AND instr(CAST(substr(c.bytes, 1, f.size) AS TEXT), ?2) > 0";
+
+/// The steps to tell those of the accounts in a JSON array, `?1`, who call a conversation `?2`, how far the
+/// reader `?3` has read: to find who has in the own log what stands in the reader's view, `?4`, up to `?5`,
+/// and was not looked at before, and where; to note that this was looked at; and to write it.
+const READ_FOUND: &str = "
+    SELECT json_group_array(json_array(found.account, found.name, found.view, found.position)) FROM (
+        SELECT a.id AS account, a.name, v.id AS view, (
+            SELECT theirs.position FROM log own
+            CROSS JOIN log theirs ON theirs.message = own.message AND theirs.account = a.id
+            WHERE own.view = ?4 AND own.kind = 1 AND own.position > coalesce(r.looked, 0)
+                AND own.position <= ?5 AND theirs.kind = 1
+            ORDER BY own.position DESC LIMIT 1
+        ) AS position
+        FROM json_each(?1) j
+        CROSS JOIN accounts a ON a.name = j.value
+        CROSS JOIN views v ON v.account = a.id AND v.conversation = ?2
+        LEFT JOIN readings r ON r.view = v.id AND r.reader = ?3
+    ) found WHERE found.position IS NOT NULL";
+const READ_LOOKED: &str = "
+    INSERT INTO readings (view, reader, looked)
+    SELECT v.id, ?3, ?4 FROM json_each(?1) j
+    CROSS JOIN accounts a ON a.name = j.value
+    CROSS JOIN views v ON v.account = a.id AND v.conversation = ?2
+    WHERE true
+    ON CONFLICT (view, reader) DO UPDATE SET looked = excluded.looked";
+const READ_SEQS: &str = "
+    UPDATE accounts SET head = head + 1 WHERE id IN (SELECT value ->> 0 FROM json_each(?1))";
+const READ_ENTRIES: &str = "
+    INSERT INTO log (account, seq, kind, view, reader, position)
+    SELECT a.id, a.head, 6, j.value ->> 2, ?2, j.value ->> 3
+    FROM json_each(?1) j CROSS JOIN accounts a ON a.id = j.value ->> 0";
 
 /// Storage in a SQLite file.
 pub struct SqliteStorage {
@@ -76,7 +165,10 @@ impl SqliteStorage {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
-            .busy_timeout(Duration::from_secs(5))
+            .busy_timeout(PATIENCE)
+            // What is erased is overwritten, and what is set aside for a while touches no disk.
+            .pragma("secure_delete", "ON")
+            .pragma("temp_store", "MEMORY")
             .disable_statement_logging();
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
@@ -86,6 +178,8 @@ impl SqliteStorage {
             .connect_with(options.clone())
             .await?;
         let log_id = prepare(&writer).await?;
+        // A server that was killed may not have come to it.
+        checkpoint(&mut *writer.acquire().await?).await?;
         let readers =
             SqlitePoolOptions::new().max_connections(READERS).connect_with(options.read_only(true)).await?;
         Ok(Self { writer, readers, log_id })
@@ -99,7 +193,8 @@ async fn prepare(writer: &SqlitePool) -> Result<LogId> {
     match version {
         0 => {
             sqlx::raw_sql(SCHEMA).execute(&mut *transaction).await?;
-            sqlx::raw_sql("PRAGMA user_version = 1").execute(&mut *transaction).await?;
+            let version = sqlx::AssertSqlSafe(format!("PRAGMA user_version = {SCHEMA_VERSION}"));
+            sqlx::raw_sql(version).execute(&mut *transaction).await?;
             let mut id = [0; 16];
             getrandom::fill(&mut id).map_err(StorageError::new)?;
             sqlx::query("INSERT INTO meta (key, value) VALUES ('log', ?)")
@@ -108,9 +203,9 @@ async fn prepare(writer: &SqlitePool) -> Result<LogId> {
                 .await?;
         }
         SCHEMA_VERSION => {}
-        later => {
+        other => {
             return Err(StorageError::new(format!(
-                "the database is of version {later}, this server knows {SCHEMA_VERSION}"
+                "the database is of version {other}, this server knows {SCHEMA_VERSION} alone"
             )));
         }
     }
@@ -191,10 +286,32 @@ impl Storage for SqliteStorage {
         Ok(())
     }
 
+    async fn scrub(&self) -> Result<bool> {
+        let mut writer = self.writer.acquire().await?;
+        set_patience(&mut writer, SCRUB_PATIENCE).await?;
+        let scrubbed = checkpoint(&mut writer).await;
+        set_patience(&mut writer, u32::try_from(PATIENCE.as_millis()).unwrap_or(u32::MAX)).await?;
+        scrubbed
+    }
+
     async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
     }
+}
+
+/// Moves all that the journal holds into the database and empties the journal's file. Answers whether that
+/// was done: it is not while somebody reads from the journal.
+async fn checkpoint(writer: &mut SqliteConnection) -> Result<bool> {
+    let row = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(writer).await?;
+    Ok(row.try_get::<i64, _>(0)? == 0)
+}
+
+/// How many milliseconds the connection waits for whoever is in its way.
+async fn set_patience(connection: &mut SqliteConnection, millis: u32) -> Result<()> {
+    let sql = sqlx::AssertSqlSafe(format!("PRAGMA busy_timeout = {millis}"));
+    sqlx::raw_sql(sql).execute(connection).await?;
+    Ok(())
 }
 
 struct SqliteTransaction(sqlx::Transaction<'static, Sqlite>);
@@ -244,19 +361,162 @@ impl Transaction for SqliteTransaction {
     }
 
     async fn store_message(&mut self, message: &NewMessage<'_>) -> Result<Option<MessageKey>> {
-        let key: Option<i64> = sqlx::query_scalar(
-            "INSERT INTO messages (id, sender, device, type, content, sent_at)
-             VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING RETURNING key",
+        let row = sqlx::query(
+            "INSERT INTO messages (id, sender, device, type, sent_at, size, content)
+             VALUES (?, ?, ?, ?, ?, ?, (SELECT coalesce(max(key), 0) + 1 FROM contents))
+             ON CONFLICT (id) DO NOTHING RETURNING key, content",
         )
         .bind(&message.id.as_bytes()[..])
         .bind(message.sender)
         .bind(message.device)
         .bind(message.kind)
-        .bind(&message.content[..])
         .bind(signed(message.sent_at.0)?)
+        .bind(size(message.content)?)
         .fetch_optional(&mut *self.0)
         .await?;
-        Ok(key.map(MessageKey))
+        let Some(row) = row else { return Ok(None) };
+        sqlx::query("INSERT INTO contents (key, bytes) VALUES (?, ?)")
+            .bind(row.try_get::<i64, _>(1)?)
+            .bind(&message.content[..])
+            .execute(&mut *self.0)
+            .await?;
+        Ok(Some(MessageKey(row.try_get(0)?)))
+    }
+
+    async fn message(&mut self, account: AccountKey, id: OperationId) -> Result<Option<StoredMessage>> {
+        let row = sqlx::query(
+            "SELECT key, sender, sent_at, recalled, edit_clock, edit_device, EXISTS (
+                 SELECT 1 FROM log WHERE message = messages.key AND account = ? AND kind = 1
+             ) FROM messages WHERE id = ?",
+        )
+        .bind(account.0)
+        .bind(&id.as_bytes()[..])
+        .fetch_optional(&mut *self.0)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let edit = match row.try_get::<Option<i64>, _>(4)? {
+            Some(clock) => Some(Stamp { clock: Timestamp(number(clock)?), device: optional_bytes(&row, 5)? }),
+            None => None,
+        };
+        Ok(Some(StoredMessage {
+            key: MessageKey(row.try_get(0)?),
+            sender: row.try_get(1)?,
+            sent_at: Millis(column(&row, 2)?),
+            edit,
+            recalled: row.try_get(3)?,
+            held: row.try_get(6)?,
+        }))
+    }
+
+    async fn edit_message(
+        &mut self,
+        message: MessageKey,
+        content: &Bytes,
+        stamp: &Stamp,
+        now: Millis,
+    ) -> Result<()> {
+        let before = sqlx::query_scalar("SELECT content FROM messages WHERE key = ?")
+            .bind(message.0)
+            .fetch_one(&mut *self.0)
+            .await?;
+        let place = self.put_content(Some(before), content).await?;
+        sqlx::query(
+            "UPDATE messages SET content = ?, size = ?, edited_at = ?, edit_clock = ?, edit_device = ?
+             WHERE key = ?",
+        )
+        .bind(place)
+        .bind(size(content)?)
+        .bind(signed(now.0)?)
+        .bind(signed(stamp.clock.0)?)
+        .bind(&stamp.device[..])
+        .bind(message.0)
+        .execute(&mut *self.0)
+        .await?;
+        Ok(())
+    }
+
+    async fn erase_message(&mut self, message: MessageKey) -> Result<()> {
+        sqlx::query(
+            "UPDATE contents SET bytes = zeroblob(length(bytes))
+             WHERE key = (SELECT content FROM messages WHERE key = ?)",
+        )
+        .bind(message.0)
+        .execute(&mut *self.0)
+        .await?;
+        sqlx::query("UPDATE messages SET size = 0, recalled = 1 WHERE key = ?")
+            .bind(message.0)
+            .execute(&mut *self.0)
+            .await?;
+        Ok(())
+    }
+
+    async fn tell_changed(&mut self, message: MessageKey, operation: OperationId) -> Result<Told> {
+        sqlx::query(CHANGE_SEQS).bind(message.0).execute(&mut *self.0).await?;
+        sqlx::query(CHANGE_ENTRIES)
+            .bind(message.0)
+            .bind(&operation.as_bytes()[..])
+            .execute(&mut *self.0)
+            .await?;
+        let told: String = sqlx::query_scalar(CHANGE_TOLD).bind(message.0).fetch_one(&mut *self.0).await?;
+        let told: BTreeMap<String, u64> = serde_json::from_str(&told).map_err(StorageError::new)?;
+        Ok(told.into_iter().map(|(account, seq)| (account, Seq(seq))).collect())
+    }
+
+    async fn remove_drafts(
+        &mut self,
+        message: MessageKey,
+        text: &str,
+        now: Millis,
+    ) -> Result<BTreeSet<String>> {
+        let targets: String = sqlx::query_scalar(DRAFTS)
+            .bind(message.0)
+            .bind(text)
+            .bind(target::DRAFT)
+            .fetch_one(&mut *self.0)
+            .await?;
+        if targets == "[]" {
+            return Ok(BTreeSet::new());
+        }
+        for erase in [
+            "UPDATE contents SET bytes = zeroblob(length(bytes)) WHERE key IN (
+                 SELECT value FROM fields WHERE name = ?1
+                     AND target IN (SELECT j.value FROM json_each(?2) j)
+             )",
+            "UPDATE fields SET size = 0 WHERE name = ?1 AND target IN (SELECT j.value FROM json_each(?2) j)",
+        ] {
+            sqlx::query(erase).bind(target::DRAFT).bind(&targets).execute(&mut *self.0).await?;
+        }
+        sqlx::query(
+            "UPDATE accounts SET head = head + 1 WHERE id IN (
+                 SELECT account FROM targets WHERE id IN (SELECT value FROM json_each(?))
+             )",
+        )
+        .bind(&targets)
+        .execute(&mut *self.0)
+        .await?;
+        sqlx::query(
+            "UPDATE targets SET seq = (SELECT head FROM accounts WHERE id = account), updated_at = ?,
+                 device = x'' WHERE id IN (SELECT value FROM json_each(?))",
+        )
+        .bind(signed(now.0)?)
+        .bind(&targets)
+        .execute(&mut *self.0)
+        .await?;
+        sqlx::query(
+            "INSERT INTO log (account, seq, kind, target)
+             SELECT account, seq, 5, id FROM targets WHERE id IN (SELECT value FROM json_each(?))",
+        )
+        .bind(&targets)
+        .execute(&mut *self.0)
+        .await?;
+        let told: String = sqlx::query_scalar(
+            "SELECT json_group_array(a.name) FROM json_each(?) j
+             CROSS JOIN targets t ON t.id = j.value CROSS JOIN accounts a ON a.id = t.account",
+        )
+        .bind(&targets)
+        .fetch_one(&mut *self.0)
+        .await?;
+        serde_json::from_str(&told).map_err(StorageError::new)
     }
 
     async fn store_roster(&mut self, members: &BTreeSet<String>) -> Result<RosterKey> {
@@ -299,13 +559,12 @@ impl Transaction for SqliteTransaction {
     }
 
     async fn inbound_at(&mut self, view: ViewKey, position: Position) -> Result<u64> {
-        let inbound = sqlx::query_scalar(
-            "SELECT inbound FROM log WHERE view = ? AND position = ? AND message IS NOT NULL",
-        )
-        .bind(view.0)
-        .bind(signed(position.0)?)
-        .fetch_one(&mut *self.0)
-        .await?;
+        let inbound =
+            sqlx::query_scalar("SELECT inbound FROM log WHERE view = ? AND position = ? AND kind = 1")
+                .bind(view.0)
+                .bind(signed(position.0)?)
+                .fetch_one(&mut *self.0)
+                .await?;
         number(inbound)
     }
 
@@ -318,22 +577,107 @@ impl Transaction for SqliteTransaction {
         Ok(())
     }
 
-    async fn append(&mut self, account: AccountKey, operation: OperationId, entry: Entry) -> Result<Seq> {
-        let (message, place) = match entry {
-            Entry::Message(message, place) => (Some(message.0), place),
-            Entry::Read(place) => (None, place),
-        };
-        let seq: i64 = sqlx::query_scalar("UPDATE accounts SET head = head + 1 WHERE id = ? RETURNING head")
+    async fn tell_read(
+        &mut self,
+        accounts: &BTreeSet<String>,
+        conversation: &str,
+        reading: Reading,
+    ) -> Result<BTreeSet<String>> {
+        let Reading { reader, view, position } = reading;
+        let position = signed(position.0)?;
+        let accounts = &json(accounts)?;
+        let found: String = sqlx::query_scalar(READ_FOUND)
+            .bind(accounts)
+            .bind(conversation)
+            .bind(reader.0)
+            .bind(view.0)
+            .bind(position)
+            .fetch_one(&mut *self.0)
+            .await?;
+        sqlx::query(READ_LOOKED)
+            .bind(accounts)
+            .bind(conversation)
+            .bind(reader.0)
+            .bind(position)
+            .execute(&mut *self.0)
+            .await?;
+        let told: Vec<(i64, String, i64, i64)> = serde_json::from_str(&found).map_err(StorageError::new)?;
+        if !told.is_empty() {
+            sqlx::query(READ_SEQS).bind(&found).execute(&mut *self.0).await?;
+            sqlx::query(READ_ENTRIES).bind(&found).bind(reader.0).execute(&mut *self.0).await?;
+        }
+        Ok(told.into_iter().map(|(_, name, _, _)| name).collect())
+    }
+
+    async fn fields(&mut self, account: AccountKey, target: &str) -> Result<Fields> {
+        let rows = sqlx::query(
+            "SELECT name, substr(bytes, 1, size), clock, device FROM fields
+             JOIN contents ON contents.key = fields.value
+             WHERE target = (SELECT id FROM targets WHERE account = ? AND name = ?)",
+        )
+        .bind(account.0)
+        .bind(target)
+        .fetch_all(&mut *self.0)
+        .await?;
+        rows.iter().map(read_field).collect()
+    }
+
+    async fn targets(&mut self, account: AccountKey) -> Result<usize> {
+        let targets: i64 = sqlx::query_scalar("SELECT count(*) FROM targets WHERE account = ?")
             .bind(account.0)
             .fetch_one(&mut *self.0)
             .await?;
+        usize::try_from(targets).map_err(StorageError::new)
+    }
+
+    async fn set_fields(
+        &mut self,
+        account: AccountKey,
+        operation: OperationId,
+        new: NewFields<'_>,
+    ) -> Result<Seq> {
+        let seq = self.next_seq(account).await?;
+        let target: i64 = sqlx::query_scalar(
+            "INSERT INTO targets (account, name, seq, updated_at, device) VALUES (?, ?, ?, ?, ?)
+             ON CONFLICT (account, name) DO UPDATE SET
+                 seq = excluded.seq, updated_at = excluded.updated_at, device = excluded.device
+             RETURNING id",
+        )
+        .bind(account.0)
+        .bind(new.target)
+        .bind(seq)
+        .bind(signed(new.updated_at.0)?)
+        .bind(&new.device[..])
+        .fetch_one(&mut *self.0)
+        .await?;
+        for (name, field) in new.fields.iter() {
+            self.put_field(target, name, field).await?;
+        }
+        sqlx::query("INSERT INTO log (account, seq, operation, kind, target) VALUES (?, ?, ?, ?, ?)")
+            .bind(account.0)
+            .bind(seq)
+            .bind(&operation.as_bytes()[..])
+            .bind(FIELDS)
+            .bind(target)
+            .execute(&mut *self.0)
+            .await?;
+        number(seq).map(Seq)
+    }
+
+    async fn append(&mut self, account: AccountKey, operation: OperationId, entry: Entry) -> Result<Seq> {
+        let (kind, message, place) = match entry {
+            Entry::Message(message, place) => (MESSAGE, Some(message.0), place),
+            Entry::Read(place) => (READ, None, place),
+        };
+        let seq = self.next_seq(account).await?;
         sqlx::query(
-            "INSERT INTO log (account, seq, operation, view, message, position, inbound)
-             VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO log (account, seq, operation, kind, view, message, position, inbound)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(account.0)
         .bind(seq)
         .bind(&operation.as_bytes()[..])
+        .bind(kind)
         .bind(place.view.0)
         .bind(message)
         .bind(signed(place.position.0)?)
@@ -439,6 +783,70 @@ impl Transaction for SqliteTransaction {
     }
 }
 
+impl SqliteTransaction {
+    /// The next seq of an account's log.
+    async fn next_seq(&mut self, account: AccountKey) -> Result<i64> {
+        Ok(sqlx::query_scalar("UPDATE accounts SET head = head + 1 WHERE id = ? RETURNING head")
+            .bind(account.0)
+            .fetch_one(&mut *self.0)
+            .await?)
+    }
+
+    async fn put_field(&mut self, target: i64, name: &str, field: &Field) -> Result<()> {
+        let before = sqlx::query_scalar("SELECT value FROM fields WHERE target = ? AND name = ?")
+            .bind(target)
+            .bind(name)
+            .fetch_optional(&mut *self.0)
+            .await?;
+        let place = self.put_content(before, &field.value).await?;
+        sqlx::query(
+            "INSERT INTO fields (target, name, value, size, clock, device) VALUES (?, ?, ?, ?, ?, ?)
+             ON CONFLICT (target, name) DO UPDATE SET value = excluded.value, size = excluded.size,
+                 clock = excluded.clock, device = excluded.device",
+        )
+        .bind(target)
+        .bind(name)
+        .bind(place)
+        .bind(size(&field.value)?)
+        .bind(signed(field.stamp.clock.0)?)
+        .bind(&field.stamp.device[..])
+        .execute(&mut *self.0)
+        .await?;
+        Ok(())
+    }
+
+    /// Puts content where other content is, or elsewhere if it does not fit there, and answers where.
+    async fn put_content(&mut self, before: Option<i64>, content: &[u8]) -> Result<i64> {
+        let mut bytes = content.to_vec();
+        if let Some(place) = before {
+            let room: i64 = sqlx::query_scalar("SELECT length(bytes) FROM contents WHERE key = ?")
+                .bind(place)
+                .fetch_one(&mut *self.0)
+                .await?;
+            let room = usize::try_from(room).map_err(StorageError::new)?;
+            if content.len() <= room {
+                bytes.resize(room, 0);
+                sqlx::query("UPDATE contents SET bytes = ? WHERE key = ?")
+                    .bind(bytes)
+                    .bind(place)
+                    .execute(&mut *self.0)
+                    .await?;
+                return Ok(place);
+            }
+            sqlx::query("UPDATE contents SET bytes = zeroblob(length(bytes)) WHERE key = ?")
+                .bind(place)
+                .execute(&mut *self.0)
+                .await?;
+            // With room to grow, so that all the places left behind are not more than the last one.
+            bytes.resize(content.len().max(2 * room), 0);
+        }
+        Ok(sqlx::query_scalar("INSERT INTO contents (bytes) VALUES (?) RETURNING key")
+            .bind(bytes)
+            .fetch_one(&mut *self.0)
+            .await?)
+    }
+}
+
 async fn group(connection: &mut SqliteConnection, id: &str) -> Result<Option<BTreeSet<String>>> {
     // One row, since each row costs a way between threads.
     let members: Option<String> = sqlx::query_scalar(
@@ -460,32 +868,64 @@ fn read_event(row: &SqliteRow) -> Result<Option<wire::Event>> {
     let Some(seq) = row.try_get::<Option<i64>, _>(1)? else {
         return Ok(None);
     };
-    let conversation = row.try_get(3)?;
-    let body = if let Some(id) = row.try_get::<Option<&[u8]>, _>(7)? {
-        wire::event::Body::Message(wire::Message {
-            id: Bytes::copy_from_slice(id),
-            conversation,
-            sender: row.try_get(8)?,
-            device: optional_bytes(row, 9)?,
-            r#type: row.try_get(10)?,
-            content: Bytes::copy_from_slice(row.try_get(11)?),
-            position: column(row, 4)?,
-            inbound: column(row, 5)?,
-            sent_at: column(row, 12)?,
-        })
-    } else if let Some(members) = row.try_get::<Option<&str>, _>(6)? {
-        wire::event::Body::Members(wire::Members {
-            conversation,
-            members: serde_json::from_str(members).map_err(StorageError::new)?,
-        })
-    } else {
-        wire::event::Body::Read(wire::Read {
-            conversation,
-            position: column(row, 4)?,
-            inbound: column(row, 5)?,
-        })
+    let body = match row.try_get(2)? {
+        MESSAGE => Some(Body::Message(read_message(row)?)),
+        READ => Some(Body::Read(wire::Read {
+            conversation: row.try_get(4)?,
+            position: column(row, 5)?,
+            inbound: column(row, 6)?,
+        })),
+        MEMBERS => Some(Body::Members(wire::Members {
+            conversation: row.try_get(4)?,
+            members: serde_json::from_str(row.try_get(7)?).map_err(StorageError::new)?,
+        })),
+        CHANGED => Some(Body::Changed(read_message(row)?)),
+        FIELDS => read_fields(row)?.map(Body::Fields),
+        READ_BY => Some(Body::ReadBy(wire::ReadBy {
+            conversation: row.try_get(4)?,
+            account: row.try_get(16)?,
+            position: column(row, 5)?,
+        })),
+        kind => return Err(StorageError::new(format!("an entry of the unknown kind {kind}"))),
     };
-    Ok(Some(wire::Event { seq: number(seq)?, operation: optional_bytes(row, 2)?, body: Some(body) }))
+    Ok(Some(wire::Event { seq: number(seq)?, operation: optional_bytes(row, 3)?, body }))
+}
+
+fn read_message(row: &SqliteRow) -> Result<wire::Message> {
+    Ok(wire::Message {
+        id: optional_bytes(row, 8)?,
+        conversation: row.try_get(4)?,
+        sender: row.try_get(9)?,
+        device: optional_bytes(row, 10)?,
+        r#type: row.try_get(11)?,
+        content: optional_bytes(row, 12)?,
+        position: column(row, 5)?,
+        inbound: column(row, 6)?,
+        sent_at: column(row, 13)?,
+        edited_at: column(row, 14)?,
+        recalled: row.try_get(15)?,
+    })
+}
+
+/// The fields of a target, unless a later entry has them.
+fn read_fields(row: &SqliteRow) -> Result<Option<wire::Fields>> {
+    let Some(fields) = row.try_get::<Option<&str>, _>(20)? else {
+        return Ok(None);
+    };
+    let mut fields: Vec<(String, String)> = serde_json::from_str(fields).map_err(StorageError::new)?;
+    fields.sort_unstable();
+    let field = |(name, value): (String, String)| wire::Field { name, value: value.into() };
+    Ok(Some(wire::Fields {
+        target: row.try_get(17)?,
+        fields: fields.into_iter().map(field).collect(),
+        updated_at: column(row, 18)?,
+        device: optional_bytes(row, 19)?,
+    }))
+}
+
+fn read_field(row: &SqliteRow) -> Result<(String, Field)> {
+    let stamp = Stamp { clock: Timestamp(column(row, 2)?), device: optional_bytes(row, 3)? };
+    Ok((row.try_get(0)?, Field { stamp, value: optional_bytes(row, 1)? }))
 }
 
 fn read_device(row: &SqliteRow) -> Result<Device> {
@@ -511,6 +951,10 @@ fn column(row: &SqliteRow, index: usize) -> Result<u64> {
 /// SQLite's integers are signed; ours are not.
 fn number(stored: i64) -> Result<u64> {
     u64::try_from(stored).map_err(StorageError::new)
+}
+
+fn size(content: &[u8]) -> Result<i64> {
+    i64::try_from(content.len()).map_err(StorageError::new)
 }
 
 fn signed(number: u64) -> Result<i64> {

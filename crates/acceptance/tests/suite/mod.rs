@@ -1,6 +1,11 @@
 //! What every storage promises: acceptance does the same over each.
 
-use std::{collections::BTreeSet, sync::Arc};
+mod edits;
+mod fields;
+mod reads;
+mod recalls;
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tutti_acceptance::{
@@ -10,7 +15,7 @@ use tutti_acceptance::{
     work::{Work, perform},
 };
 use tutti_protocol::{
-    Code, Millis, Seq,
+    Code, Millis, OperationId, Seq, Timestamp, limits,
     wire::{self, event, operation::Body},
 };
 
@@ -34,23 +39,21 @@ impl Fixture {
         decide(&*self.storage, submission(account, operations)).await
     }
 
-    /// Submits one operation that is to be accepted, and answers its seq.
-    async fn accepted(&self, account: &str, operation: &wire::Operation) -> u64 {
-        match &self.submit(account, std::slice::from_ref(operation)).await[..] {
-            [Verdict::Accepted { seq, .. }] => seq.0,
+    async fn decide(&self, submission: Submission) -> Verdict {
+        match &decide(&*self.storage, submission).await[..] {
+            [verdict] => verdict.clone(),
             other => panic!("{other:?}"),
         }
     }
 
+    /// Submits one operation that is to be accepted, and answers its seq.
+    async fn accepted(&self, account: &str, operation: &wire::Operation) -> u64 {
+        seq(&self.decide(one(account, operation)).await)
+    }
+
     /// Submits one operation that is to be refused, and answers why.
     async fn refused(&self, account: &str, operation: &wire::Operation) -> Code {
-        match &self.submit(account, std::slice::from_ref(operation)).await[..] {
-            [Verdict::Refused(refusal)] => {
-                assert_eq!(refusal.retry_after, 0);
-                refusal.code
-            }
-            other => panic!("{other:?}"),
-        }
+        refusal(&self.decide(one(account, operation)).await).code
     }
 
     async fn put_group(&self, id: &str, members: &[&str]) {
@@ -63,23 +66,45 @@ impl Fixture {
         self.storage.page(account, Seq(0)).await.unwrap()
     }
 
+    async fn bodies<T>(&self, account: &str, pick: impl Fn(event::Body) -> Option<T>) -> Vec<T> {
+        let events = self.log(account).await.events.into_iter();
+        events.filter_map(|event| event.body.and_then(&pick)).collect()
+    }
+
     async fn messages(&self, account: &str) -> Vec<wire::Message> {
-        let bodies = self.log(account).await.events.into_iter().map(|event| event.body);
-        let messages = bodies.filter_map(|body| match body {
-            Some(event::Body::Message(message)) => Some(message),
-            _ => None,
-        });
-        messages.collect()
+        let pick = |body| if let event::Body::Message(message) = body { Some(message) } else { None };
+        self.bodies(account, pick).await
+    }
+
+    /// What messages have become, as the log tells it.
+    async fn changed(&self, account: &str) -> Vec<wire::Message> {
+        let pick = |body| if let event::Body::Changed(message) = body { Some(message) } else { None };
+        self.bodies(account, pick).await
     }
 
     async fn members(&self, account: &str) -> Vec<Vec<String>> {
-        let bodies = self.log(account).await.events.into_iter().map(|event| event.body);
-        let members = bodies.filter_map(|body| match body {
-            Some(event::Body::Members(members)) => Some(members.members),
-            _ => None,
-        });
-        members.collect()
+        let pick = |body| if let event::Body::Members(told) = body { Some(told.members) } else { None };
+        self.bodies(account, pick).await
     }
+}
+
+fn seq(verdict: &Verdict) -> u64 {
+    match verdict {
+        Verdict::Accepted { seq, .. } => seq.0,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Why an operation was refused for good.
+fn refusal(verdict: &Verdict) -> Refusal {
+    match verdict {
+        Verdict::Refused(refusal) if refusal.retry_after == 0 => refusal.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn one(account: &str, operation: &wire::Operation) -> Submission {
+    submission(account, std::slice::from_ref(operation))
 }
 
 fn submission(account: &str, operations: &[wire::Operation]) -> Submission {
@@ -88,6 +113,8 @@ fn submission(account: &str, operations: &[wire::Operation]) -> Submission {
         device: Some(Bytes::from_static(&[7; 16])),
         operations: operations.to_vec(),
         include_sender: true,
+        hide_reads: false,
+        recall_window: None,
         now: Millis(1_000),
     }
 }
@@ -107,6 +134,32 @@ fn send(id: u8, conversation: &str, text: &str) -> wire::Operation {
 
 fn mark_read(id: u8, conversation: &str, position: u64) -> wire::Operation {
     operation(id, Body::MarkRead(wire::MarkRead { conversation: conversation.to_owned(), position }))
+}
+
+fn edit(id: u8, message: u8, text: &str) -> wire::Operation {
+    let message = Bytes::copy_from_slice(&[message; 16]);
+    operation(id, Body::Edit(wire::Edit { message, content: format!("\"{text}\"").into() }))
+}
+
+fn recall(id: u8, message: u8) -> wire::Operation {
+    operation(id, Body::Recall(wire::Recall { message: Bytes::copy_from_slice(&[message; 16]) }))
+}
+
+fn set(id: u8, target: &str, fields: &[(&str, &str)]) -> wire::Operation {
+    let field = |&(name, value): &(&str, &str)| wire::Field {
+        name: name.to_owned(),
+        value: Bytes::copy_from_slice(value.as_bytes()),
+    };
+    let fields = fields.iter().map(field).collect();
+    operation(id, Body::Set(wire::Set { target: target.to_owned(), fields }))
+}
+
+fn at(clock: u64, operation: wire::Operation) -> wire::Operation {
+    wire::Operation { clock, ..operation }
+}
+
+fn from_device(device: u8, submission: Submission) -> Submission {
+    Submission { device: Some(Bytes::copy_from_slice(&[device; 16])), ..submission }
 }
 
 #[tokio::test]
@@ -277,7 +330,7 @@ async fn one_refused_operation_does_not_refuse_the_others() {
 }
 
 #[tokio::test]
-async fn reading_goes_forward_up_to_the_last_message_and_only_in_the_own_log() {
+async fn reading_goes_forward_up_to_the_last_message_and_marks_the_own_log_alone() {
     let fixture = Fixture::new().await;
     for id in 1..=3 {
         fixture.accepted("alice", &send(id, "direct:bob", "hi")).await;
@@ -287,15 +340,10 @@ async fn reading_goes_forward_up_to_the_last_message_and_only_in_the_own_log() {
     assert_eq!(fixture.accepted("bob", &mark_read(6, "direct:alice", 1)).await, 0);
     assert_eq!(fixture.accepted("bob", &mark_read(7, "direct:alice", 2)).await, 0);
     assert_eq!(fixture.accepted("bob", &mark_read(8, "direct:alice", u64::MAX)).await, 6);
-    let reads: Vec<_> = (fixture.log("bob").await.events.into_iter())
-        .filter_map(|event| match event.body {
-            Some(event::Body::Read(read)) => Some((read.conversation, read.position, read.inbound)),
-            _ => None,
-        })
-        .collect();
-    let conversation = || "direct:alice".to_owned();
-    assert_eq!(reads, [(conversation(), 2, 2), (conversation(), 4, 3)]);
-    assert_eq!(fixture.log("alice").await.head, Seq(4));
+    let pick = |body| if let event::Body::Read(read) = body { Some(read) } else { None };
+    let read = |position, inbound| wire::Read { conversation: "direct:alice".into(), position, inbound };
+    assert_eq!(fixture.bodies("bob", pick).await, [read(2, 2), read(4, 3)]);
+    assert_eq!(fixture.bodies("alice", pick).await, []);
 }
 
 #[tokio::test]
@@ -311,4 +359,25 @@ async fn members_learn_who_is_in_and_those_who_left_no_more_than_they_knew() {
     assert_eq!(fixture.members("bob").await, [vec!["alice", "bob"], vec!["bob", "carol"], vec![]]);
     assert_eq!(fixture.members("carol").await, [vec!["bob", "carol"], vec![]]);
     assert_eq!(fixture.storage.group("team").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn logs_are_contiguous_whatever_happens() {
+    let fixture = Fixture::new().await;
+    fixture.put_group("team", &["alice", "bob"]).await;
+    fixture.accepted("alice", &send(1, "group:team", "one")).await;
+    fixture.accepted("bob", &set(2, "group:team", &[("muted", "true")])).await;
+    fixture.accepted("bob", &at(2, set(3, "group:team", &[("muted", "false")]))).await;
+    fixture.accepted("alice", &edit(4, 1, "two")).await;
+    fixture.accepted("bob", &mark_read(5, "group:team", 1)).await;
+    fixture.accepted("alice", &recall(6, 1)).await;
+    for account in ["alice", "bob"] {
+        let log = fixture.log(account).await;
+        let seqs: Vec<_> = log.events.iter().map(|event| event.seq).collect();
+        assert_eq!(seqs, (1..=log.head.0).collect::<Vec<_>>());
+        for after in 0..log.head.0 {
+            let page = fixture.storage.page(account, Seq(after)).await.unwrap();
+            assert_eq!(page.events, log.events[after as usize..]);
+        }
+    }
 }

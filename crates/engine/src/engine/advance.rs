@@ -3,19 +3,20 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use tutti_protocol::{
     Code, DeviceId, LogId, Millis, OperationId, Revision, Seq, codec, limits,
     local::{self, ChangeSet, Queued, channel_frame},
-    wire::operation,
+    wire::operation::Body,
 };
 
-use super::{ANNOUNCE, Engine, Gathered, Role, Sync, Who, queued_id};
+use super::{ANNOUNCE, Engine, Gathered, Reading, Role, Sync, Who, Withdrawal, queued_id};
 use crate::{
-    Connection, Effect, Event, Extent, Failure, Now, Reply,
+    Connection, Effect, Event, Extent, Failure, Now, Reply, RequestId,
     batch::{Batch, Durability, Key, Table, Write},
-    fold::{self, Fold},
+    fold::{self, Fold, Outdated},
     leadership, link,
-    replica::META,
+    replica::{META, is_send},
 };
 
 /// Messages in the journal at which it is folded.
@@ -31,6 +32,7 @@ impl Engine {
             self.end_roll_call(now);
             self.read_again(now);
             self.write_outbox();
+            self.advance_withdrawals(now);
             self.lead(now);
             self.announce(now);
             self.advance_syncs(now);
@@ -71,6 +73,7 @@ impl Engine {
     }
 
     fn lead(&mut self, now: Now) {
+        let corrected = self.corrected(now);
         let Role::Leader(leader) = &mut self.role else {
             return;
         };
@@ -91,7 +94,7 @@ impl Engine {
         let look = leader.loading.is_none() && leader.look_at.take_if(due).is_some();
         leader.link.set_take_over(self.syncs.iter().find_map(|sync| sync.take_over));
         leader.link.tick(now, leader.committing.is_none(), &mut self.entropy);
-        leader.link.submit(&self.replica.outbox, now);
+        leader.link.submit(&self.replica.outbox, corrected, now);
         leader.link.pull(leader.gathered.events.len());
         if !leader.link.is_up() {
             leader.gathered.forget();
@@ -169,13 +172,14 @@ impl Engine {
         }
         let cursor = leader.gathered.cursor.unwrap_or(self.replica.cursor);
         let settled = leader.link.settled(cursor, &self.replica.outbox);
-        let news = !leader.gathered.is_empty();
-        let (change_set, writes) = if news || !settled.is_empty() {
-            self.build_commit(cursor, &settled)
-        } else if self.is_fold_due(idle) {
-            self.build_fold()
-        } else {
-            return;
+        let news = !leader.gathered.is_empty() || !settled.is_empty();
+        // What was recalled does not wait for a pause.
+        let fold =
+            if self.replica.purge || !news && self.is_fold_due(idle) { self.build_fold() } else { None };
+        let (change_set, writes) = match fold {
+            Some(fold) => fold,
+            None if news => self.build_commit(cursor, &settled),
+            None => return,
         };
         let batch = Batch {
             fence: Some(self.leadership.epoch()),
@@ -194,9 +198,7 @@ impl Engine {
         let Role::Leader(leader) = &mut self.role else {
             return Default::default();
         };
-        let Gathered { log, events, refused, over, .. } = std::mem::take(&mut leader.gathered);
-        // A message that was refused is shown as failed. For the rest there is nothing to show.
-        let (refused, dropped): (Vec<_>, Vec<_>) = refused.into_iter().partition(is_send);
+        let Gathered { log, events, refused, discarded, over, .. } = std::mem::take(&mut leader.gathered);
         let reset = log.is_some() && self.replica.log.is_some();
         let over = if reset { Vec::new() } else { over };
         let log = log.or(self.replica.log);
@@ -222,10 +224,16 @@ impl Engine {
             .filter(|id| self.replica.outbox.get(*id).is_some())
             .chain(accepted.iter().copied())
             .chain(over)
-            .chain(dropped.iter().filter_map(queued_id));
+            // A message that was refused is shown as failed. For the rest there is nothing to show.
+            .chain(refused.iter().filter(|queued| !is_send(queued)).filter_map(queued_id));
         settled.extend(leaving);
         writes.extend(settled.iter().map(|id| Write::Delete(Table::Outbox, Key::Operation(*id))));
-        writes.extend(refused.iter().filter_map(|queued| {
+        let discarded: Vec<Queued> =
+            discarded.iter().filter_map(|id| self.replica.outbox.get(*id)).map(given_up).collect();
+        writes.extend(discarded.iter().filter_map(|queued| {
+            Some(Write::Put(Table::Outbox, Key::Operation(queued_id(queued)?), codec::encode(queued)))
+        }));
+        writes.extend(refused.iter().filter(|queued| is_send(queued)).filter_map(|queued| {
             Some(Write::Put(Table::Outbox, Key::Operation(queued_id(queued)?), codec::encode(queued)))
         }));
         let meta = local::Meta { log: log.map(LogId::to_bytes).unwrap_or_default(), cursor: cursor.0 };
@@ -241,18 +249,46 @@ impl Engine {
             reset,
             log: meta.log,
             next_journal,
+            discarded: discarded.iter().filter_map(queued_id).map(OperationId::to_bytes).collect(),
         };
         (change_set, writes)
     }
 
     fn is_fold_due(&self, idle: bool) -> bool {
+        let Role::Leader(leader) = &self.role else {
+            return false;
+        };
+        // What was begun is brought to its end.
+        if matches!(leader.outdated, Reading::Read(_)) {
+            return true;
+        }
         let messages = self.replica.fresh.len();
         messages >= FOLD_MESSAGES
             || idle && (messages >= FOLD_IDLE.0 || self.replica.next_journal >= FOLD_IDLE.1)
     }
 
-    fn build_fold(&mut self) -> (ChangeSet, Vec<Write>) {
-        let Fold { writes, folded } = fold::fold(&self.replica);
+    /// A fold, once the blocks are at hand that it has to change.
+    fn build_fold(&mut self) -> Option<(ChangeSet, Vec<Write>)> {
+        let wanted = self.replica.outdated_blocks();
+        let Role::Leader(leader) = &mut self.role else {
+            return None;
+        };
+        let outdated = match std::mem::take(&mut leader.outdated) {
+            Reading::Of(id) => {
+                leader.outdated = Reading::Of(id);
+                return None;
+            }
+            Reading::Idle => Outdated::new(),
+            Reading::Read(blocks) => blocks,
+        };
+        if !wanted.iter().all(|number| outdated.contains_key(number)) {
+            let id = self.load(Extent::Blocks(wanted.into_iter().collect()));
+            if let Role::Leader(leader) = &mut self.role {
+                leader.outdated = Reading::Of(id);
+            }
+            return None;
+        }
+        let Fold { writes, folded } = fold::fold(&self.replica, outdated);
         let change_set = ChangeSet {
             epoch: self.leadership.epoch().0,
             revision: self.replica.revision.next().0,
@@ -261,7 +297,7 @@ impl Engine {
             folded: Some(folded),
             ..ChangeSet::default()
         };
-        (change_set, writes)
+        Some((change_set, writes))
     }
 
     pub(super) fn announce(&mut self, now: Now) {
@@ -332,11 +368,69 @@ impl Engine {
 
     pub(super) fn end_syncs(&mut self, which: impl Fn(&Sync) -> bool, result: Result<(), Failure>) {
         for sync in self.syncs.extract_if(.., |sync| which(sync)).collect::<Vec<_>>() {
-            self.answer_sync(sync.who, result.clone());
+            self.answer_wish(sync.who, result.clone());
         }
     }
 
-    pub(super) fn answer_sync(&mut self, who: Who, result: Result<(), Failure>) {
+    /// Gives up operations, or tries them again, as soon as it is known what becomes of those that are being
+    /// sent.
+    fn advance_withdrawals(&mut self, now: Now) {
+        if self.withdrawals.is_empty() {
+            return;
+        }
+        let timeout = || Err(Failure::new(Code::Timeout, "no tab could do this in time"));
+        self.end_withdrawals(|it| it.until <= now.monotonic, timeout);
+        let mut done = Vec::new();
+        let mut ask = Vec::new();
+        for wish in &mut self.withdrawals {
+            let queued = self.replica.outbox.get(wish.id);
+            match &mut self.role {
+                Role::Leader(leader) if leader.ready => match queued {
+                    None => done.push((wish.who, self.replica.left(wish.id, wish.retry))),
+                    Some(queued) if wish.retry && queued.refused.is_none() => done.push((wish.who, Ok(()))),
+                    Some(_) if leader.committing.is_some() || leader.link.is_sending(wish.id) => {}
+                    Some(queued) if wish.retry => {
+                        leader.gathered.refused.retain(|it| queued_id(it) != Some(wish.id));
+                        leader.gathered.refused.push(Queued { refused: None, ..queued.clone() });
+                    }
+                    Some(_) => {
+                        leader.link.withhold(wish.id);
+                        leader.gathered.discarded.insert(wish.id);
+                    }
+                },
+                // Not before the leader has heard of it.
+                Role::Follower(follower) if follower.unclaimed.contains(&wish.id) => {
+                    wish.ask_at = now.monotonic.plus(ANNOUNCE);
+                }
+                Role::Follower(_) if wish.ask_at <= now.monotonic && self.writing.is_none() => {
+                    wish.ask_at = now.monotonic.plus(ANNOUNCE);
+                    if let Who::Local(RequestId(id)) = wish.who {
+                        let operation = wish.id.to_bytes();
+                        ask.push(local::Withdraw { id, operation, retry: wish.retry });
+                    }
+                }
+                _ => {}
+            }
+        }
+        for (who, result) in done {
+            self.end_withdrawals(|it| it.who == who, || result.clone());
+        }
+        for wish in ask {
+            self.broadcast(channel_frame::Frame::Withdraw(wish));
+        }
+    }
+
+    pub(super) fn end_withdrawals(
+        &mut self,
+        which: impl Fn(&Withdrawal) -> bool,
+        result: impl Fn() -> Result<(), Failure>,
+    ) {
+        for withdrawal in self.withdrawals.extract_if(.., |it| which(it)).collect::<Vec<_>>() {
+            self.answer_wish(withdrawal.who, result());
+        }
+    }
+
+    pub(super) fn answer_wish(&mut self, who: Who, result: Result<(), Failure>) {
         match who {
             Who::Local(request) => self.resolve(request, result.map(|()| Reply::Done)),
             Who::Tab(tab, id) => {
@@ -351,7 +445,11 @@ impl Engine {
     }
 }
 
-fn is_send(queued: &Queued) -> bool {
-    let body = queued.operation.as_ref().and_then(|operation| operation.body.as_ref());
-    matches!(body, Some(operation::Body::Send(_)))
+/// What is kept of an operation that the user gave up: that there was one.
+fn given_up(queued: &Queued) -> Queued {
+    let mut queued = Queued { discarded: true, refused: None, message: None, ..queued.clone() };
+    if let Some(Body::Send(send)) = queued.operation.as_mut().and_then(|operation| operation.body.as_mut()) {
+        send.content = Bytes::from_static(b"null");
+    }
+    queued
 }

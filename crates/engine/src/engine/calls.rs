@@ -1,14 +1,14 @@
 //! What the application asks for.
 
 use tutti_protocol::{
-    Code, Conversation as ConversationId, DeviceId, Millis, OperationId, Position, content, conversation,
+    Code, Conversation as ConversationId, DeviceId, OperationId, Position, codec, content, conversation,
     limits,
     local::{self, Queued, channel_frame},
     wire::{self, operation},
 };
 
-use super::{Engine, Enqueued, Role, Sync, Who};
-use crate::{Failure, Now, Reply, RequestId, batch::StoreError};
+use super::{Engine, Enqueued, Role, Sync, Who, Withdrawal};
+use crate::{Failure, Message, Now, Reply, RequestId, State, batch::StoreError};
 
 /// How long another tab's leader may take to answer a request, in milliseconds.
 const REQUEST_DEADLINE: u64 = 30_000;
@@ -25,6 +25,10 @@ impl Engine {
             return self.resolve(request, Err(failure));
         }
         let id = id.unwrap_or_else(|| self.mint(now));
+        if self.replica.outbox.is_discarded(id) {
+            let failure = Failure::new(Code::Conflict, "the message with this id was given up");
+            return self.resolve(request, Err(failure));
+        }
         // The same message again is no second message.
         if let crate::Located::Found(message) = self.replica.locate(id) {
             let same = (&message.conversation, &message.kind, &message.content)
@@ -32,7 +36,58 @@ impl Engine {
             let failure = || Failure::new(Code::Conflict, "another message has this id");
             return self.resolve(request, if same { Ok(Reply::Message(message)) } else { Err(failure()) });
         }
-        self.enqueue(request, id, operation::Body::Send(send), now);
+        self.enqueue(request, id, operation::Body::Send(send), None, now);
+    }
+
+    /// Edits a message or takes it back.
+    pub(super) fn handle_change(
+        &mut self,
+        request: RequestId,
+        message: &Message,
+        change: operation::Body,
+        now: Now,
+    ) {
+        let refusal = match (&message.state, &change) {
+            _ if message.sender != self.identity.account => {
+                Some((Code::Forbidden, "only its sender can change a message"))
+            }
+            (State::Recalled, operation::Body::Recall(_)) => {
+                return self.resolve(request, Ok(Reply::Done));
+            }
+            (State::Recalled, _) => Some((Code::Conflict, "the message was recalled")),
+            (State::Failed(_), _) => Some((Code::Conflict, "the message was not sent: retry or discard it")),
+            _ => None,
+        };
+        if let Some((code, message)) = refusal {
+            return self.resolve(request, Err(Failure::new(code, message)));
+        }
+        if let operation::Body::Edit(edit) = &change
+            && let Err(failure) = check_content(&edit.content)
+        {
+            return self.resolve(request, Err(failure));
+        }
+        let id = self.mint(now);
+        self.enqueue(request, id, change, Some(message.to_wire()), now);
+    }
+
+    pub(super) fn handle_set(&mut self, request: RequestId, set: wire::Set, now: Now) {
+        let id = self.mint(now);
+        let operation = |set| wire::Operation { id: id.to_bytes(), clock: 0, body: Some(set) };
+        let set = operation::Body::Set(set);
+        match codec::check_operation(&operation(set.clone())) {
+            Ok(()) => self.enqueue(request, id, set, None, now),
+            Err(error) => self.resolve(request, Err(Failure::new(Code::Invalid, error.to_string()))),
+        }
+    }
+
+    /// Only the leader knows whether an operation is just being sent.
+    pub(super) fn handle_withdraw(&mut self, who: Who, id: OperationId, retry: bool, now: Now) {
+        if let Some(code) = self.closed {
+            return self.answer_wish(who, Err(closed(code)));
+        }
+        let until = now.monotonic.plus(REQUEST_DEADLINE);
+        self.leadership.ask(now, &mut self.entropy);
+        self.withdrawals.push(Withdrawal { who, until, ask_at: now.monotonic, id, retry });
     }
 
     fn check_send(&self, send: &wire::Send) -> Result<(), Failure> {
@@ -43,13 +98,7 @@ impl Engine {
                 "type: expected 1 to 64 bytes without control characters",
             ));
         }
-        content::check(&send.content).map_err(|error| {
-            let code = match error {
-                content::InvalidContent::TooLarge => Code::TooLarge,
-                content::InvalidContent::NotJson => Code::Invalid,
-            };
-            Failure::new(code, error.to_string())
-        })
+        check_content(&send.content)
     }
 
     fn check_conversation(&self, id: &str) -> Result<(), Failure> {
@@ -80,15 +129,15 @@ impl Engine {
         }
         let id = self.mint(now);
         let body = operation::Body::MarkRead(wire::MarkRead { conversation, position: position.0 });
-        self.enqueue(request, id, body, now);
+        self.enqueue(request, id, body, None, now);
     }
 
     pub(super) fn handle_sync_now(&mut self, who: Who, take_over: Option<DeviceId>, now: Now) {
         if let Some(code) = self.closed {
-            return self.answer_sync(who, Err(closed(code)));
+            return self.answer_wish(who, Err(closed(code)));
         }
         if self.offline.offline {
-            return self.answer_sync(who, Err(Failure::new(Code::Offline, "working offline by choice")));
+            return self.answer_wish(who, Err(Failure::new(Code::Offline, "working offline by choice")));
         }
         let until = now.monotonic.plus(REQUEST_DEADLINE);
         self.syncs.push(Sync { who, until, ask_at: Some(now.monotonic), take_over });
@@ -111,7 +160,10 @@ impl Engine {
         self.step_down();
         self.broadcast(channel_frame::Frame::Leave(local::Leave {}));
         for sync in std::mem::take(&mut self.syncs) {
-            self.answer_sync(sync.who, Err(closed(why)));
+            self.answer_wish(sync.who, Err(closed(why)));
+        }
+        for withdrawal in std::mem::take(&mut self.withdrawals) {
+            self.answer_wish(withdrawal.who, Err(closed(why)));
         }
         // What is being written is answered when it is written; what waits will not be.
         for Enqueued { request, .. } in std::mem::take(&mut self.waiting) {
@@ -119,9 +171,17 @@ impl Engine {
         }
     }
 
-    pub(super) fn enqueue(&mut self, request: RequestId, id: OperationId, body: operation::Body, now: Now) {
+    /// Has an operation written to the outbox. `message`: the one that it is about, if it is no send.
+    pub(super) fn enqueue(
+        &mut self,
+        request: RequestId,
+        id: OperationId,
+        body: operation::Body,
+        message: Option<wire::Message>,
+        now: Now,
+    ) {
         // After all that this device did before, whatever its wall clock has done since.
-        let corrected = Millis(now.wall.0.saturating_add_signed(self.clock_offset));
+        let corrected = self.corrected(now);
         if let Some(newest) = self.replica.newest_clock() {
             self.clock.observe(newest, newest.millis().max(corrected));
         }
@@ -130,9 +190,25 @@ impl Engine {
         self.own.insert(id);
         // Whoever acts wants a leader that lives.
         self.leadership.ask(now, &mut self.entropy);
-        let queued = Queued { operation: Some(operation), queued_at: now.wall.0, refused: None };
+        let queued = Queued {
+            operation: Some(operation),
+            queued_at: now.wall.0,
+            refused: None,
+            message,
+            discarded: false,
+        };
         self.waiting.push(Enqueued { request: Some(request), queued });
     }
+}
+
+fn check_content(content: &[u8]) -> Result<(), Failure> {
+    content::check(content).map_err(|error| {
+        let code = match error {
+            content::InvalidContent::TooLarge => Code::TooLarge,
+            content::InvalidContent::NotJson => Code::Invalid,
+        };
+        Failure::new(code, error.to_string())
+    })
 }
 
 /// What calls of a client at its end are told.

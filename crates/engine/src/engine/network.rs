@@ -60,8 +60,7 @@ impl Engine {
         for arrived in leader.link.frame(bytes, copy, now, &mut self.entropy) {
             match arrived {
                 Arrived::Time(server) => {
-                    self.clock_offset =
-                        i64::try_from(server.0).unwrap_or(0).saturating_sub_unsigned(now.wall.0);
+                    self.server_time = Some((server, now.monotonic));
                     leader.catching_up = Some(0);
                 }
                 Arrived::Replaced => return self.resign(now),

@@ -1,17 +1,22 @@
 //! What the store answers: batches that are durable or not, and copies read again.
 
 use tutti_protocol::{
-    Code, OperationId, codec,
+    Code, Millis, OperationId, codec,
     local::{self, Queued, channel_frame},
 };
 
-use super::{Engine, Enqueued, IDLE, Reload, Renewal, Role, queued_id};
+use super::{Engine, Enqueued, IDLE, Reading, Reload, Renewal, Role, queued_id};
 use crate::{
-    BatchId, Effect, Event, Extent, Failure, LoadId, Located, Now, Replica, Reply,
-    batch::{Snapshot, StoreError, Table},
+    BatchId, Effect, Event, Extent, Failure, LoadId, Located, Now, Origin, Replica, Reply,
+    batch::{Key, Snapshot, StoreError, Table},
+    decode_block,
     message::Message,
-    replica::Applied,
+    replica::{Applied, Change, SessionChange},
 };
+
+/// How long it is remembered that an operation was given up, in milliseconds. No tab stands still for longer and
+/// still has it.
+const DISCARDED: u64 = 7 * 24 * 60 * 60 * 1_000;
 
 impl Engine {
     pub(super) fn handle_persisted(&mut self, id: BatchId, now: Now) {
@@ -35,7 +40,8 @@ impl Engine {
             *events += change_set.events.len() as u64;
         }
         let settled = change_set.settled.iter().filter_map(|id| OperationId::try_from(id).ok());
-        for id in settled.chain(change_set.refused.iter().filter_map(queued_id)) {
+        let discarded = change_set.discarded.iter().filter_map(|id| OperationId::try_from(id).ok());
+        for id in settled.chain(discarded).chain(change_set.refused.iter().filter_map(queued_id)) {
             leader.link.forget(id);
         }
         if change_set.reset {
@@ -96,6 +102,11 @@ impl Engine {
         if result.as_ref().is_err_and(|error| self.handle_loss(error)) {
             return;
         }
+        if let Role::Leader(leader) = &mut self.role
+            && matches!(leader.outdated, Reading::Of(reading) if reading == id)
+        {
+            return self.handle_blocks(result, now);
+        }
         let looked = match &mut self.role {
             Role::Leader(leader) => leader.loading.take_if(|loading| *loading == id).is_some(),
             Role::Follower(_) => false,
@@ -134,6 +145,8 @@ impl Engine {
         {
             leader.ready = true;
             leader.gathered.over.append(&mut self.replica.over);
+            let long_ago = Millis(now.wall.0.saturating_sub(DISCARDED));
+            leader.gathered.over.extend(self.replica.outbox.discarded_before(long_ago));
             leader.reconcile_at = now.monotonic.plus(self.sync_interval);
             leader.idle_at = Some(now.monotonic.plus(IDLE));
             leader.link.connect_now_if_waiting();
@@ -141,6 +154,28 @@ impl Engine {
                 self.handle_connected(id, token);
             }
             self.tell_state();
+        }
+    }
+
+    /// Blocks were read, to put messages into them that have changed.
+    fn handle_blocks(&mut self, result: Result<Snapshot, StoreError>, now: Now) {
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
+        match result {
+            Ok(snapshot) => {
+                let block = |(_, key, record)| match key {
+                    // One that cannot be read leaves a hole, now as before.
+                    Key::Number(number) => Some((number, decode_block(record).ok())),
+                    Key::Operation(_) => None,
+                };
+                leader.outdated = Reading::Read(snapshot.records.into_iter().filter_map(block).collect());
+            }
+            Err(error) => {
+                leader.outdated = Reading::Idle;
+                leader.rest_until = Some(now.monotonic.plus(self.storage.next(&mut self.entropy)));
+                self.complain(Failure::from(&error));
+            }
         }
     }
 
@@ -208,10 +243,16 @@ impl Engine {
         self.storage.reset();
         self.identity.device = replica.device();
         let old = std::mem::replace(&mut self.replica, replica);
+        // What is recalled or edited is not here any more, but the server has it.
         let saved = old.outbox.iter().filter(|(_, queued)| queued.refused.is_none());
         let saved = saved.map(|(_, queued)| Enqueued { request: None, queued: queued.clone() });
         self.waiting.splice(..0, saved);
         self.events.push_back(Event::Conversations(old.conversation_ids().map(str::to_owned).collect()));
+        let empty = |target: &str| (self.replica.session_of(target), Origin::Remote);
+        let sessions: Vec<_> = old.session_targets().map(empty).collect();
+        if !sessions.is_empty() {
+            self.events.push_back(Event::Sessions(sessions));
+        }
         self.leadership.restart(epoch);
         if !self.suspended {
             self.leadership.join(now, &mut self.entropy);
@@ -230,10 +271,12 @@ impl Engine {
         let mut over = Vec::new();
         for (_, _, record) in snapshot.records.iter().filter(|(table, _, _)| *table == Table::Outbox) {
             let queued = codec::decode_local::<Queued>(record.clone()).ok();
-            let valid = queued.filter(|queued| {
-                queued.operation.as_ref().is_some_and(|operation| codec::check_operation(operation).is_ok())
-            });
+            let valid = queued.filter(|queued| codec::check_queued(queued).is_ok());
             let id = valid.as_ref().and_then(queued_id);
+            if let (Some(queued), Some(id)) = (valid.as_ref().filter(|it| it.discarded), id) {
+                self.replica.outbox.note_discarded(id, queued);
+                continue;
+            }
             over.extend(id.filter(|id| self.replica.is_over(*id)));
             if let Some(applied) = valid.and_then(|queued| self.replica.enqueue(queued)) {
                 self.report(applied);
@@ -270,19 +313,33 @@ impl Engine {
         let mut applied = Applied::default();
         for (id, head) in &self.replica.heads {
             let seen = old.last_position(id);
-            let new = head.recent.range(seen.next()..).filter_map(|(_, message)| Message::sequenced(message));
-            applied.messages.extend(new.map(|message| {
-                let known = old.outbox.has_seen(message.id);
-                crate::replica::Change { message, known }
-            }));
+            let before = old.heads.get(id);
+            for (position, message) in &head.recent {
+                let changed = message.edited_at > 0 || message.recalled;
+                let had = || before.and_then(|head| head.recent.get(position)) == Some(message);
+                if *position <= seen && (!changed || had()) {
+                    continue;
+                }
+                applied.messages.extend(self.replica.shown(message).map(|message| {
+                    let known = *position <= seen || old.outbox.has_seen(message.id);
+                    Change::to(message, known)
+                }));
+            }
         }
         for (id, queued) in self.replica.outbox.iter() {
             let known = old.outbox.get(id);
-            if known.is_none_or(|known| known.refused != queued.refused)
-                && let Some(message) = Message::queued(queued, &self.identity.account, self.identity.device)
-            {
-                applied.messages.push(crate::replica::Change { message, known: known.is_some() });
+            if known.is_none_or(|known| known.refused != queued.refused) {
+                self.replica.note(queued, known.is_some(), &mut applied);
             }
+        }
+        let gone = old.outbox.iter().filter(|(id, _)| self.replica.outbox.get(*id).is_none());
+        let changed = gone.filter_map(|(_, queued)| self.replica.shown_subject(queued));
+        applied.messages.extend(changed.map(|message| Change::to(message, true)));
+        let sessions = |replica: &Replica| replica.session_targets().map(str::to_owned).collect::<Vec<_>>();
+        for target in sessions(&old).into_iter().chain(sessions(&self.replica)) {
+            let device = self.replica.session_of(&target).device;
+            let change = SessionChange { before: old.session_of(&target), by: (None, device) };
+            applied.sessions.insert(target, change);
         }
         applied.conversations.extend(self.replica.conversation_ids().map(str::to_owned));
         self.report(applied);
@@ -306,6 +363,9 @@ impl Engine {
         let Some(id) = queued_id(queued) else {
             return false;
         };
+        if self.replica.outbox.is_discarded(id) {
+            return true;
+        }
         if let Some(known) = self.replica.outbox.get(id) {
             let bodies = [known, queued].map(|it| it.operation.as_ref().map(|operation| &operation.body));
             return bodies[0] != bodies[1];
@@ -343,6 +403,12 @@ impl Engine {
             self.answer(request, Ok(message.map_or(Reply::Done, Reply::Message)));
             if is_over {
                 continue;
+            }
+            if let Role::Follower(follower) = &mut self.role
+                && queued.message.as_ref().is_some_and(|message| message.position == 0)
+            {
+                // The leader may not know yet of the message that this changes, nor of those before it.
+                follower.unclaimed.extend(self.replica.outbox.pending().map(|(id, _)| id));
             }
             announce.queued.push(queued.clone());
             if let Some(reload) = &mut self.reload {

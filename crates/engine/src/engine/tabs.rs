@@ -7,8 +7,8 @@ use tutti_protocol::{
 };
 
 use super::{
-    ANNOUNCE, DIFFERENCE, Engine, Follower, Gathered, Leader, Offline, ROLL_CALL, Role, RollCall, Who,
-    queued_id,
+    ANNOUNCE, DIFFERENCE, Engine, Follower, Gathered, Leader, Offline, ROLL_CALL, Reading, Role, RollCall,
+    Who, queued_id,
 };
 use crate::{
     Effect, Event, Extent, Failure, LockId, Now, RequestId,
@@ -62,6 +62,7 @@ impl Engine {
             opened: None,
             loading,
             look_at: None,
+            outdated: Reading::Idle,
             link,
             gathered: Gathered::default(),
             committing: None,
@@ -116,6 +117,7 @@ impl Engine {
             self.role = Role::Follower(follower);
             // Those who asked ask the next leader.
             self.syncs.retain(|sync| matches!(sync.who, Who::Local(_)));
+            self.withdrawals.retain(|it| matches!(it.who, Who::Local(_)));
             if self.closed.is_none() && !self.suspended {
                 // What the next leader has said already, it says again.
                 self.broadcast(channel_frame::Frame::Presence(local::Presence { asks: true }));
@@ -207,6 +209,15 @@ impl Engine {
                     self.handle_sync_now(who, DeviceId::try_from(&request.take_over).ok(), now);
                 }
             }
+            channel_frame::Frame::Withdraw(wish) => {
+                let who = Who::Tab(tab, wish.id);
+                let known = self.withdrawals.iter().any(|it| it.who == who);
+                if let (Role::Leader(_), false, Ok(id)) =
+                    (&self.role, known, OperationId::try_from(&wish.operation))
+                {
+                    self.handle_withdraw(who, id, wish.retry, now);
+                }
+            }
             channel_frame::Frame::SyncDone(done) => {
                 if TabId::try_from(&done.tab) == Ok(self.identity.tab) {
                     self.handle_sync_done(done);
@@ -273,12 +284,16 @@ impl Engine {
 
     fn handle_sync_done(&mut self, done: local::SyncDone) {
         let who = Who::Local(RequestId(done.id));
+        let result = || match done.code.as_str() {
+            "" => Ok(()),
+            code => Err(Failure::new(Code::parse(code), done.message.clone())),
+        };
+        self.end_withdrawals(|it| it.who == who, result);
         if done.code.is_empty() {
             // The leader is done. It has said at which revision, so this tab reads if it must.
             self.syncs.iter_mut().filter(|sync| sync.who == who).for_each(|sync| sync.ask_at = None);
         } else {
-            let failure = Failure::new(Code::parse(&done.code), done.message);
-            self.end_syncs(|sync| sync.who == who, Err(failure));
+            self.end_syncs(|sync| sync.who == who, result());
         }
     }
 
@@ -323,14 +338,11 @@ impl Engine {
         let mut claim = local::Claim::default();
         let mut over = Vec::new();
         for queued in announce.queued {
-            let Some(operation) = &queued.operation else {
+            let Some(id) = queued_id(&queued).filter(|_| codec::check_queued(&queued).is_ok()) else {
                 continue;
             };
-            if codec::check_operation(operation).is_err() {
-                continue;
-            }
-            claim.ids.push(operation.id.clone());
-            over.extend(queued_id(&queued).filter(|id| self.replica.is_over(*id)));
+            claim.ids.push(id.to_bytes());
+            over.extend(Some(id).filter(|id| self.replica.is_over(*id)));
             if let Some(reload) = &mut self.reload {
                 reload.queued.push(queued.clone());
             }

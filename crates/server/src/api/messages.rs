@@ -1,12 +1,18 @@
-//! `POST /api/messages`
+//! `POST /api/messages`, `POST /api/messages/{id}/recall`
 
 use std::{sync::Arc, time::Instant};
 
-use axum::{Json, body::Bytes, extract::State};
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{FromRequestParts, Path, State},
+    http::request::Parts,
+};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use tutti_acceptance::accept::{Refusal, Submission, Verdict};
 use tutti_protocol::{
-    Conversation, OperationId, content,
+    Conversation, Millis, OperationId, content,
     conversation::is_name,
     limits,
     wire::{self, operation::Body},
@@ -44,20 +50,79 @@ pub(super) async fn send(
     let include_sender = fields.optional("isIncludeSender", "true or false")?.unwrap_or(false);
     fields.finish()?;
 
+    let body = Body::Send(wire::Send { conversation, r#type: kind, content });
+    let at = submit(&app, Act { account, id, body, include_sender, now }).await??;
+    Ok(Json(json!({"id": id.to_string(), "sent_at": at.0})))
+}
+
+/// Takes a message back. Doing it again gives the same answer.
+pub(super) async fn recall(
+    _: Backend,
+    State(app): State<Arc<App>>,
+    MessageId(message): MessageId,
+    mut fields: Fields,
+) -> Result<Json<Value>, ApiError> {
+    let account = fields.name("from")?;
+    fields.finish()?;
+    let body = Body::Recall(wire::Recall { message: message.to_bytes() });
+    let act = Act { account, id: recall_id(message), body, include_sender: true, now: now() };
+    match submit(&app, act).await? {
+        Ok(_) => Ok(Json(json!({"id": message.to_string()}))),
+        // Not there or not the account's: the two look the same.
+        Err(refusal) if refusal == Refusal::anothers_message() => Err(ApiError::not_found()),
+        Err(refusal) => Err(refusal.into()),
+    }
+}
+
+/// What the back end does in the name of an account.
+struct Act {
+    account: String,
+    id: OperationId,
+    body: Body,
+    include_sender: bool,
+    now: Millis,
+}
+
+/// Has it decided, and answers when it was accepted.
+async fn submit(app: &App, act: Act) -> Result<Result<Millis, Refusal>, ApiError> {
+    let Act { account, id, body, include_sender, now } = act;
     let grant = app.rates.take(&account, 1, Instant::now());
     if grant.granted == 0 {
-        return Err(Refusal::rate_limited(grant.wait).into());
+        return Ok(Err(Refusal::rate_limited(grant.wait)));
     }
-    let operation = wire::Operation {
-        id: id.to_bytes(),
-        clock: 0,
-        body: Some(Body::Send(wire::Send { conversation, r#type: kind, content })),
+    let submission = Submission {
+        account,
+        device: None,
+        operations: vec![wire::Operation { id: id.to_bytes(), clock: 0, body: Some(body) }],
+        include_sender,
+        hide_reads: false,
+        recall_window: app.settings.get().recall_window(),
+        now,
     };
-    let submission = Submission { account, device: None, operations: vec![operation], include_sender, now };
-    let verdict = app.writer.write(submission).await?.pop();
-    match verdict {
-        Some(Verdict::Accepted { at, .. }) => Ok(Json(json!({"id": id.to_string(), "sent_at": at.0}))),
-        Some(Verdict::Refused(refusal)) => Err(refusal.into()),
+    match app.writer.write(submission).await?.pop() {
+        Some(Verdict::Accepted { at, .. }) => Ok(Ok(at)),
+        Some(Verdict::Refused(refusal)) => Ok(Err(refusal)),
         None => Err(ApiError::internal("no verdict on an operation")),
+    }
+}
+
+/// The id of the operation that recalls a message: the same each time, so that it takes effect once.
+fn recall_id(message: OperationId) -> OperationId {
+    let digest: [u8; 32] =
+        Sha256::new().chain_update("recall").chain_update(message.as_bytes()).finalize().into();
+    let [id @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = digest;
+    OperationId::from(id)
+}
+
+/// The id of a message, from the path.
+pub(super) struct MessageId(OperationId);
+
+impl<S: Send + Sync> FromRequestParts<S> for MessageId {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let expected = || ApiError::field("id", "expected a UUID in its hyphenated form");
+        let Path(id) = Path::<String>::from_request_parts(parts, state).await.map_err(|_| expected())?;
+        id.parse().map(Self).map_err(|_| expected())
     }
 }

@@ -23,6 +23,8 @@ pub(super) struct Caller<'a> {
     pub(super) app: &'a App,
     pub(super) account: String,
     device: Bytes,
+    /// What its user does not share with others.
+    pub(super) privacy: wire::Privacy,
     pub(super) sighting: Sighting,
 }
 
@@ -40,6 +42,7 @@ impl<'a> Caller<'a> {
             app,
             account: hello.account.clone(),
             device: hello.device.clone(),
+            privacy: hello.privacy.unwrap_or_default(),
             sighting: Sighting { id: device.to_string(), name: hello.device_name.clone(), platform },
         })
     }
@@ -76,6 +79,8 @@ impl<'a> Caller<'a> {
             device: Some(self.device.clone()),
             operations,
             include_sender: true,
+            hide_reads: self.privacy.hide_reads,
+            recall_window: self.app.settings.get().recall_window(),
             now: now(),
         };
         let mut verdicts = self.app.writer.decide(submission).await;

@@ -248,6 +248,10 @@ impl Session<'_> {
                 Ok(self.outbound.send(self.caller.submit(submit.operations).await)?)
             }
             client_frame::Frame::Pull(pull) => self.pull(Seq(pull.after)).await,
+            client_frame::Frame::Privacy(privacy) => {
+                self.caller.privacy = privacy;
+                Ok(())
+            }
             client_frame::Frame::Hello(_) => Err(Ending::error(Code::Protocol, "a second hello")),
             client_frame::Frame::Ping(_) => Ok(()),
         }

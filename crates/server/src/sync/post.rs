@@ -56,6 +56,8 @@ async fn answer(app: &App, body: Bytes, answers: &mut Vec<Frame>) -> Result<(), 
             Some(delta(after, caller.page(after).await?))
         }
         Some(client_frame::Frame::Ping(ping)) => Some(Frame::Pong(wire::Pong { nonce: ping.nonce })),
+        // The hello of each post says it.
+        Some(client_frame::Frame::Privacy(_)) => None,
         Some(client_frame::Frame::Hello(_)) => {
             return Err(Ending::error(Code::Protocol, "a second hello"));
         }

@@ -14,7 +14,7 @@ use super::*;
 struct Fixture {
     storage: Arc<dyn Storage>,
     writer: Writer,
-    _data: TempDir,
+    data: TempDir,
 }
 
 impl Fixture {
@@ -23,7 +23,7 @@ impl Fixture {
         let file = data.path().join("tutti.db");
         let storage: Arc<dyn Storage> = Arc::new(SqliteStorage::open(&file).await.unwrap());
         let writer = Writer::start(storage.clone(), Arc::new(Hub::new(Duration::MAX)));
-        Self { storage, writer, _data: data }
+        Self { storage, writer, data }
     }
 
     async fn submit(&self, account: &str, operations: &[wire::Operation]) -> Vec<Verdict> {
@@ -46,6 +46,8 @@ fn submission(account: &str, operations: &[wire::Operation]) -> Submission {
         device: Some(Bytes::from_static(&[7; 16])),
         operations: operations.to_vec(),
         include_sender: true,
+        hide_reads: false,
+        recall_window: None,
         now: Millis(1_000),
     }
 }
@@ -132,4 +134,29 @@ async fn what_one_sends_to_many_holds_nobody_up_and_stays_in_order() {
     assert!(place <= 20, "not after more than one transaction of the others: {place}");
     ids.remove(place);
     assert_eq!(ids, (0..100).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn what_was_recalled_is_soon_in_no_file_any_more() {
+    let fixture = Fixture::new().await;
+    fixture.submit("alice", &[send(1, "direct:bob", "canary")]).await;
+    let is_there = || {
+        std::fs::read_dir(fixture.data.path()).unwrap().any(|file| {
+            let content = std::fs::read(file.unwrap().path()).unwrap();
+            content.windows(6).any(|window| window == b"canary")
+        })
+    };
+    assert!(is_there());
+    let message = Bytes::copy_from_slice(&[1; 16]);
+    let recall = operation(2, Body::Recall(wire::Recall { message }));
+    let verdicts = fixture.submit("alice", &[recall]).await;
+    assert!(matches!(verdicts[..], [Verdict::Accepted { .. }]), "{verdicts:?}");
+    let gone = async {
+        while is_there() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), gone).await.expect("it is gone");
+    fixture.submit("alice", &[send(3, "direct:bob", "more")]).await;
+    assert_eq!(fixture.messages("bob").await.len(), 2);
 }

@@ -257,6 +257,11 @@ pub(crate) fn message(id: Bytes, conversation: &str, content: &Value) -> wire::O
     wire::Operation { id, clock: 1, body: Some(Body::Send(send)) }
 }
 
+pub(crate) fn mark_read(id: Bytes, conversation: &str, position: u64) -> wire::Operation {
+    let read = wire::MarkRead { conversation: conversation.to_owned(), position };
+    wire::Operation { id, clock: 1, body: Some(Body::MarkRead(read)) }
+}
+
 pub(crate) fn accepted_seq(outcome: &wire::Outcome) -> Option<u64> {
     match &outcome.result {
         Some(outcome::Result::Accepted(accepted)) => Some(accepted.seq),
