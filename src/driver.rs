@@ -296,7 +296,7 @@ impl Driver {
         }
         let sent = |request| Input::Send { request, conversation, kind, content, id };
         match self.request(sent).await? {
-            Reply::Message(message) => Ok(message),
+            Reply::Message(message) => Ok(*message),
             Reply::Done => Err(Failure::new(Code::Internal, "a send was answered without its message")),
         }
     }

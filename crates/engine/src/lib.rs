@@ -247,7 +247,7 @@ pub enum Reply {
     /// It is done.
     Done,
     /// The message, now durable.
-    Message(Message),
+    Message(Box<Message>),
 }
 
 /// What the user should know.

@@ -12,7 +12,7 @@ use tutti_protocol::{
     wire::{self, Platform, event},
 };
 
-use crate::valid::TAB;
+use crate::{promises, valid::TAB};
 
 /// The account whose tab it is.
 const ACCOUNT: &str = "anna";
@@ -67,6 +67,7 @@ pub(crate) fn use_all(replica: &Replica, blocks: &BTreeMap<u64, local::Block>) {
             let _ = replica.page_blocks(&conversation.id, before, 20);
             let _ = replica.page(&conversation.id, before, 20, blocks);
         }
+        conversation.draft.iter().for_each(|draft| promises::of_content(draft));
         if let Some(last) = conversation.last {
             let _ = replica.locate(last.id);
         }

@@ -290,7 +290,13 @@ pub fn queued(rng: &mut Rng) -> Queued {
         message if rng.below(4) == 0 => Message { id, position: 0, inbound: 0, ..message },
         message => Message { id, ..message },
     });
-    Queued { operation: Some(operation), queued_at: rng.number(), refused, message }
+    Queued {
+        operation: Some(operation),
+        queued_at: rng.number(),
+        refused,
+        message,
+        discarded: rng.below(8) == 0,
+    }
 }
 
 /// The record of how far a copy has got.

@@ -268,11 +268,18 @@ fn queued() -> Queued {
         queued_at: 1_700_000_000_000,
         refused: Some(Refused { code: "forbidden".into(), message: "no member".into(), retry_after: 0 }),
         message: None,
+        discarded: false,
     }
 }
 
 fn queued_edit() -> Queued {
-    Queued { operation: Some(edit()), queued_at: 1_700_000_000_000, refused: None, message: Some(message()) }
+    Queued {
+        operation: Some(edit()),
+        queued_at: 1_700_000_000_000,
+        refused: None,
+        message: Some(message()),
+        discarded: false,
+    }
 }
 
 fn piece() -> Piece {
@@ -604,6 +611,7 @@ fn channel_frames() -> Vec<Golden<ChannelFrame>> {
                     queued_at: 1_700_000_000_000,
                     refused: None,
                     message: None,
+                    discarded: false,
                 }],
             })),
             "\
@@ -762,6 +770,11 @@ fn records_keep_their_bytes() {
              2257 0a10303132333435363738393a3b3c3d3e3f 120a6469726563743a626f62 1a05616c696365
              2210101112131415161718191a1b1c1d1e1f 2a0474657874 320d7b2274657874223a226869227d
              3807 4004 4880d095ffbc31",
+    )]);
+    holds_as_record(&[golden(
+        "queued, given up",
+        Queued { discarded: true, queued_at: 5, ..Queued::default() },
+        "1005 2801",
     )]);
     holds_as_record(&[golden(
         "journal",

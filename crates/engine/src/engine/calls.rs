@@ -34,7 +34,8 @@ impl Engine {
             let same = (&message.conversation, &message.kind, &message.content)
                 == (&send.conversation, &send.r#type, &send.content);
             let failure = || Failure::new(Code::Conflict, "another message has this id");
-            return self.resolve(request, if same { Ok(Reply::Message(message)) } else { Err(failure()) });
+            return self
+                .resolve(request, if same { Ok(Reply::Message(message.into())) } else { Err(failure()) });
         }
         self.enqueue(request, id, operation::Body::Send(send), None, now);
     }

@@ -400,7 +400,7 @@ impl Engine {
                 doubtful |= !is_over;
                 continue;
             }
-            self.answer(request, Ok(message.map_or(Reply::Done, Reply::Message)));
+            self.answer(request, Ok(message.map_or(Reply::Done, |message| Reply::Message(message.into()))));
             if is_over {
                 continue;
             }
