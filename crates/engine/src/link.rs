@@ -98,6 +98,8 @@ pub(crate) struct Link {
     sync_interval: u64,
     /// Whose connection gives way if there is no other place.
     take_over: Option<DeviceId>,
+    /// The latest that an operation has claimed to be of.
+    clock: Timestamp,
     pub(crate) orders: Vec<Order>,
 }
 
@@ -168,6 +170,7 @@ impl Link {
             transport: Transport::Socket,
             limited: false,
             post_at: Millis(0),
+            clock: Timestamp(0),
             place_at: Millis(0),
             sync_interval,
             take_over: None,
@@ -368,7 +371,10 @@ impl Link {
                 break;
             }
             session.submitted.insert(id);
-            let clock = operation.clock.min(Timestamp::at(corrected).0 | 0xffff);
+            // In the order in which they were done, all the same.
+            let latest = Timestamp::at(corrected).max(Timestamp(self.clock.0.saturating_add(1)));
+            let clock = operation.clock.min(latest.0);
+            self.clock = self.clock.max(Timestamp(clock));
             submit.operations.push(wire::Operation { clock, ..operation.clone() });
         }
         if !submit.operations.is_empty() {

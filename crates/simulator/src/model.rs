@@ -401,7 +401,9 @@ impl Model {
             let own = contents.first().and_then(|content| places.get(&self.said.get(content)?.sender));
             let before = self.before.get(&(*at, conversation.clone())).into_iter().flatten();
             let before = before.filter_map(|content| own?.get(content)).max();
-            let arrived = contents.iter().filter_map(|content| own?.get(content));
+            // What was to be given up and was sent all the same may have been held back for a while.
+            let arrived = contents.iter().filter(|content| !self.excused.contains(*content));
+            let arrived = arrived.filter_map(|content| own?.get(content));
             let in_order = before.into_iter().chain(arrived).is_sorted();
             assert!(in_order, "out of order: what {at:?} sent to {conversation}");
         }

@@ -16,6 +16,10 @@ const OUTBOX: &str = "crates/engine/src/outbox.rs";
 const REPLICA: &str = "crates/engine/src/replica.rs";
 const CLOCK: &str = "crates/protocol/src/clock.rs";
 const ACCEPT: &str = "crates/acceptance/src/accept.rs";
+const READ: &str = "crates/acceptance/src/accept/read.rs";
+const CHANGE: &str = "crates/acceptance/src/accept/change.rs";
+const SHARE: &str = "crates/acceptance/src/accept/share.rs";
+const MERGE: &str = "crates/acceptance/src/merge.rs";
 const GROUPS: &str = "crates/acceptance/src/groups.rs";
 
 /// All of them, by file.
@@ -79,15 +83,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "refusal-not-written",
         file: ADVANCE,
-        from: "Some(Write::Put(Table::Outbox, Key::Operation(queued_id(queued)?), codec::encode(queued)))",
-        to: "Some(Write::Put(Table::Outbox, Key::Operation(queued_id(queued)?), codec::encode(queued)))\
-            .filter(|_| false)",
+        from: "writes.extend(refused.iter().filter(|queued| is_send(queued))",
+        to: "writes.extend(refused.iter().filter(|_| false)",
     },
     Mutant {
         name: "commit-waits-for-news",
         file: ADVANCE,
-        from: "if news || !settled.is_empty() {",
-        to: "if news {",
+        from: "let news = !leader.gathered.is_empty() || !settled.is_empty();",
+        to: "let news = !leader.gathered.is_empty();",
     },
     Mutant {
         name: "unsaved-pages-outlive-their-connection",
@@ -410,20 +413,20 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "late-news-of-an-operation-believed",
         file: OUTBOX,
-        from: "if self.settled.contains(&id) || self.clocks.contains_key(&id) {",
-        to: "if self.clocks.contains_key(&id) {",
+        from: "if self.settled.contains(&id) || self.clocks",
+        to: "if self.clocks",
     },
     Mutant {
         name: "refused-operation-still-pending",
         file: OUTBOX,
-        from: "self.pending.remove(&place); if let Some(queued) = self.queue.get_mut(&place) {",
-        to: "if let Some(queued) = self.queue.get_mut(&place) {",
+        from: "} else { self.pending.remove(&place); }",
+        to: "}",
     },
     Mutant {
         name: "own-message-told-as-new",
         file: REPLICA,
-        from: "let known = self.outbox.get(id).is_some(); let position",
-        to: "let known = false; let position",
+        from: "let known = self.outbox.get(id).is_some();",
+        to: "let known = false;",
     },
     Mutant {
         name: "unread-counted-on-after-reading",
@@ -453,7 +456,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "last-block-not-written",
         file: FOLD,
-        from: "writes.push(Write::Put(Table::Blocks, Key::Number(number), codec::encode(&block)));",
+        from: "if size > 0 { writes.push(Write::Put(Table::Blocks, Key::Number(number), codec::encode(&block))); }",
         to: "",
     },
     Mutant {
@@ -471,8 +474,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "older-pieces-forgotten",
         file: FOLD,
-        from: "pieces: head.pieces.iter().cloned().chain(new).collect(),",
-        to: "pieces: new,",
+        from: "let mut pieces: Vec<Piece> = kept.cloned().chain(new).collect();",
+        to: "drop(kept); let mut pieces: Vec<Piece> = new;",
     },
     Mutant {
         name: "locators-not-written",
@@ -549,21 +552,137 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "read-position-goes-back",
-        file: ACCEPT,
+        file: READ,
         from: "if position <= view.read {",
         to: "if position == view.read {",
     },
     Mutant {
         name: "read-position-not-kept",
-        file: ACCEPT,
+        file: READ,
         from: "self.tx.set_read(view.key, position).await?;",
         to: "",
     },
     Mutant {
         name: "mark-beyond-the-end-believed",
-        file: ACCEPT,
+        file: READ,
         from: "Position(mark.position).min(view.last);",
         to: "Position(mark.position);",
+    },
+    // Edits, recalls, and what devices share.
+    Mutant {
+        name: "recall-undone-by-an-edit",
+        file: CHANGE,
+        from: "message.recalled || message.edit.is_some_and(|latest| stamp < latest)",
+        to: "message.edit.is_some_and(|latest| stamp < latest)",
+    },
+    Mutant {
+        name: "earlier-edit-wins",
+        file: CHANGE,
+        from: "message.edit.is_some_and(|latest| stamp < latest)",
+        to: "message.edit.is_some_and(|latest| stamp >= latest)",
+    },
+    Mutant {
+        name: "anybody-may-change-a-message",
+        file: CHANGE,
+        from: "if message.sender == self.submission.account",
+        to: "if message.held",
+    },
+    Mutant {
+        name: "only-the-sender-learns-of-a-change",
+        file: CHANGE,
+        from: "let told = self.tx.tell_changed(message, id).await?;",
+        to: "let told = self.tx.tell_changed(message, id).await?; let told: std::collections::BTreeMap<_, _> =\
+            told.into_iter().filter(|(account, _)| *account == self.submission.account).collect();",
+    },
+    Mutant {
+        name: "field-set-last-by-order-alone",
+        file: MERGE,
+        from: "self.0.get(&name).is_none_or(|own| *own < field)",
+        to: "!self.0.contains_key(&name)",
+    },
+    Mutant {
+        name: "set-keeps-nothing-of-before",
+        file: SHARE,
+        from: "let won = fields.merge(Fields::stamped(&set.fields, &stamp));",
+        to: "fields = Fields::default(); let won = fields.merge(Fields::stamped(&set.fields, &stamp));",
+    },
+    Mutant {
+        name: "clock-ahead-of-the-server-sent",
+        file: LINK,
+        from: "let clock = operation.clock.min(latest.0);",
+        to: "let clock = operation.clock; drop(latest);",
+    },
+    Mutant {
+        name: "capped-clocks-all-the-same",
+        file: LINK,
+        from: "Timestamp::at(corrected).max(Timestamp(self.clock.0.saturating_add(1)));",
+        to: "Timestamp::at(corrected);",
+    },
+    Mutant {
+        name: "recalled-content-kept-until-the-next-fold",
+        file: REPLICA,
+        from: "self.purge |= message.recalled && had.map_or(folded, |had| !had.recalled);",
+        to: "let _ = (had, folded);",
+    },
+    Mutant {
+        name: "changed-message-not-put-into-its-block",
+        file: FOLD,
+        from: "message.clone_from(changed);",
+        to: "let _ = changed;",
+    },
+    Mutant {
+        name: "last-message-stays-as-it-was",
+        file: REPLICA,
+        from: "if head.last.as_ref().is_none_or(|last| last.position <= message.position) {",
+        to: "if head.last.as_ref().is_none_or(|last| last.position < message.position) {",
+    },
+    Mutant {
+        name: "edit-of-a-pending-message-sent-alone",
+        file: STORAGE,
+        from: "follower.unclaimed.extend(self.replica.outbox.pending().map(|(id, _)| id));",
+        to: "",
+    },
+    Mutant {
+        name: "given-up-and-sent-all-the-same",
+        file: OUTBOX,
+        from: "|| self.discarded.contains_key(&id)",
+        to: "",
+    },
+    Mutant {
+        name: "given-up-while-it-is-sent",
+        file: ADVANCE,
+        from: "leader.committing.is_some() || leader.link.is_sending(wish.id)",
+        to: "leader.committing.is_some()",
+    },
+    Mutant {
+        name: "giving-up-is-not-lasting",
+        file: ADVANCE,
+        from: "writes.extend(discarded.iter().filter_map(",
+        to: "writes.extend(discarded.iter().filter(|_| false).filter_map(",
+    },
+    Mutant {
+        name: "sessions-not-folded",
+        file: FOLD,
+        from: "replica.sessions.values().cloned(),",
+        to: "replica.sessions.values().take(0).cloned(),",
+    },
+    Mutant {
+        name: "settings-not-folded",
+        file: FOLD,
+        from: "settings: head.settings.iter().map(setting).collect(),",
+        to: "settings: head.settings.iter().take(0).map(setting).collect(),",
+    },
+    Mutant {
+        name: "what-others-have-read-goes-back",
+        file: REPLICA,
+        from: "*read = Position(read_by.position).max(*read);",
+        to: "*read = Position(read_by.position).min(*read);",
+    },
+    Mutant {
+        name: "reader-not-told-of-to-others",
+        file: READ,
+        from: "if !self.submission.hide_reads {",
+        to: "if self.submission.hide_reads {",
     },
     Mutant {
         name: "those-who-left-not-told",
