@@ -18,9 +18,30 @@ export interface Options {
   config?: Partial<Config>;
 }
 
+/** What is set holds for all tabs of the profile, until the last of them closes. */
 export interface Config {
+  /** Whether messages are synced; without it the client keeps to itself, and what is sent waits. Default true. */
+  enableMessageSync: boolean;
+  /** Only true is supported yet. */
+  enableNotificationSync: boolean;
+  /** Only true is supported yet. */
+  enableChatHistorySync: boolean;
+  /** Only false is supported yet. */
+  disableDeviceId: boolean;
   /** Minutes between reconciliations, and between polls while there is no place for a connection; default 15, > 0, fractions allowed. */
   syncInterval: number;
+  /** Days that a new device catches up on; only 1 is supported yet. */
+  compensationDays: number;
+  /** What is said on the console: this, and all that is worse. Default "warning". */
+  logLevel: "debug" | "info" | "warning" | "error";
+  /** Only null is supported yet. */
+  pushNotificationSenderId: string | null;
+  /** Whether others see that this account is typing. Default true. */
+  shareTyping: boolean;
+  /** Whether others see whether this account is online. Default true. */
+  sharePresence: boolean;
+  /** Whether others see how far this account has read. Default true. */
+  shareReadReceipts: boolean;
 }
 
 export type Platform = "mobile" | "web" | "desktop" | "miniprogram";
@@ -65,6 +86,9 @@ export class SyncClient {
 
   // Life cycle.
   status(): Status;
+  /** Sets what is given, in all tabs of this profile. Rejects with "invalid", naming the option, and changes nothing. */
+  configure(config: Partial<Config>): Promise<void>;
+  config(): Config;
   /** Reconciles now; resolves when the outbox is empty and the cursor has reached the server's head. */
   syncNow(): Promise<void>;
   /** After "connection-limit": disconnects the named device's connection and connects this one. Rejects with

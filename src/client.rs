@@ -228,6 +228,17 @@ impl WasmSyncClient {
         Ok(())
     }
 
+    /// What the application has set, in any tab of this profile.
+    pub fn config(&self) -> JsValue {
+        types::config(&self.driver.config())
+    }
+
+    /// Sets some of it, for all tabs of this profile.
+    pub fn configure(&self, config: &JsValue) -> Promise {
+        let result = self.driver.configure(config);
+        promise(async move { result.map(|()| JsValue::UNDEFINED) })
+    }
+
     /// Leaves the tab group and releases everything. Idempotent.
     pub fn close(&self) -> Promise {
         self.driver.close();

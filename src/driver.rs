@@ -13,9 +13,9 @@ use bytes::Bytes;
 use futures_channel::oneshot;
 use js_sys::{Function, Promise, Reflect, TypeError};
 use tutti_engine::{
-    BatchId, Connection, ConnectionId, Effect, Engine, Event, Extent, Failure, Identity, Input, LoadId,
-    Located, LockId, Message, MessageEvent, Origin, Page, Replica, Reply, RequestId, Session, Setup, Status,
-    Transport,
+    BatchId, Config, Connection, ConnectionId, Effect, Engine, Event, Extent, Failure, Identity, Input,
+    LoadId, Located, LockId, LogLevel, Message, MessageEvent, Origin, Page, Replica, Reply, RequestId,
+    Session, Setup, Status, Transport,
     batch::{Batch, Key, Snapshot, StoreError, Table},
     decode_block, decode_locators, identity, identity_batch,
 };
@@ -45,6 +45,14 @@ extern "C" {
     fn fill_random(bytes: &mut [u8]);
     #[wasm_bindgen(js_namespace = console, js_name = error)]
     fn console_error(thrown: &JsValue);
+    #[wasm_bindgen(js_namespace = console, js_name = error)]
+    fn console_say_error(text: &str);
+    #[wasm_bindgen(js_namespace = console, js_name = warn)]
+    fn console_warn(text: &str);
+    #[wasm_bindgen(js_namespace = console, js_name = info)]
+    fn console_info(text: &str);
+    #[wasm_bindgen(js_namespace = console, js_name = debug)]
+    fn console_debug(text: &str);
 }
 
 /// The tables that a replica is made of; blocks and locators are read when they are needed.
@@ -167,7 +175,7 @@ impl Driver {
             epoch: snapshot.epoch,
             network: is_online(),
             visible: is_visible(),
-            sync_interval: options.sync_interval,
+            config: options.config,
         };
         let engine = Engine::new(setup, replica, now());
         let told: Rc<RefCell<Weak<Self>>> = Rc::default();
@@ -222,6 +230,19 @@ impl Driver {
 
     pub(crate) fn identity(&self) -> Identity {
         self.engine.borrow().identity().clone()
+    }
+
+    /// What the application has set, in any tab.
+    pub(crate) fn config(&self) -> Config {
+        self.engine.borrow().config()
+    }
+
+    /// Sets some of it, for all tabs.
+    pub(crate) fn configure(&self, changes: &JsValue) -> Result<(), Failure> {
+        self.check_open()?;
+        let config = types::configured(self.config(), changes)?;
+        self.feed(Input::Configure(config));
+        Ok(())
     }
 
     pub(crate) fn status(&self) -> JsValue {
@@ -648,6 +669,7 @@ impl Driver {
     // ---- what the listeners are told ----
 
     fn note(&self, event: Event) {
+        self.log(&event);
         let mut news = self.news.borrow_mut();
         match event {
             Event::Messages(messages) => news.messages.extend(messages),
@@ -660,6 +682,37 @@ impl Driver {
         }
         drop(news);
         self.schedule_news();
+    }
+
+    /// Says on the console what has happened, if that is wanted.
+    fn log(&self, event: &Event) {
+        let (level, text) = match event {
+            Event::Messages(messages) => (LogLevel::Debug, format!("{} messages changed", messages.len())),
+            Event::Conversations(ids) => (LogLevel::Debug, format!("{} conversations changed", ids.len())),
+            Event::Sessions(sessions) => (LogLevel::Debug, format!("{} sessions changed", sessions.len())),
+            Event::Status(status) => {
+                let role = if status.leader { "leader" } else { "follower" };
+                let reason = status.reason.map_or("", Code::as_str);
+                let connection = types::connection_name(status.connection);
+                (LogLevel::Info, format!("{role}, {connection} {reason}, {} pending", status.pending))
+            }
+            Event::CaughtUp { events } => (LogLevel::Info, format!("caught up with {events} events")),
+            Event::Limited(_) => (LogLevel::Warning, "all places for connections are taken".to_owned()),
+            Event::Failed(failure) => {
+                let level = if failure.code.retryable() { LogLevel::Warning } else { LogLevel::Error };
+                (level, format!("{}: {}", failure.code, failure.message))
+            }
+        };
+        if level < self.config().log {
+            return;
+        }
+        let say = match level {
+            LogLevel::Debug => console_debug,
+            LogLevel::Info => console_info,
+            LogLevel::Warning => console_warn,
+            LogLevel::Error => console_say_error,
+        };
+        say(&format!("tutti-sync: {text}"));
     }
 
     fn schedule_news(&self) {

@@ -4,7 +4,8 @@
 use bytes::Bytes;
 use js_sys::{Function, JSON, Object, Reflect};
 use tutti_engine::{
-    Change, Connection, Conversation, Failure, Message, MessageEvent, Origin, Page, Session, State, Status,
+    Change, Config, Connection, Conversation, Failure, LogLevel, Message, MessageEvent, Origin, Page,
+    Session, State, Status,
 };
 use tutti_protocol::{
     Code, DeviceId, Position, Target,
@@ -31,8 +32,7 @@ pub(crate) struct Options {
     pub(crate) token: TokenSource,
     pub(crate) device_name: String,
     pub(crate) platform: Platform,
-    /// In milliseconds.
-    pub(crate) sync_interval: u64,
+    pub(crate) config: Config,
 }
 
 /// Where tokens come from.
@@ -73,7 +73,7 @@ impl Options {
             token,
             device_name,
             platform,
-            sync_interval: read_config(&field(options, "config")?)?,
+            config: configured(Config::default(), &field(options, "config")?)?,
         })
     }
 }
@@ -102,47 +102,92 @@ fn read_device(device: &Object) -> Result<(String, Platform), Failure> {
     Ok((name, platform))
 }
 
-/// How often a client compares all with the server when the application does not say, in minutes.
-const SYNC_INTERVAL: f64 = 15.0;
 /// The longest that can be waited, in minutes: what a timer can count.
 const SYNC_INTERVAL_MAX: f64 = 35_000.0;
+/// The names of the log levels, from the one that says most.
+const LOG_LEVELS: [(&str, LogLevel); 4] = [
+    ("debug", LogLevel::Debug),
+    ("info", LogLevel::Info),
+    ("warning", LogLevel::Warning),
+    ("error", LogLevel::Error),
+];
 
-/// The sync interval of a configuration, in milliseconds. Nothing else can be changed yet, and none is
-/// ignored.
-fn read_config(config: &JsValue) -> Result<u64, Failure> {
-    let mut interval = SYNC_INTERVAL;
-    if !config.is_undefined() {
-        let config = as_object(config, "config")?;
-        for name in names(config, "config")? {
-            let value = field(config, &name)?;
-            let is_default = match name.as_str() {
-                _ if value.is_undefined() => true,
-                "syncInterval" => {
-                    let minutes = value.as_f64().filter(|it| *it > 0.0 && *it <= SYNC_INTERVAL_MAX);
-                    interval = minutes.ok_or_else(|| {
-                        invalid("config.syncInterval: expected minutes, more than 0 and at most 35,000")
-                    })?;
-                    true
-                }
-                "enableMessageSync"
-                | "enableNotificationSync"
-                | "enableChatHistorySync"
-                | "shareTyping"
-                | "sharePresence"
-                | "shareReadReceipts" => value.is_truthy(),
-                "disableDeviceId" => value.is_falsy(),
-                "compensationDays" => value.as_f64() == Some(1.0),
-                "logLevel" => value.as_string().as_deref() == Some("warning"),
-                "pushNotificationSenderId" => value.is_null(),
-                _ => return Err(invalid(format!("config.{name}: no such option"))),
-            };
-            if !is_default {
-                let message = format!("config.{name}: only its default is supported yet");
-                return Err(Failure::new(Code::Unsupported, message));
+/// A configuration with some of it changed. What cannot be changed yet is refused, unless it is what it is.
+pub(crate) fn configured(mut config: Config, changes: &JsValue) -> Result<Config, Failure> {
+    if changes.is_undefined() {
+        return Ok(config);
+    }
+    let changes = as_object(changes, "config")?;
+    for name in names(changes, "config")? {
+        let value = field(changes, &name)?;
+        if value.is_undefined() {
+            continue;
+        }
+        let wrong = |expected: &str| invalid(format!("config.{name}: expected {expected}"));
+        let boolean = || value.as_bool().ok_or_else(|| wrong("a boolean"));
+        let is_default = match name.as_str() {
+            "syncInterval" => {
+                let minutes = value.as_f64().filter(|it| *it > 0.0 && *it <= SYNC_INTERVAL_MAX);
+                let minutes = minutes.ok_or_else(|| wrong("minutes, more than 0 and at most 35,000"))?;
+                config.sync_interval = (minutes * 60_000.0).ceil() as u64;
+                true
             }
+            "enableMessageSync" => {
+                config.messages = boolean()?;
+                true
+            }
+            "shareTyping" => {
+                config.hide.typing = !boolean()?;
+                true
+            }
+            "sharePresence" => {
+                config.hide.presence = !boolean()?;
+                true
+            }
+            "shareReadReceipts" => {
+                config.hide.reads = !boolean()?;
+                true
+            }
+            "logLevel" => {
+                let level = LOG_LEVELS.iter().find(|(of, _)| value.as_string().as_deref() == Some(*of));
+                let level = level.ok_or_else(|| wrong(r#""debug", "info", "warning" or "error""#))?;
+                config.log = level.1;
+                true
+            }
+            "enableNotificationSync" | "enableChatHistorySync" => boolean()?,
+            "disableDeviceId" => !boolean()?,
+            "compensationDays" => {
+                let days = value.as_f64().filter(|days| days.fract() == 0.0 && (1.0..=7.0).contains(days));
+                days.ok_or_else(|| wrong("days, a whole number from 1 to 7"))? == 1.0
+            }
+            "pushNotificationSenderId" => value.is_null(),
+            _ => return Err(invalid(format!("config.{name}: no such option"))),
+        };
+        if !is_default {
+            let message = format!("config.{name}: only its default is supported yet");
+            return Err(Failure::new(Code::Unsupported, message));
         }
     }
-    Ok((interval * 60_000.0).ceil() as u64)
+    Ok(config)
+}
+
+/// The whole configuration.
+pub(crate) fn config(config: &Config) -> JsValue {
+    let level = LOG_LEVELS.iter().find(|(_, level)| *level == config.log).map(|(name, _)| *name);
+    let minutes = (config.sync_interval as f64 / 60_000.0).to_string();
+    object(&[
+        ("enableMessageSync", &config.messages),
+        ("enableNotificationSync", &true),
+        ("enableChatHistorySync", &true),
+        ("disableDeviceId", &false),
+        ("syncInterval", &Bytes::from(minutes)),
+        ("compensationDays", &1_u64),
+        ("logLevel", &level),
+        ("pushNotificationSenderId", &None::<u64>),
+        ("shareTyping", &!config.hide.typing),
+        ("sharePresence", &!config.hide.presence),
+        ("shareReadReceipts", &!config.hide.reads),
+    ])
 }
 
 fn platform_name(platform: Platform) -> &'static str {
@@ -436,14 +481,18 @@ pub(crate) fn to_js(value: &(impl ToJson + ?Sized)) -> JsValue {
     parse(&Json::text(value))
 }
 
-pub(crate) fn status(status: &Status, durable: bool) -> JsValue {
-    let connection = match status.connection {
+pub(crate) fn connection_name(connection: Connection) -> &'static str {
+    match connection {
         Connection::Online => "online",
         Connection::Connecting => "connecting",
         Connection::Polling => "polling",
         Connection::Offline => "offline",
         Connection::Closed => "closed",
-    };
+    }
+}
+
+pub(crate) fn status(status: &Status, durable: bool) -> JsValue {
+    let connection = connection_name(status.connection);
     object(&[
         ("role", &if status.leader { "leader" } else { "follower" }),
         ("connection", &connection),

@@ -9,8 +9,8 @@ mod tabs;
 use std::collections::{BTreeSet, VecDeque};
 
 use crate::{
-    BatchId, Change, Connection, ConnectionId, Effect, Event, Extent, Failure, Identity, Input, LoadId,
-    MessageEvent, Now, Origin, Replica, Reply, RequestId, Setup, State, Status,
+    BatchId, Change, Config, Connection, ConnectionId, Effect, Event, Extent, Failure, Identity, Input,
+    LoadId, MessageEvent, Now, Origin, Replica, Reply, RequestId, Setup, State, Status,
     backoff::Backoff,
     batch::Batch,
     fold::Outdated,
@@ -46,6 +46,14 @@ struct Offline {
     offline: bool,
 }
 
+/// What the application has set. Tabs hear of it in any order: the greater one holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Configured {
+    /// How often that has changed.
+    change: u64,
+    config: Config,
+}
+
 /// One tab's sync state machine.
 #[derive(Debug)]
 pub struct Engine {
@@ -66,7 +74,7 @@ pub struct Engine {
     /// Why this client is at its end.
     closed: Option<Code>,
     renewal: Option<Renewal>,
-    sync_interval: u64,
+    config: Configured,
     /// What was last told of the account's connections, while there is no place for one here.
     limit: Option<wire::Limit>,
     /// Local operations on their way to the disk, and those that wait for the disk.
@@ -252,7 +260,7 @@ impl Engine {
             suspended: false,
             closed: None,
             renewal: None,
-            sync_interval: setup.sync_interval,
+            config: Configured { change: 0, config: setup.config },
             limit: None,
             writing: None,
             waiting: Vec::new(),
@@ -318,6 +326,12 @@ impl Engine {
         }
     }
 
+    /// What the application has set, in this tab or another.
+    #[must_use]
+    pub fn config(&self) -> Config {
+        self.config.config
+    }
+
     /// Takes in what happened. Afterwards drain [`Engine::poll_effect`] and [`Engine::poll_event`],
     /// and come again at [`Engine::deadline`].
     pub fn handle(&mut self, input: Input, now: Now) {
@@ -374,6 +388,11 @@ impl Engine {
                 self.offline = Offline { change: self.offline.change.saturating_add(1), offline };
                 self.tell_offline();
                 self.hold_link();
+            }
+            Input::Configure(config) => {
+                let change = self.config.change.saturating_add(1);
+                self.configure(Configured { change, config }, now);
+                self.tell_config();
             }
             Input::Renewed(result) => self.handle_renewed(result, now),
             Input::StoreLost => self.start_reload(),
@@ -479,6 +498,9 @@ impl Engine {
         self.broadcast_leader_status();
         self.tell_revision();
         self.tell_offline();
+        if self.config.change > 0 {
+            self.tell_config();
+        }
     }
 
     fn tell_revision(&mut self) {

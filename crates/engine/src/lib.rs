@@ -17,6 +17,7 @@
 
 mod backoff;
 pub mod batch;
+mod config;
 mod engine;
 mod fold;
 mod leadership;
@@ -28,6 +29,7 @@ mod replica;
 use bytes::Bytes;
 use tutti_protocol::{DeviceId, Epoch, Millis, OperationId, Position, TabId, wire::Platform};
 
+pub use config::{Config, Hide, LogLevel};
 pub use engine::Engine;
 pub use leadership::LockId;
 pub use link::{Connection, ConnectionId, Transport};
@@ -65,9 +67,8 @@ pub struct Setup {
     pub network: bool,
     /// Whether somebody looks at the tab, or its timers can be relied on all the same.
     pub visible: bool,
-    /// How often all is compared with the server though nothing seems missing, and how often a client
-    /// without a connection of its own polls, in milliseconds.
-    pub sync_interval: u64,
+    /// What the application wants, unless another tab knows of something later.
+    pub config: Config,
 }
 
 /// This moment.
@@ -197,6 +198,8 @@ pub enum Input {
     TakeOver(RequestId, DeviceId),
     /// The user works offline, or no longer does.
     SetOffline(bool),
+    /// The application sets this for all tabs.
+    Configure(Config),
     /// The device is registered anew, in a store that was erased: its records.
     Renewed(Result<Snapshot, StoreError>),
     /// What the store was opened with is gone; nobody knows yet what became of it.

@@ -16,7 +16,7 @@ use tutti_protocol::{
     wire::{self, ClientFrame, Hello, client_frame, outcome, server_frame},
 };
 
-use crate::{Identity, Now, backoff::Backoff, message::Failure, outbox::Outbox};
+use crate::{Config, Identity, Now, backoff::Backoff, message::Failure, outbox::Outbox};
 
 /// How long a connection may take from its beginning to the server's welcome, in milliseconds.
 const CONNECT_DEADLINE: u64 = 15_000;
@@ -94,8 +94,7 @@ pub(crate) struct Link {
     /// When the next session by post may begin, and when a place is asked for again.
     post_at: Millis,
     place_at: Millis,
-    /// How long after a place was refused the next is asked for, in milliseconds.
-    sync_interval: u64,
+    config: Config,
     /// Whose connection gives way if there is no other place.
     take_over: Option<DeviceId>,
     /// The latest that an operation has claimed to be of.
@@ -160,7 +159,7 @@ pub enum Connection {
 }
 
 impl Link {
-    pub(crate) fn new(first: ConnectionId, held: bool, sync_interval: u64) -> Self {
+    pub(crate) fn new(first: ConnectionId, held: bool, config: Config) -> Self {
         Self {
             connection: first,
             state: State::Waiting(None),
@@ -172,7 +171,7 @@ impl Link {
             post_at: Millis(0),
             clock: Timestamp(0),
             place_at: Millis(0),
-            sync_interval,
+            config,
             take_over: None,
             orders: Vec::new(),
         }
@@ -272,6 +271,15 @@ impl Link {
             self.close(None, offline());
         } else {
             self.connect_now_if_waiting();
+        }
+    }
+
+    /// The application has set this.
+    pub(crate) fn configure(&mut self, config: Config) {
+        let before = std::mem::replace(&mut self.config, config);
+        // Each post says it in its hello.
+        if before.hide != config.hide && self.is_up() && self.transport == Transport::Socket {
+            self.send(client_frame::Frame::Privacy(config.hide.into()));
         }
     }
 
@@ -460,7 +468,7 @@ impl Link {
             log: copy.0.map(LogId::to_bytes).unwrap_or_default(),
             cursor: copy.1.0,
             take_over: take_over.map(DeviceId::to_bytes).unwrap_or_default(),
-            privacy: None,
+            privacy: Some(self.config.hide.into()),
         }));
     }
 
@@ -542,7 +550,7 @@ impl Link {
             (Some(server_frame::Frame::Limit(limit)), _) if self.transport == Transport::Socket => {
                 self.close(Some(Millis(0)), limit_reached());
                 self.limited = true;
-                self.place_at = now.monotonic.plus(self.sync_interval);
+                self.place_at = now.monotonic.plus(self.config.sync_interval);
                 self.transport = Transport::Post;
                 vec![Arrived::Limited(limit)]
             }

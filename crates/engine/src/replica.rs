@@ -517,7 +517,7 @@ impl Replica {
         if self.is_over(id) && !retry {
             return Err(Failure::new(Code::Conflict, "the message was sent: recall it instead"));
         }
-        let known = self.is_over(id) || self.outbox.has_seen(id);
+        let known = self.is_over(id) || self.outbox.has_seen(id) || self.outbox.is_discarded(id);
         known.then_some(()).ok_or_else(|| Failure::new(Code::NotFound, "no such message is on its way here"))
     }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::LazyLock};
 
 use bytes::Bytes;
 use tutti_engine::{
-    Effect, Engine, Identity, Input, Located, Now, Replica, Setup,
+    Config, Effect, Engine, Identity, Input, Located, Now, Replica, Setup,
     batch::{Claim, Key, Snapshot, StoreError, Table, Write},
 };
 use tutti_protocol::{
@@ -116,7 +116,7 @@ impl Tab {
             epoch: store.epoch,
             network: true,
             visible: true,
-            sync_interval: 60_000,
+            config: Config { sync_interval: 60_000, ..Config::default() },
         };
         let engine = Engine::new(setup, load(&store).ok()?, now);
         let mut tab = Self { engine, store, leads, folds: false, now };

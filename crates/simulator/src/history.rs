@@ -12,7 +12,7 @@ use rand_chacha::{
     ChaCha8Rng,
     rand_core::{RngCore as _, SeedableRng as _},
 };
-use tutti_engine::Input;
+use tutti_engine::{Config, Input};
 use tutti_protocol::OperationId;
 
 use crate::{
@@ -186,7 +186,11 @@ fn end(world: &mut World, tell: &mut dyn FnMut(&World, &str)) {
     // What is wished for in one tab holds in all.
     for profile in 0..world.profiles.len() {
         let one = world.alive().into_iter().find(|at| at.0 == profile);
-        one.into_iter().for_each(|at| world.input(at, Input::SetOffline(false)));
+        if let Some(at) = one {
+            world.input(at, Input::SetOffline(false));
+            let config = Config { messages: true, ..world.tab(at).engine.config() };
+            world.input(at, Input::Configure(config));
+        }
     }
     world.pass(QUIET);
     world.check_awake();

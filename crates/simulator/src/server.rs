@@ -116,6 +116,8 @@ struct Session {
     epoch: u64,
     /// It comes by post, and takes no place.
     post: bool,
+    /// How far it reads is not told to others.
+    hide_reads: bool,
     /// Sent so far, once it is live.
     live: Option<u64>,
     /// It was told to submit nothing before then.
@@ -332,6 +334,9 @@ impl Server {
             (Some(client_frame::Frame::Hello(hello)), None) => self.hello(wire, hello, now),
             (Some(client_frame::Frame::Pull(pull)), Some(_)) => self.pull(wire, pull.after),
             (Some(client_frame::Frame::Submit(submit)), Some(_)) => self.submit(wire, submit, now),
+            (Some(client_frame::Frame::Privacy(privacy)), Some(session)) => {
+                session.hide_reads = privacy.hide_reads;
+            }
             (Some(client_frame::Frame::Ping(ping)), Some(_)) => {
                 self.send(wire, server_frame::Frame::Pong(wire::Pong { nonce: ping.nonce }));
             }
@@ -353,7 +358,9 @@ impl Server {
         }
         let head = poll(self.storage.head(&hello.account)).expect("memory holds").0;
         let (account, device, epoch) = (hello.account, hello.device, hello.epoch);
-        self.sessions.insert(wire, Session { account, device, epoch, post, live: None, hold: Millis(0) });
+        let hide_reads = hello.privacy.is_some_and(|privacy| privacy.hide_reads);
+        let (live, hold) = (None, Millis(0));
+        self.sessions.insert(wire, Session { account, device, epoch, post, hide_reads, live, hold });
         let log = self.storage.log_id().to_bytes();
         let welcome = wire::Welcome { log, head, server_time: now.0, ping_interval: 25_000 };
         self.send(wire, server_frame::Frame::Welcome(welcome));
@@ -425,13 +432,15 @@ impl Server {
         let early = session.hold.0.saturating_sub(now.0);
         assert!(early == 0 || self.in_disorder, "submitted again {early} ms too early");
         let (account, device) = (session.account.clone(), Some(session.device.clone()));
+        let hide_reads = session.hide_reads;
         let mut operations = submit.operations;
         self.submits.push(operations.len());
         let ids: Vec<Bytes> = operations.iter().map(|operation| operation.id.clone()).collect();
         let granted = self.budget.map_or(operations.len(), |budget| budget.min(operations.len()));
         self.budget = self.budget.map(|budget| budget - granted);
         operations.truncate(granted);
-        let mut verdicts = self.decide(submission(account, device, operations, now));
+        let submission = Submission { hide_reads, ..submission(account, device, operations, now) };
+        let mut verdicts = self.decide(submission);
         let wait = std::time::Duration::from_secs(1);
         verdicts.resize(ids.len(), Verdict::Refused(Refusal::rate_limited(wait)));
         let waits = verdicts.iter().map(|verdict| match verdict {

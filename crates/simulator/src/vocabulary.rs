@@ -307,6 +307,19 @@ pub const VOCABULARY: &[Word] = &[
         world.input(at, Input::SetOffline(offline));
         Some(format!("{at:?} works {}", if offline { "offline" } else { "online" }))
     }),
+    word("configure", [1, 1, 1], |world, dice| {
+        let at = dice.tab(world)?;
+        let mut config = world.tab(at).engine.config();
+        let what = if dice.roll(3) == 0 {
+            config.messages = !config.messages;
+            format!("messages {}", config.messages)
+        } else {
+            config.hide.reads = !config.hide.reads;
+            format!("hides what it reads: {}", config.hide.reads)
+        };
+        world.input(at, Input::Configure(config));
+        Some(format!("{at:?} sets {what}"))
+    }),
     word("take over", [0, 0, 1], |world, dice| {
         let at = dice.tab(world)?;
         let robbed = dice.any_tab(world)?;

@@ -13,9 +13,9 @@ use rand_chacha::{
 };
 use tutti_acceptance::storage::MemoryStorage;
 use tutti_engine::{
-    Change, Connection, ConnectionId, Effect, Engine, Event, Extent, Failure, Identity, Input, LoadId,
-    Located, LockId, Message, MessageEvent, Now, Page, Replica, Reply, RequestId, Setup, State, Status,
-    Transport,
+    Change, Config, Connection, ConnectionId, Effect, Engine, Event, Extent, Failure, Identity, Input,
+    LoadId, Located, LockId, Message, MessageEvent, Now, Page, Replica, Reply, RequestId, Setup, State,
+    Status, Transport,
     batch::{Batch, Claim, Key, StoreError, Table, Write},
     decode_block, decode_locators, identity_batch,
 };
@@ -290,7 +290,7 @@ impl World {
             epoch: snapshot.epoch,
             network: true,
             visible: self.visible,
-            sync_interval: SYNC_INTERVAL,
+            config: Config { sync_interval: SYNC_INTERVAL, ..Config::default() },
         };
         let engine = Engine::new(setup, replica, Now { monotonic: Millis(self.now), wall: clock });
         let place = &mut self.profiles[profile];
@@ -877,6 +877,8 @@ impl World {
         for place in self.profiles.iter().filter(|place| !place.tabs.is_empty()) {
             let leaders = place.tabs.values().filter(|tab| tab.engine.status().leader).count();
             assert_eq!(leaders, 1, "one leads in a profile");
+            let configs: BTreeSet<_> = place.tabs.values().map(|tab| tab.engine.config()).collect();
+            assert_eq!(configs.len(), 1, "divergent: tabs of a profile are set otherwise");
             for (key, record) in place.store.table(Table::Outbox) {
                 let queued = local::Queued::decode(record.clone()).expect("an operation");
                 let kept = queued.refused.is_some() || queued.discarded;

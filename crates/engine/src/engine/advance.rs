@@ -85,7 +85,7 @@ impl Engine {
         let due = |at: &mut Millis| *at <= now.monotonic;
         let reconcile = due(&mut leader.reconcile_at);
         if reconcile {
-            leader.reconcile_at = now.monotonic.plus(self.sync_interval);
+            leader.reconcile_at = now.monotonic.plus(self.config.config.sync_interval);
             leader.look_at = Some(now.monotonic);
             leader.link.reconcile();
         }

@@ -147,7 +147,7 @@ impl Engine {
             leader.gathered.over.append(&mut self.replica.over);
             let long_ago = Millis(now.wall.0.saturating_sub(DISCARDED));
             leader.gathered.over.extend(self.replica.outbox.discarded_before(long_ago));
-            leader.reconcile_at = now.monotonic.plus(self.sync_interval);
+            leader.reconcile_at = now.monotonic.plus(self.config.config.sync_interval);
             leader.idle_at = Some(now.monotonic.plus(IDLE));
             leader.link.connect_now_if_waiting();
             if let Some((id, token)) = leader.opened.take() {

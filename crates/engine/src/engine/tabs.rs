@@ -1,5 +1,7 @@
 //! Leading and following, and what the tabs of a profile say to each other.
 
+use std::cmp::Ordering;
+
 use bytes::Bytes;
 use tutti_protocol::{
     Code, DeviceId, Epoch, LogId, Millis, OperationId, Revision, TabId, codec, limits,
@@ -7,8 +9,8 @@ use tutti_protocol::{
 };
 
 use super::{
-    ANNOUNCE, DIFFERENCE, Engine, Follower, Gathered, Leader, Offline, ROLL_CALL, Reading, Role, RollCall,
-    Who, queued_id,
+    ANNOUNCE, Configured, DIFFERENCE, Engine, Follower, Gathered, Leader, Offline, ROLL_CALL, Reading, Role,
+    RollCall, Who, queued_id,
 };
 use crate::{
     Effect, Event, Extent, Failure, LockId, Now, RequestId,
@@ -54,8 +56,7 @@ impl Engine {
             self.start_reload();
             None
         };
-        let mut link =
-            Link::new(self.last_connection, self.offline.offline || !self.network, self.sync_interval);
+        let mut link = Link::new(self.last_connection, self.is_held(), self.config.config);
         link.connect_now_if_waiting();
         self.role = Role::Leader(Box::new(Leader {
             ready: false,
@@ -188,6 +189,14 @@ impl Engine {
                 self.hold_link();
                 if told < known {
                     self.tell_offline();
+                }
+            }
+            channel_frame::Frame::Config(config) => {
+                let told = Configured { change: config.change, config: config.into() };
+                match told.cmp(&self.config) {
+                    Ordering::Greater if told.change > 0 => self.configure(told, now),
+                    Ordering::Less => self.tell_config(),
+                    _ => {}
                 }
             }
             channel_frame::Frame::ChangeSet(change_set) => self.handle_change_set(change_set),
@@ -389,8 +398,29 @@ impl Engine {
         }
     }
 
+    pub(super) fn tell_config(&mut self) {
+        let Configured { change, config } = self.config;
+        self.broadcast(channel_frame::Frame::Config(config.to_local(change)));
+    }
+
+    pub(super) fn configure(&mut self, configured: Configured, now: Now) {
+        self.config = configured;
+        if let Role::Leader(leader) = &mut self.role {
+            leader.link.configure(configured.config);
+            // What was waited for is not waited for longer than is wanted now.
+            leader.reconcile_at =
+                leader.reconcile_at.min(now.monotonic.plus(configured.config.sync_interval));
+        }
+        self.hold_link();
+    }
+
+    /// Whether no connection is wanted.
+    fn is_held(&self) -> bool {
+        self.offline.offline || !self.network || !self.config.config.messages
+    }
+
     pub(super) fn hold_link(&mut self) {
-        let held = self.offline.offline || !self.network;
+        let held = self.is_held();
         if let Role::Leader(leader) = &mut self.role {
             leader.link.hold(held);
         }

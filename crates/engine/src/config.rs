@@ -1,0 +1,112 @@
+//! What the application may set while the client runs. It holds for all tabs of the profile.
+
+use tutti_protocol::{local, wire};
+
+/// The longest time between two comparisons with the server, in milliseconds: what a timer can count.
+const INTERVAL_MAX: u64 = i32::MAX as u64;
+
+/// What the application may set while the client runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Config {
+    /// How often all is compared with the server though nothing seems missing, and how often a client
+    /// without a connection of its own polls, in milliseconds.
+    pub sync_interval: u64,
+    /// Whether messages are synced. Without it the client keeps to itself, and what is sent waits.
+    pub messages: bool,
+    /// What the user keeps from others.
+    pub hide: Hide,
+    /// How much is said on the console.
+    pub log: LogLevel,
+}
+
+/// What the user keeps from others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Hide {
+    /// That something is being typed.
+    pub typing: bool,
+    /// Whether the account is online.
+    pub presence: bool,
+    /// How far the account has read.
+    pub reads: bool,
+}
+
+/// How much is said on the console: this, and all that is worse.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Each thing that happens.
+    Debug,
+    /// How sync goes.
+    Info,
+    /// What failed and is tried again.
+    #[default]
+    Warning,
+    /// What failed for good.
+    Error,
+}
+
+impl LogLevel {
+    const ALL: [Self; 4] = [Self::Debug, Self::Info, Self::Warning, Self::Error];
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { sync_interval: 15 * 60_000, messages: true, hide: Hide::default(), log: LogLevel::default() }
+    }
+}
+
+impl Config {
+    /// As the tabs tell each other.
+    pub(crate) fn to_local(self, change: u64) -> local::Config {
+        local::Config {
+            change,
+            sync_interval: self.sync_interval,
+            pause_messages: !self.messages,
+            privacy: Some(self.hide.into()),
+            log_level: self.log as u32,
+        }
+    }
+}
+
+impl From<local::Config> for Config {
+    /// What another tab says; what makes no sense is bounded.
+    fn from(config: local::Config) -> Self {
+        let privacy = config.privacy.unwrap_or_default();
+        Self {
+            sync_interval: config.sync_interval.clamp(1, INTERVAL_MAX),
+            messages: !config.pause_messages,
+            hide: Hide {
+                typing: privacy.hide_typing,
+                presence: privacy.hide_presence,
+                reads: privacy.hide_reads,
+            },
+            log: LogLevel::ALL.get(config.log_level as usize).copied().unwrap_or_default(),
+        }
+    }
+}
+
+impl From<Hide> for wire::Privacy {
+    fn from(hide: Hide) -> Self {
+        Self { hide_typing: hide.typing, hide_presence: hide.presence, hide_reads: hide.reads }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_tab_says_the_others_hear() {
+        let hide = Hide { typing: true, presence: false, reads: true };
+        let config = Config { sync_interval: 7, messages: false, hide, log: LogLevel::Info };
+        assert_eq!(Config::from(config.to_local(3)), config);
+        assert_eq!(Config::from(Config::default().to_local(0)), Config::default());
+    }
+
+    #[test]
+    fn nonsense_is_bounded() {
+        let nonsense = local::Config { sync_interval: u64::MAX, log_level: 99, ..local::Config::default() };
+        let config = Config::from(nonsense);
+        assert_eq!((config.sync_interval, config.log), (INTERVAL_MAX, LogLevel::Warning));
+        assert_eq!(Config::from(local::Config::default()).sync_interval, 1);
+    }
+}
