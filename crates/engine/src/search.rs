@@ -213,8 +213,8 @@ pub struct Search {
     /// The fold that `left` takes into account.
     fold: u64,
     hits: Newest<Hit>,
-    /// Some hits were older than all that are kept.
-    let_go: bool,
+    /// The newest of what may have been a hit, and was older than all that were kept.
+    let_go: Option<Rank>,
     /// How many hits are kept beside those that are asked for.
     spare: usize,
 }
@@ -242,18 +242,17 @@ type Rank = (u64, u64, OperationId);
 /// By rank, the newest first. Few are kept, and most of what comes is older than those.
 type Newest<T> = Vec<(Rank, Box<T>)>;
 
-/// Puts one in its place, unless that is after the first `most`. Says whether one has no place any more.
-fn keep<T>(newest: &mut Newest<T>, most: usize, rank: Rank, it: impl FnOnce() -> Option<T>) -> bool {
+/// Puts one in its place, unless that is after the first `most`. Says which one has no place any more.
+fn keep<T>(newest: &mut Newest<T>, most: usize, rank: Rank, it: impl FnOnce() -> Option<T>) -> Option<Rank> {
     let at = newest.partition_point(|(of, _)| *of > rank);
     if at >= most {
-        return true;
+        return Some(rank);
     }
     if let Some(it) = it() {
         newest.insert(at, (rank, Box::new(it)));
     }
     let over = newest.len() > most;
-    newest.truncate(most);
-    over
+    newest.pop_if(|_| over).map(|(rank, _)| rank)
 }
 
 impl Search {
@@ -268,7 +267,7 @@ impl Search {
             named: Vec::new(),
             fold: 0,
             hits: Vec::new(),
-            let_go: false,
+            let_go: None,
             spare: SPARE,
         }
     }
@@ -297,7 +296,7 @@ impl Search {
         self.spare += self.hits.len();
         self.hits.clear();
         self.left = None;
-        self.let_go = false;
+        self.let_go = None;
     }
 
     /// Looks through a block, as it was read after it was named; through nothing, if it was not there.
@@ -369,7 +368,8 @@ impl Search {
             unreadable = message.is_none();
             Some(Hit { block, index, message: message? })
         };
-        self.let_go |= keep(&mut self.hits, self.limit + self.spare, rank, hit);
+        let let_go = keep(&mut self.hits, self.limit + self.spare, rank, hit);
+        self.let_go = self.let_go.max(let_go);
         if unreadable { Err(Unreadable) } else { Ok(()) }
     }
 
@@ -381,10 +381,10 @@ impl Search {
         for (rank, hit) in &self.hits {
             if replica.is_stored_at(&hit.message, hit.block, hit.index) && place(&changing, rank.2).is_err() {
                 keep(&mut found, self.limit, *rank, || Message::sequenced(&hit.message));
-                valid += 1;
+                valid += usize::from(self.let_go < Some(*rank));
             }
         }
-        if self.let_go && valid < self.limit {
+        if self.let_go.is_some() && valid < self.limit {
             return None;
         }
         for message in self.heads(replica).flat_map(|head| head.recent.values()) {
@@ -849,7 +849,7 @@ mod tests {
             let limit = *pick(&mut world.rng, &[1, 3, 1_000]);
             let conversation = (world.rng.next_u32().is_multiple_of(3)).then(|| "group:1".to_owned());
             let mut search = Search::new(Query::parse(text).expect("a query"), conversation.clone(), limit);
-            search.spare = 2;
+            search.spare = 0;
             let messages = loop {
                 let blocks = match search.next(&world.replica, 2) {
                     Next::Found(messages) => break messages,
