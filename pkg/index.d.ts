@@ -69,6 +69,10 @@ export class SyncClient {
   /** Up to `limit` messages before a position, oldest to newest; 50 by default, at most 1,000. Without `before` the
    *  newest, and on top of `limit` those that are on their way. */
   history(conversation: string, page?: { before?: number; limit?: number }): Promise<HistoryPage>;
+  /** Up to `limit` messages on this device that contain all words of the text, newest first; 50 by default, at most
+   *  1,000. Words are looked for in the strings of the content, also inside of longer words; upper and lower case are
+   *  the same. Those on their way are found as they are shown, recalled ones are not. Works offline. */
+  search(text: string, options?: { conversation?: string; limit?: number }): Promise<Message[]>;
 
   // Conversations.
   conversations(options?: { limit?: number }): Promise<Conversation[]>;   // pinned first, then latest activity first

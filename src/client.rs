@@ -6,7 +6,7 @@
 use std::{future::Future, rc::Rc};
 
 use js_sys::{Function, Promise};
-use tutti_engine::{Failure, Input};
+use tutti_engine::{Failure, Input, Query};
 use tutti_protocol::{Conversation, OperationId, Position, wire};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::future_to_promise;
@@ -17,9 +17,9 @@ use crate::{
     types::{self, MAX_NUMBER, Options},
 };
 
-/// Messages on a page of history when the caller does not say.
+/// Messages on a page of history, or found by a search, when the caller does not say.
 const PAGE: u64 = 50;
-/// Most messages on a page of history.
+/// Most messages on a page of history, or found by a search.
 const PAGE_MAX: u64 = 1_000;
 
 /// An account's chat, kept in step with the other tabs and devices.
@@ -85,6 +85,19 @@ impl WasmSyncClient {
         promise(async move {
             let (before, limit) = (before?.map(Position), limit?.unwrap_or(PAGE) as usize);
             Ok(types::to_js(&driver.page(&conversation?, before, limit).await?))
+        })
+    }
+
+    /// The newest messages on this device that match a text.
+    pub fn search(&self, text: &JsValue, options: &JsValue) -> Promise {
+        let query = read_query(text);
+        let conversation = types::optional_text(options, "conversation");
+        let limit = types::optional_number(options, "limit", 1..=PAGE_MAX);
+        let driver = self.driver.clone();
+        promise(async move {
+            let conversation = conversation?.map(check_conversation).transpose()?;
+            let limit = limit?.unwrap_or(PAGE) as usize;
+            Ok(types::to_js(&driver.search(query?, conversation, limit).await?))
         })
     }
 
@@ -289,9 +302,17 @@ fn read_send(conversation: &JsValue, content: &JsValue, options: &JsValue) -> Re
 }
 
 fn read_conversation(id: &JsValue) -> Result<String, Failure> {
-    let id = types::text(id, "conversation")?;
+    check_conversation(types::text(id, "conversation")?)
+}
+
+fn check_conversation(id: String) -> Result<String, Failure> {
     Conversation::parse(&id).map_err(|error| invalid(format!("conversation: {error}")))?;
     Ok(id)
+}
+
+fn read_query(text: &JsValue) -> Result<Query, Failure> {
+    let query = Query::parse(&types::text(text, "text")?);
+    query.ok_or_else(|| invalid("text: expected words to look for, at most 1,024 bytes of them"))
 }
 
 fn read_id(id: &JsValue, name: &str) -> Result<OperationId, Failure> {

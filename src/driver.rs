@@ -11,11 +11,12 @@ use std::{
 
 use bytes::Bytes;
 use futures_channel::oneshot;
+use gloo_timers::future::TimeoutFuture;
 use js_sys::{Function, Promise, Reflect, TypeError};
 use tutti_engine::{
     BatchId, Config, Connection, ConnectionId, Effect, Engine, Event, Extent, Failure, Identity, Input,
-    LoadId, Located, LockId, LogLevel, Message, MessageEvent, Origin, Page, Replica, Reply, RequestId,
-    Session, Setup, Status, Transport,
+    LoadId, Located, LockId, LogLevel, Message, MessageEvent, Next, Origin, Page, Query, Replica, Reply,
+    RequestId, Search, Session, Setup, Status, Transport,
     batch::{Batch, Key, Snapshot, StoreError, Table},
     decode_block, decode_locators, identity, identity_batch,
 };
@@ -57,6 +58,12 @@ extern "C" {
 
 /// The tables that a replica is made of; blocks and locators are read when they are needed.
 const RESIDENT: [Table; 4] = [Table::Meta, Table::Journal, Table::Heads, Table::Outbox];
+
+/// Blocks that a search reads and looks through in one go; the page has its turn in between.
+const SEARCHED_AT_ONCE: usize = 8;
+/// How often a search waits for news of a fold, and how long, in milliseconds.
+const PATIENCE: u32 = 10;
+const WAIT: u32 = 20;
 
 thread_local! {
     /// Those of this page, some of them closed.
@@ -351,6 +358,42 @@ impl Driver {
                 if let Key::Number(number) = key {
                     blocks.insert(number, block.unwrap_or_default());
                 }
+            }
+        }
+    }
+
+    /// The newest messages that match, in one conversation or in all, wherever on this device they are.
+    pub(crate) async fn search(
+        &self,
+        query: Query,
+        conversation: Option<String>,
+        limit: usize,
+    ) -> Result<Vec<Message>, Failure> {
+        let mut search = Search::new(query, conversation, limit);
+        let mut patience = PATIENCE;
+        loop {
+            let blocks = match self.read(|replica| search.next(replica, SEARCHED_AT_ONCE))? {
+                Next::Found(messages) => return Ok(messages),
+                Next::Blocks(blocks) => blocks,
+            };
+            let keys: Vec<Key> = blocks.iter().map(|block| Key::Number(*block)).collect();
+            let records = self.read_store(Table::Blocks, &keys).await?;
+            let mut gone = false;
+            for (block, record) in blocks.into_iter().zip(records) {
+                // A fold has dissolved it, and this tab is about to hear of it; if not, there is nothing in it.
+                if record.is_none() && patience > 0 {
+                    gone = true;
+                    continue;
+                }
+                let record = record.unwrap_or_default();
+                search.look_through(block, &record).map_err(|error| Failure::from(&error))?;
+            }
+            if gone {
+                patience -= 1;
+                TimeoutFuture::new(WAIT).await;
+            } else if !self.store.durable() {
+                // What is in memory is read at once, and the page wants its turn.
+                TimeoutFuture::new(0).await;
             }
         }
     }

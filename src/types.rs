@@ -174,20 +174,22 @@ pub(crate) fn configured(mut config: Config, changes: &JsValue) -> Result<Config
 /// The whole configuration.
 pub(crate) fn config(config: &Config) -> JsValue {
     let level = LOG_LEVELS.iter().find(|(_, level)| *level == config.log).map(|(name, _)| *name);
-    let minutes = (config.sync_interval as f64 / 60_000.0).to_string();
-    object(&[
+    let said = object(&[
         ("enableMessageSync", &config.messages),
         ("enableNotificationSync", &true),
         ("enableChatHistorySync", &true),
         ("disableDeviceId", &false),
-        ("syncInterval", &Bytes::from(minutes)),
         ("compensationDays", &1_u64),
         ("logLevel", &level),
         ("pushNotificationSenderId", &None::<u64>),
         ("shareTyping", &!config.hide.typing),
         ("sharePresence", &!config.hide.presence),
         ("shareReadReceipts", &!config.hide.reads),
-    ])
+    ]);
+    // Writing a fraction in decimals takes kilobytes of code, which the browser has.
+    let minutes = JsValue::from_f64(config.sync_interval as f64 / 60_000.0);
+    let _ = Reflect::set(&said, &"syncInterval".into(), &minutes);
+    said
 }
 
 fn platform_name(platform: Platform) -> &'static str {

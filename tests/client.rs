@@ -7,7 +7,7 @@
 
 mod support;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, slice::from_ref};
 
 use futures_util::future::{join, join_all};
 use js_sys::Function;
@@ -117,6 +117,14 @@ async fn nonsense_is_refused_by_name_and_breaks_nothing() {
         ("history", vec![direct.clone(), js(r#"{"limit":0}"#)]),
         ("history", vec![direct.clone(), js(r#"{"limit":1.5}"#)]),
         ("history", vec![direct.clone(), js(r#"{"before":"x"}"#)]),
+        ("search", vec![]),
+        ("search", vec!["".into()]),
+        ("search", vec![" \t\u{a0}".into()]),
+        ("search", vec!["x".repeat(1_025).into()]),
+        ("search", vec!["x".into(), js(r#"{"limit":0}"#)]),
+        ("search", vec!["x".into(), js(r#"{"limit":1001}"#)]),
+        ("search", vec!["x".into(), js(r#"{"conversation":"nonsense"}"#)]),
+        ("search", vec!["x".into(), js(r#"{"conversation":7}"#)]),
         ("conversation", vec![JsValue::NULL]),
         ("message", vec!["x".into()]),
         ("markRead", vec![direct.clone(), JsValue::from(-1)]),
@@ -127,11 +135,40 @@ async fn nonsense_is_refused_by_name_and_breaks_nothing() {
     }
     let large = JsValue::from("x".repeat(33 * 1024));
     assert_eq!(code_of(&client, "send", &[direct.clone(), large]).await, "too-large");
-    assert_eq!(code_of(&client, "markRead", std::slice::from_ref(&direct)).await, "not-found");
+    assert_eq!(code_of(&client, "markRead", from_ref(&direct)).await, "not-found");
     // What a prototype offers was not given.
     ask(&client, "history", &[direct.clone(), polluted(0)]).await;
     ask(&client, "send", &[direct, "still works".into()]).await;
     ask(&client, "close", &[]).await;
+}
+
+#[wasm_bindgen_test]
+async fn messages_on_their_way_are_found_as_they_are_shown() {
+    let client = open(&fresh_account()).await;
+    let send =
+        async |to: &str, content: &str| text(&ask(&client, "send", &[to.into(), js(content)]).await, "id");
+    let first = send("direct:bob", r#"{"text":"The Heron","n":7}"#).await;
+    let second = send("group:birds", r#"["a h\u00c9ron",{"heron":"HERON"}]"#).await;
+    let recalled = send("direct:bob", r#""heron, recalled""#).await;
+    let edited = send("direct:bob", r#""heron, edited""#).await;
+    ask(&client, "recall", &[recalled.into()]).await;
+    ask(&client, "edit", &[edited.clone().into(), "an egret".into()]).await;
+    let search = async |looked_for: &str, options: &str| {
+        let found = ask(&client, "search", &[looked_for.into(), js(options)]).await;
+        (0..len(&found)).map(|at| text(&found, &format!("{at}.id"))).collect::<Vec<_>>()
+    };
+    assert_eq!(search("heron", "{}").await, [second.clone(), first.clone()]);
+    assert_eq!(search("héron", "{}").await, from_ref(&second));
+    assert_eq!(search("HERON the", "{}").await, from_ref(&first));
+    assert_eq!(search("egret", "{}").await, [edited]);
+    assert_eq!(search("heron", r#"{"limit":1}"#).await, [second]);
+    assert_eq!(search("heron", r#"{"conversation":"direct:bob"}"#).await, [first]);
+    for nowhere in ["7", "text", "true"] {
+        assert_eq!(search(nowhere, "{}").await, [""; 0]);
+    }
+    assert_eq!(search("heron", r#"{"conversation":"direct:carl"}"#).await, [""; 0]);
+    ask(&client, "close", &[]).await;
+    assert_eq!(code_of(&client, "search", &["heron".into()]).await, "closed");
 }
 
 #[wasm_bindgen_test]

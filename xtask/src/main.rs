@@ -3,6 +3,7 @@
 //! Needs a Rust toolchain and Node; everything else it finds or installs, each thing only when
 //! it is missing, and says what and why.
 
+mod bench;
 mod coverage;
 mod demo;
 mod fuzz;
@@ -38,6 +39,7 @@ Usage: cargo xtask COMMAND
   mutants [NAME …] [--histories N] [--jobs N] [--list]
                                    put one bug after another into a copy of the code, and see how soon the
                                    simulator catches it; fails if it does not catch all of them
+  bench search [MESSAGES]          time a search in 100,000 messages, or so many, beside plain scans in JavaScript
   ci                               test, then fail if git sees a change in the checkout
 
   setup                            install what is missing
@@ -76,6 +78,8 @@ fn command() -> Result<ExitCode> {
         ["fuzz", ref options @ ..] => fuzz::fuzz(options).map(done),
         ["coverage", ref options @ ..] => coverage::coverage(options).map(done),
         ["mutants", ref arguments @ ..] => mutants::mutants(arguments).map(done),
+        ["bench", "search"] => bench::search(None).map(done),
+        ["bench", "search", messages] => bench::search(Some(messages)).map(done),
         ["ci"] => test::ci(),
         ["setup"] => setup::everything().map(done),
         ["pack"] => pack::pack().map(done),

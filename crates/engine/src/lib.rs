@@ -22,9 +22,11 @@ mod engine;
 mod fold;
 mod leadership;
 mod link;
+mod lowercase;
 mod message;
 mod outbox;
 mod replica;
+mod search;
 
 use bytes::Bytes;
 use tutti_protocol::{DeviceId, Epoch, Millis, OperationId, Position, TabId, wire::Platform};
@@ -36,6 +38,7 @@ pub use link::{Connection, ConnectionId, Transport};
 pub use message::{Conversation, Failure, Message, Page, Session, State};
 pub use outbox::Outbox;
 pub use replica::{Located, Replica, decode_block, decode_locators, identity, identity_batch};
+pub use search::{Next, Query, Search};
 
 use batch::{Batch, Claim, Snapshot, StoreError};
 

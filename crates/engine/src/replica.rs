@@ -24,6 +24,7 @@ use crate::{
     batch::{Batch, Durability, Key, Snapshot, StoreError, Table, Write},
     message::{Conversation, Failure, Message, Page, Session},
     outbox::{Outbox, is_session, subject},
+    search::Rewrites,
 };
 
 /// This device's copy of the account.
@@ -49,6 +50,7 @@ pub struct Replica {
     pub(crate) sessions: BTreeMap<String, wire::Fields>,
     /// The store holds content that was recalled: it is to be folded now.
     pub(crate) purge: bool,
+    pub(crate) rewrites: Rewrites,
 }
 
 /// A conversation.
@@ -158,6 +160,7 @@ impl Replica {
             over: Vec::new(),
             sessions: BTreeMap::new(),
             purge: false,
+            rewrites: Rewrites::default(),
         };
         // Heads first: the journal goes on where they end.
         for (_, record) in of(snapshot, Table::Heads) {
@@ -351,7 +354,7 @@ impl Replica {
     }
 
     /// The same, or else as it was when the user changed it, unless this copy has yet to hear of it.
-    fn presumed_subject(&self, queued: &Queued) -> Option<Message> {
+    pub(crate) fn presumed_subject(&self, queued: &Queued) -> Option<Message> {
         let here = |message: &&wire::Message| {
             (1..=self.last_position(&message.conversation).0).contains(&message.position)
         };
@@ -696,6 +699,8 @@ impl Replica {
     }
 
     fn apply_folded(&mut self, folded: Folded) {
+        let written = self.outdated_blocks().into_iter().chain(folded.pieces.iter().map(|piece| piece.block));
+        self.rewrites.note(written);
         if !folded.dropped.is_empty() {
             let dropped: BTreeSet<u64> = folded.dropped.into_iter().collect();
             for head in self.heads.values_mut() {
@@ -902,7 +907,7 @@ fn decode<M: Bounded>(record: &Bytes) -> Result<M, StoreError> {
     codec::decode_local(record.clone()).map_err(|_| damaged("record"))
 }
 
-fn damaged(what: &str) -> StoreError {
+pub(crate) fn damaged(what: &str) -> StoreError {
     StoreError::Damaged(format!("{what} is not readable"))
 }
 

@@ -259,9 +259,11 @@ fn load<M: Bounded + PartialEq + Debug>(table: Table, key: Key, record: Bytes, m
 
 /// Heads whose messages lie in this block.
 fn block(record: Bytes, meter: &mut Meter) -> bool {
+    let searched = meter.of(|| tab::search_block(&record));
     let Ok(block) = meter.of(|| decode_block(record)) else {
         return false;
     };
+    assert!(searched, "what can be read can be searched");
     block.messages.iter().for_each(promises::of_message);
     let heads = valid::head_page(&mut Rng::new(block.messages.len() as u64));
     let store = tab::store(Table::Heads, Key::Number(0), codec::encode(&heads));

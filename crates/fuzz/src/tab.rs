@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::LazyLock};
 
 use bytes::Bytes;
 use tutti_engine::{
-    Config, Effect, Engine, Identity, Input, Located, Now, Replica, Setup,
+    Config, Effect, Engine, Identity, Input, Located, Next, Now, Query, Replica, Search, Setup,
     batch::{Claim, Key, Snapshot, StoreError, Table, Write},
 };
 use tutti_protocol::{
@@ -76,6 +76,27 @@ pub(crate) fn use_all(replica: &Replica, blocks: &BTreeMap<u64, local::Block>) {
         assert_eq!(replica.session(&session.key).as_ref(), Some(&session));
     }
     let _ = replica.locate(OperationId::from([6; 16]));
+    search(replica, blocks);
+}
+
+/// Looks through a block before anything has checked it. Says whether that could be done.
+pub(crate) fn search_block(record: &[u8]) -> bool {
+    let query = Query::parse("e").expect("a word to look for");
+    Search::new(query, None, 3).look_through(0, record).is_ok()
+}
+
+/// Looks for what many messages hold.
+fn search(replica: &Replica, blocks: &BTreeMap<u64, local::Block>) {
+    for text in ["e", "1 é"] {
+        let query = Query::parse(text).expect("words to look for");
+        let mut search = Search::new(query, None, 3);
+        while let Next::Blocks(named) = search.next(replica, 8) {
+            for block in named {
+                let record = blocks.get(&block).map(codec::encode).unwrap_or_default();
+                search.look_through(block, &record).expect("a block that was read");
+            }
+        }
+    }
 }
 
 /// Where the copy says that these messages are.

@@ -215,7 +215,7 @@ fn outcome(rng: &mut Rng) -> Outcome {
 pub fn channel(rng: &mut Rng) -> ChannelFrame {
     use channel_frame::Frame;
     let few = rng.below(3);
-    let frame = match rng.below(19) {
+    let frame = match rng.below(20) {
         0..=5 => Frame::ChangeSet(change_set(rng)),
         6 | 7 => Frame::Announce(Announce { queued: (0..few).map(|_| queued(rng)).collect() }),
         8 => Frame::Claim(Claim { ids: (0..few).map(|_| id(rng)).collect() }),
@@ -245,6 +245,13 @@ pub fn channel(rng: &mut Rng) -> ChannelFrame {
             let operation = if rng.below(4) == 0 { Bytes::new() } else { id(rng) };
             Frame::Withdraw(Withdraw { id: rng.below(4), operation, retry: rng.below(2) == 0 })
         }
+        18 => Frame::Config(local::Config {
+            change: rng.below(4),
+            sync_interval: rng.number(),
+            pause_messages: rng.below(2) == 0,
+            privacy: None,
+            log_level: rng.below(6) as u32,
+        }),
         _ => Frame::Limit(limit(rng)),
     };
     // Of the store that the tab knows, or it would pass over it.

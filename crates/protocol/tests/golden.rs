@@ -680,6 +680,19 @@ fn channel_frames() -> Vec<Golden<ChannelFrame>> {
              7a10606162636465666768696a6b6c6d6e6f",
         ),
         golden(
+            "config",
+            channel(Frame::Config(local::Config {
+                change: 3,
+                sync_interval: 900_000,
+                pause_messages: true,
+                privacy: Some(Privacy { hide_reads: true, ..Privacy::default() }),
+                log_level: 2,
+            })),
+            "\
+             0a10707172737475767778797a7b7c7d7e7f f2010e 0803 10a0f736 1801 22021801 2802
+             7a10606162636465666768696a6b6c6d6e6f",
+        ),
+        golden(
             "limit on the channel",
             channel(Frame::Limit(limit())),
             "\
@@ -917,8 +930,9 @@ fn no_kind_is_left_out() {
         channel_frame::Frame::Pong(_) => "pong",
         channel_frame::Frame::Limit(_) => "limit",
         channel_frame::Frame::Withdraw(_) => "withdraw",
+        channel_frame::Frame::Config(_) => "config",
     });
-    assert_eq!(kinds.len(), 13);
+    assert_eq!(kinds.len(), 14);
 }
 
 // ---- what a later version may say ----

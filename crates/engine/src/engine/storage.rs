@@ -306,6 +306,7 @@ impl Engine {
             return;
         };
         let old = std::mem::replace(&mut self.replica, replica);
+        self.replica.follow_rewrites(&old);
         let same_log = old.log == self.replica.log;
         let mut over = self.replica.outbox.remember(&old.outbox, same_log);
         over.append(&mut self.replica.over);
