@@ -157,9 +157,11 @@ struct Gathered {
 }
 
 impl Gathered {
-    /// What was received goes: it will be received again.
+    /// What was received goes: it will be received again. What the user wants stays.
     fn forget(&mut self) {
-        *self = Self { over: std::mem::take(&mut self.over), ..Self::default() };
+        let Self { over, discarded, mut refused, .. } = std::mem::take(self);
+        refused.retain(|queued| queued.refused.is_none());
+        *self = Self { over, discarded, refused, ..Self::default() };
     }
 
     fn is_empty(&self) -> bool {

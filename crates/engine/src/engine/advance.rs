@@ -388,7 +388,13 @@ impl Engine {
                 Role::Leader(leader) if leader.ready => match queued {
                     None => done.push((wish.who, self.replica.left(wish.id, wish.retry))),
                     Some(queued) if wish.retry && queued.refused.is_none() => done.push((wish.who, Ok(()))),
-                    Some(_) if leader.committing.is_some() || leader.link.is_sending(wish.id) => {}
+                    Some(_) if leader.link.is_sending(wish.id) => {}
+                    Some(_) if leader.committing.is_some() => {
+                        // Nor may a connection send it that comes while this is being written.
+                        if !wish.retry {
+                            leader.link.withhold(wish.id);
+                        }
+                    }
                     Some(queued) if wish.retry => {
                         leader.gathered.refused.retain(|it| queued_id(it) != Some(wish.id));
                         leader.gathered.refused.push(Queued { refused: None, ..queued.clone() });

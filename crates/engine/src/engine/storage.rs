@@ -417,6 +417,10 @@ impl Engine {
             if let Some(applied) = self.replica.enqueue(queued) {
                 all.messages.extend(applied.messages);
                 all.conversations.extend(applied.conversations);
+                for (target, change) in applied.sessions {
+                    let by = change.by;
+                    all.sessions.entry(target).or_insert(change).by = by;
+                }
             }
         }
         if let Role::Follower(follower) = &mut self.role {
