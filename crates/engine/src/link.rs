@@ -82,6 +82,8 @@ pub(crate) enum Arrived {
 pub(crate) struct Link {
     connection: ConnectionId,
     state: State,
+    /// The latest clock that was sent with an operation.
+    clock: u64,
     backoff: Backoff,
     /// Why there is no connection.
     reason: Option<Failure>,
@@ -162,6 +164,7 @@ impl Link {
         Self {
             connection: first,
             state: State::Waiting(None),
+            clock: 0,
             backoff: Backoff::default(),
             reason: held.then(offline),
             held,
@@ -368,7 +371,9 @@ impl Link {
                 break;
             }
             session.submitted.insert(id);
-            let clock = operation.clock.min(Timestamp::at(corrected).0 | 0xffff);
+            // Not ahead of the server; and one after the other, however many are.
+            let clock = operation.clock.min(Timestamp::at(corrected).0.max(self.clock.saturating_add(1)));
+            self.clock = self.clock.max(clock);
             submit.operations.push(wire::Operation { clock, ..operation.clone() });
         }
         if !submit.operations.is_empty() {

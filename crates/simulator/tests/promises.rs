@@ -346,8 +346,8 @@ fn without_a_network_a_message_can_be_given_up_or_tried_again() {
     let tabs = [world.open(anna), world.open(anna)];
     world.pass(1_000);
     world.set_group("team", &["ben"]);
-    world.model.may_be_refused(b"\"refuse me\"");
     world.send(tabs[0], "group:team", "refuse me");
+    world.model.may_be_refused(b"\"refuse me\"");
     world.settle();
     world.input(tabs[0], Input::SetOffline(true));
     world.pass(1_000);

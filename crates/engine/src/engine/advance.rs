@@ -42,7 +42,7 @@ impl Engine {
         let status = self.status();
         if self.last_status.as_ref() != Some(&status) {
             self.last_status = Some(status.clone());
-            self.broadcast_leader_status();
+            self.broadcast_leader_status(now);
             self.events.push_back(Event::Status(status));
         }
     }
@@ -102,7 +102,7 @@ impl Engine {
         }
         self.commit(idle);
         if idle || reconcile {
-            self.tell_state();
+            self.tell_state(now);
         }
         let load = look.then(|| self.load(Extent::Outbox));
         let Role::Leader(leader) = &mut self.role else {
@@ -334,7 +334,7 @@ impl Engine {
                 // One that has failed is to come again.
                 let looked = leader.loading.is_none() && leader.look_at.is_none();
                 if leader.link.is_caught_up() && written && sent && stored && looked {
-                    self.tell_state();
+                    self.tell_state(now);
                     self.end_syncs(|_| true, Ok(()));
                 } else if leader.link.connection() == Connection::Offline && leader.committing.is_none() {
                     let failure = leader.link.reason().cloned();
