@@ -27,7 +27,7 @@ function Reading({ selected, device }: { selected: boolean; device: string }) {
       </span>
       <span className="shelf-title">{ARTICLE.title}</span>
       <span className="shelf-state">{read === 0 ? "Not begun" : `${Math.round(read * 100)} %${on(where, device)}`}</span>
-      <span className="shelf-progress" style={{ "--part": read } as React.CSSProperties} />
+      {read > 0 && <span className="shelf-progress" style={{ "--part": read } as React.CSSProperties} />}
     </a>
   );
 }
