@@ -27,18 +27,20 @@ const TASKS = {
 
 for (const [what, { key, fields }] of Object.entries(TASKS)) {
   for (const network of ["live", "after being offline", "from a device that was offline"]) {
-    test(`C1 ${what} goes on elsewhere: ${network}`, async () => {
+    test(`C1 ${what} goes on elsewhere: ${network}`, async (t) => {
       const scene = await cast(browsers, `${what}, ${network}`);
       const { laptop, tab, phone } = scene;
       const own = [laptop, tab, phone];
       const gone = { live: null, "after being offline": phone, "from a device that was offline": laptop }[network];
       for (const client of own) assert.equal(await client.call("session", key), null);
       if (gone) await away(gone);
+      const start = performance.now();
       await tab.call("setSession", key, fields);
       const here = await tab.call("session", key);
       assert.deepEqual([here.key, here.fields, here.device], [key, fields, tab.deviceId], "at once where it was done");
       if (gone) await back(gone);
       const session = await agree("all have it", own, (client) => client.call("session", key), (it) => it !== null);
+      t.diagnostic(`all have it after ${Math.round(performance.now() - start)} ms`);
       assert.deepEqual(session, { key, fields, updatedAt: session.updatedAt, device: laptop.deviceId });
       assert.ok(Math.abs(session.updatedAt - Date.now()) < 60_000);
       for (const [client, origin] of [

@@ -76,7 +76,10 @@ test("M7 pinned conversations come first, the others by latest activity, on all 
   const own = [laptop, tab, phone];
   const order = async (client) => (await client.call("conversations")).map(({ id }) => id);
   const names = ["cid", "dan", "eve", "fay"].map((name) => `direct:${name}`);
-  for (const name of names) await laptop.send(name, "hello");
+  for (const name of names) {
+    await laptop.send(name, "hello");
+    await phone.untilSent(name, 1); // the next one in a later millisecond
+  }
   const are = (wanted) => agree(`the order is ${wanted}`, own, order, (now) => now.join() === wanted.join());
   const [cid, dan, eve, fay] = names;
   await are([fay, eve, dan, cid]);
@@ -85,8 +88,10 @@ test("M7 pinned conversations come first, the others by latest activity, on all 
   await tab.call("setConversation", eve, { pinned: true });
   await are([eve, cid, fay, dan]);
   await laptop.send(cid, "again");
+  await phone.untilSent(cid, 2);
   await are([cid, eve, fay, dan]);
   await laptop.send(dan, "again");
+  await phone.untilSent(dan, 2);
   await are([cid, eve, dan, fay]);
   await phone.call("setConversation", cid, { pinned: false });
   await are([eve, dan, cid, fay]);

@@ -371,9 +371,12 @@ impl Link {
                 break;
             }
             session.submitted.insert(id);
-            // Not ahead of the server; and one after the other, however many are.
-            let clock = operation.clock.min(Timestamp::at(corrected).0.max(self.clock.saturating_add(1)));
-            self.clock = self.clock.max(clock);
+            // Not ahead of the server; and one after the other, however many are, unless its clock was set back.
+            let next = self.clock.saturating_add(1);
+            let far = next > Timestamp::at(corrected.plus(limits::CLOCK_AHEAD)).0;
+            let latest = Timestamp::at(corrected).0.max(if far { 0 } else { next });
+            let clock = operation.clock.min(latest);
+            self.clock = clock;
             submit.operations.push(wire::Operation { clock, ..operation.clone() });
         }
         if !submit.operations.is_empty() {
