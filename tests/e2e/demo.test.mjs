@@ -4,6 +4,7 @@ import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { after, test } from "node:test";
 import { ROOT, Stage } from "./support/stage.mjs";
+import { until } from "./support/until.mjs";
 
 const SCREENSHOTS = join(resolve(ROOT, process.env.CARGO_TARGET_DIR ?? "target"), "e2e");
 
@@ -72,6 +73,257 @@ test("a browser without a place for its connection says who has them, and takes 
   await shows(laptop, "status-connection", "polling");
   await laptop.getByTestId("connection-limit").waitFor();
 });
+
+test("a message is edited, recalled, and read, for all to see", async () => {
+  const server = await stage.server({ www: join(ROOT, "www/dist") });
+  const [first, second, third] = await stage.profiles(server, 3);
+  const laptop = await signIn(await first.tab(), "ann", "Laptop");
+  const phone = await signIn(await second.tab(), "ann", "Phone");
+  const bob = await signIn(await third.tab(), "bob", "Tablet");
+  for (const [page, name] of [
+    [laptop, "bob"],
+    [phone, "bob"],
+    [bob, "ann"],
+  ]) {
+    await shows(page, "status-connection", "online");
+    await openConversation(page, name);
+  }
+  await write(laptop, "At eigth, then?");
+  await write(laptop, "Bring the wrong scores");
+  await message(bob, "Bring the wrong scores").waitFor();
+  await message(laptop, "Bring the wrong scores").getByTestId("read-by").waitFor();
+
+  await choose(phone, "At eigth, then?", "edit");
+  await phone.getByTestId("editor").fill("At eight, then?");
+  await screenshots(phone, "editing");
+  await phone.getByTestId("save-edit").click();
+  for (const page of [laptop, phone, bob]) await message(page, "At eight, then?").getByTestId("edited").waitFor();
+  // Escape leaves it as it is.
+  await choose(laptop, "At eight, then?", "edit");
+  await laptop.getByTestId("editor").fill("At nine");
+  await laptop.getByTestId("editor").press("Escape");
+  await message(laptop, "At eight, then?").waitFor();
+
+  await choose(laptop, "Bring the wrong scores", "recall");
+  for (const page of [laptop, phone, bob]) {
+    await page.locator('[data-testid="message"][data-state="recalled"]').getByText("Message recalled").waitFor();
+    // Nor in the list of conversations, nor in what is read out.
+    await page.getByText("Bring the wrong scores").first().waitFor({ state: "detached" });
+  }
+  await screenshots(bob, "recalled");
+  for (const { pageErrors } of [first, second, third]) assert.deepEqual(pageErrors, []);
+});
+
+test("a message that failed is tried again, and another one given up", async () => {
+  const server = await stage.server({ www: join(ROOT, "www/dist") });
+  const profile = await stage.profile(server);
+  const ann = await signIn(await profile.tab(), "ann", "Laptop");
+  await shows(ann, "status-connection", "online");
+  await openConversation(ann, "group:choir");
+  await write(ann, "Let me in");
+  await write(ann, "Or not");
+  const failed = ann.locator('[data-testid="message"][data-state="failed"]');
+  await failed.nth(1).waitFor();
+  await screenshots(ann, "failed");
+  await failed.filter({ hasText: "Or not" }).getByTestId("discard").click();
+  await message(ann, "Or not").waitFor({ state: "detached" });
+  await server.call("PUT", "/api/groups/choir", { members: ["ann", "bob"] });
+  await failed.filter({ hasText: "Let me in" }).getByTestId("retry").click();
+  await ann.locator('[data-testid="message"][data-state="sent"]').filter({ hasText: "Let me in" }).waitFor();
+  assert.deepEqual(profile.pageErrors, []);
+});
+
+test("drafts, pins and muting are the same on all devices", async () => {
+  const server = await stage.server({ www: join(ROOT, "www/dist") });
+  const [first, second] = await stage.profiles(server, 2);
+  const laptop = await signIn(await first.tab(), "ann", "Laptop");
+  const phone = await signIn(await second.tab(), "ann", "Phone");
+  for (const page of [laptop, phone]) await shows(page, "status-connection", "online");
+  for (const name of ["cid", "bob"]) {
+    await openConversation(laptop, name);
+    await write(laptop, `Hello ${name}`);
+  }
+  await listed(phone, ["direct:bob", "direct:cid"]);
+  await openConversation(phone, "cid");
+  await phone.getByTestId("pin").click();
+  await phone.getByTestId("mute").click();
+  for (const page of [laptop, phone]) await listed(page, ["direct:cid", "direct:bob"]);
+  await openConversation(laptop, "cid");
+  await laptop.locator('[data-testid="mute"][aria-pressed="true"]').waitFor();
+
+  // Typed here, it is there: in the list, and where it can be gone on with.
+  await laptop.getByTestId("composer").fill("About the organ");
+  await composed(phone, "About the organ");
+  await openConversation(phone, "bob");
+  await phone.getByTestId("draft").filter({ hasText: "About the organ" }).waitFor();
+  await laptop.getByTestId("composer").press("End");
+  await laptop.getByTestId("composer").pressSequentially(" in the north aisle");
+  await openConversation(phone, "cid");
+  await composed(phone, "About the organ in the north aisle");
+  await screenshots(phone, "draft");
+  await phone.getByTestId("send").click();
+  await composed(laptop, "");
+  for (const page of [laptop, phone]) await message(page, "About the organ in the north aisle").waitFor();
+  for (const { pageErrors } of [first, second]) assert.deepEqual(pageErrors, []);
+});
+
+test("what is read on one device goes on where it was on the next, and both turn the page together", async () => {
+  const server = await stage.server({ www: join(ROOT, "www/dist") });
+  const [first, second] = await stage.profiles(server, 2);
+  const laptop = await signIn(await first.tab(), "ann", "Laptop");
+  await shows(laptop, "status-connection", "online");
+  await laptop.getByTestId("shelf-article").click();
+  await scrollTo(laptop, "railway-time");
+  await laptop.getByTestId("shelf-article").filter({ hasText: "%" }).waitFor();
+
+  const phone = await signIn(await second.tab(), "ann", "Phone");
+  await phone.setViewportSize({ width: 390, height: 780 });
+  await phone.getByTestId("shelf-article").filter({ hasText: "on Laptop" }).click();
+  await atTop(phone, "railway-time");
+  await phone.getByTestId("article-note").filter({ hasText: "Laptop" }).waitFor();
+  await scrollTo(phone, "far-future");
+  await atTop(laptop, "far-future");
+  await laptop.getByTestId("article-note").filter({ hasText: "In step with Phone" }).waitFor();
+  await screenshots(laptop, "article");
+
+  // What was read without a network is there once there is one.
+  await phone.getByTestId("offline-switch").click();
+  await shows(phone, "status-connection", "offline");
+  await scrollTo(phone, "tutti");
+  await phone.getByTestId("offline-switch").click();
+  await atTop(laptop, await topmost(phone));
+  for (const { pageErrors } of [first, second]) assert.deepEqual(pageErrors, []);
+});
+
+test("music that plays on one device is seen, steered and taken over on another", async () => {
+  const server = await stage.server({ www: join(ROOT, "www/dist") });
+  const [first, second] = await stage.profiles(server, 2);
+  const [laptop, phone] = [
+    await signIn(await first.tab(), "ann", "Laptop"),
+    await signIn(await second.tab(), "ann", "Phone"),
+  ];
+  for (const page of [laptop, phone]) {
+    await shows(page, "status-connection", "online");
+    await page.getByTestId("shelf-player").click();
+  }
+  await laptop.getByTestId("player-next").click();
+  await shows(phone, "player-track", "prelude");
+  await laptop.getByTestId("player-shuffle").click();
+  await phone.locator('[data-testid="player-shuffle"][aria-pressed="true"]').waitFor();
+  await phone.getByTestId("player-volume").fill("30");
+  await ranges(laptop, "player-volume", (volume) => volume === 30);
+  await laptop.getByTestId("player-position").fill("20");
+  await ranges(phone, "player-position", (position) => position === 20);
+
+  await laptop.getByTestId("player-play").click();
+  await phone.getByTestId("player-where").filter({ hasText: "Playing on Laptop" }).waitFor();
+  await ranges(phone, "player-position", (position) => position > 20);
+  await screenshots(phone, "player");
+  await phone.getByTestId("player-here").click();
+  await phone.locator('[data-testid="player-where"][data-here="true"]').waitFor();
+  await laptop.getByTestId("player-where").filter({ hasText: "Playing on Phone" }).waitFor();
+  await ranges(phone, "player-position", (position) => position > 20);
+  await laptop.getByTestId("player-play").click(); // a pause, from afar
+  for (const page of [laptop, phone]) await page.locator('[data-testid="player-play"][data-playing="false"]').waitFor();
+
+  // A device that comes later has all of it.
+  const tab = await signIn(await second.tab(), "ann", "Phone");
+  await tab.getByTestId("shelf-player").click();
+  await shows(tab, "player-track", "prelude");
+  await ranges(tab, "player-position", (position) => position > 20);
+  await ranges(tab, "player-volume", (volume) => volume === 30);
+  for (const { pageErrors } of [first, second]) assert.deepEqual(pageErrors, []);
+});
+
+test("a conversation opens on another device at the message where it was left", async () => {
+  const server = await stage.server({ www: join(ROOT, "www/dist") });
+  const [first, second] = await stage.profiles(server, 2);
+  for (let number = 1; number <= 200; number += 1) {
+    await server.message("bob", "direct:ann", `message number ${number}, ${"la ".repeat(number % 40)}`);
+  }
+  const laptop = await signIn(await first.tab(), "ann", "Laptop");
+  await shows(laptop, "status-connection", "online");
+  await openConversation(laptop, "bob");
+  await message(laptop, "message number 200,").waitFor();
+  // Up by hand, page by page.
+  await laptop.mouse.move(700, 300);
+  await until("it is far up", async () => {
+    await laptop.mouse.wheel(0, -600);
+    return Number(/number (\d+),/.exec(await topMessage(laptop))?.[1] ?? 200) < 90;
+  });
+  const left = await topMessage(laptop);
+  await until("the place is kept", async () => (await laptop.getByTestId("status-pending").getAttribute("data-value")) === "0");
+
+  const phone = await signIn(await second.tab(), "ann", "Phone");
+  await phone.setViewportSize({ width: 390, height: 780 });
+  await until("the phone has it, too", async () => {
+    await phone.evaluate(() => (location.hash = ""));
+    await phone.getByTestId("conversation").first().waitFor();
+    await openConversation(phone, "bob");
+    await phone.getByTestId("message").first().waitFor();
+    return (await topMessage(phone)) === left;
+  });
+  // At the end there is nothing to keep: the next device opens at the end.
+  await phone.getByTestId("show-latest").click();
+  await message(phone, "message number 200,").waitFor();
+  for (const { pageErrors } of [first, second]) assert.deepEqual(pageErrors, []);
+});
+
+async function choose(page, text, what) {
+  const chosen = message(page, text);
+  await chosen.hover();
+  await chosen.getByTestId("message-menu").click();
+  await chosen.getByTestId(what).click();
+}
+
+/** The conversations stand in this order. */
+async function listed(page, ids) {
+  await until(`the list is ${ids}`, async () => {
+    const rows = await page.getByTestId("conversation").evaluateAll((rows) => rows.map((row) => row.dataset.conversation));
+    return rows.join() === ids.join();
+  });
+}
+
+async function composed(page, text) {
+  await until(`the draft is "${text}"`, async () => (await page.getByTestId("composer").inputValue()) === text);
+}
+
+async function ranges(page, id, holds) {
+  await until(`${id} is where it should be`, async () => holds(Number(await page.getByTestId(id).inputValue())));
+}
+
+/** Scrolls by hand until a paragraph is the topmost, or the text is at its end. */
+async function scrollTo(page, paragraph) {
+  const { x, y, width, height } = await page.getByTestId("article").boundingBox();
+  await page.mouse.move(x + width / 2, y + height / 2);
+  await until(`${paragraph} is at the top`, async () => {
+    if ((await topmost(page)) === paragraph) return true;
+    await page.mouse.wheel(0, 80);
+    return page.getByTestId("article").evaluate((it) => it.scrollTop + it.clientHeight >= it.scrollHeight - 1);
+  });
+}
+
+async function atTop(page, paragraph) {
+  await until(`${paragraph} is at the top`, async () => (await topmost(page)) === paragraph);
+}
+
+/** The paragraph that is the first in view. */
+function topmost(page) {
+  return page.getByTestId("article").evaluate((scroller) => {
+    const edge = scroller.getBoundingClientRect().top;
+    const paragraphs = [...scroller.querySelectorAll("[data-paragraph]")];
+    return paragraphs.find((it) => it.getBoundingClientRect().bottom > edge + 1)?.dataset.paragraph;
+  });
+}
+
+/** The text of the first message in view. */
+function topMessage(page) {
+  return page.getByRole("region", { name: "Messages" }).evaluate((scroller) => {
+    const edge = scroller.getBoundingClientRect().top;
+    const messages = [...scroller.querySelectorAll("[data-message-id]")];
+    return messages.find((it) => it.getBoundingClientRect().bottom > edge + 1)?.textContent ?? "";
+  });
+}
 
 async function signIn(page, account, device) {
   await page.getByTestId("sign-in-account").fill(account);

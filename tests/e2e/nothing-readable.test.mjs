@@ -27,6 +27,11 @@ test("messages, accounts and conversations cannot be read from IndexedDB or the 
     sent: secret("sent"),
     pending: secret("pending"),
     folded: secret("folded"),
+    draft: secret("draft"),
+    session: secret("session"),
+    field: secret("field"),
+    value: secret("value"),
+    edited: secret("edited"),
   };
   const { account, peer, group, member } = secrets;
   const conversations = [`direct:${peer}`, `group:${group}`];
@@ -43,14 +48,17 @@ test("messages, accounts and conversations cannot be read from IndexedDB or the 
   await client.call("syncNow");
   const stored = async () => (await inPage(client.page, () => harness.scan([]))).seen.records;
   await until("messages are folded into blocks", async () => (await stored()).blocks > 0, { every: 200 });
-  await client.sendAll(conversations[0], [secrets.sent]);
+  const [sent] = await client.sendAll(conversations[0], [secrets.sent]);
+  await client.call("setConversation", conversations[0], { draft: secrets.draft });
+  await client.call("setSession", secrets.session, { [secrets.field]: secrets.value });
   await server.message(member, conversations[1], { [secrets.received]: [secrets.received] }, { type: secrets.type });
   await client.untilSent(conversations[1], 1);
   await client.call("markRead", conversations[0]);
   await client.call("syncNow");
   await client.setOffline(true);
   await client.send(conversations[1], secrets.pending, { type: secrets.type });
-  assert.equal((await client.status()).pending, 1);
+  await client.call("edit", sent.id, secrets.edited);
+  assert.equal((await client.status()).pending, 2);
 
   const planted = await inPage(client.page, (text) => harness.plant(text), secret("planted"));
   const hidden = [...Object.values(secrets), ...conversations];

@@ -1,9 +1,10 @@
 import { createContext, useContext, useEffect, useState } from "react";
 import init, { SyncClient } from "tutti-sync";
-import type { Conversation, Events, Json, Status } from "tutti-sync";
+import type { Conversation, Events, Json, Session, Status } from "tutti-sync";
 import { Cell, useCell } from "./cell";
 import { explain } from "./errors";
 import { oncePerFrame } from "./frame";
+import { Later } from "./later";
 import type { SignIn } from "./session";
 import { count, previewOf } from "./text";
 import { type Change, Timeline, type TimelineView } from "./timeline";
@@ -11,6 +12,14 @@ import { type Change, Timeline, type TimelineView } from "./timeline";
 /** Beyond this many in one go, a screen reader is told how many messages came, not what they say. */
 const READ_ALOUD = 3;
 const SHOWN_ERRORS = 3;
+/** How long what changes all the time is held back: the next device has it well within a second. */
+const SHARE_MS = 250;
+const DRAFT_MS = 500;
+
+export type Fields = Record<string, Json>;
+
+/** What the user is doing, and where it was done: in this tab, in another of this browser, or on another device. */
+export type Doing = Session & { origin: "local" | "tab" | "remote" | "stored" };
 
 /**
  * One signed-in account: the client, and what of its state is on screen.
@@ -29,13 +38,18 @@ export class Chat {
   readonly limit = new Cell<Events["connection-limit"] | null>(null);
   /** What a screen reader should say next. */
   readonly announcement = new Cell("");
-  /** What was typed and not sent, by conversation. */
-  readonly drafts = new Map<string, string>();
 
   readonly #byId = new Map<string, Conversation>();
   #reordered = false;
   readonly #timelines = new Set<Timeline>();
   #changes: Change[] = [];
+  readonly #doing = new Map<string, Cell<Doing | null>>();
+  readonly #later = new Later();
+  /** What is held back, by key. */
+  readonly #held = new Map<string, Fields>();
+  /** Drafts that were written here and have not come back yet, by conversation, in order. */
+  readonly #drafts = new Map<string, string[]>();
+  readonly #beingKept = new Map<string, string>();
   readonly #off: (() => void)[];
 
   static async open({ account, device }: SignIn): Promise<Chat> {
@@ -70,6 +84,7 @@ export class Chat {
         for (const change of changes) this.#changes.push(change);
         showSoon();
       }),
+      client.on("session", (session) => this.#doing.get(session.key)?.set(session)),
     ];
     void this.#readConversations();
   }
@@ -82,19 +97,102 @@ export class Chat {
     await this.client.send(conversation, content);
   }
 
-  async markRead(conversation: string, position: number): Promise<void> {
+  /** Tells the person what went wrong, if anything does. */
+  async attempt(work: Promise<void>): Promise<void> {
     try {
-      await this.client.markRead(conversation, position);
+      await work;
     } catch (error) {
       this.report(error);
     }
   }
 
-  /** Keeps `timeline` in step until the returned function is called. */
+  markRead(conversation: string, position: number): Promise<void> {
+    return this.attempt(this.client.markRead(conversation, position));
+  }
+
+  setConversation(conversation: string, settings: { muted?: boolean; pinned?: boolean }): Promise<void> {
+    return this.attempt(this.client.setConversation(conversation, settings));
+  }
+
+  /** Keeps what was typed and not sent, soon, for all devices. */
+  keepDraft(conversation: string, draft: string): void {
+    this.#beingKept.set(conversation, draft);
+    this.#later.do(draftOf(conversation), DRAFT_MS, () => {
+      this.#beingKept.delete(conversation);
+      const kept = draft.trim() === "" ? "" : draft;
+      const written = this.#drafts.get(conversation) ?? [];
+      if (kept === (written.at(-1) ?? this.#byId.get(conversation)?.draft ?? "")) return;
+      this.#drafts.set(conversation, [...written, kept]);
+      void this.attempt(this.client.setConversation(conversation, { draft: kept }));
+    });
+  }
+
+  /** What was typed here a moment ago. */
+  draftBeingKept(conversation: string): string | null {
+    return this.#beingKept.get(conversation) ?? null;
+  }
+
+  /** Whether a draft that came is what was written here, or older than what is being typed. */
+  isOwnDraft(conversation: string, draft: string): boolean {
+    const written = this.#drafts.get(conversation) ?? [];
+    const at = written.indexOf(draft);
+    this.#drafts.set(conversation, at < 0 ? [] : written.slice(at + 1));
+    return at >= 0 || this.#beingKept.has(conversation);
+  }
+
+  /** Writes what is being held back: somebody may be about to leave. */
+  readonly flush = (): void => this.#later.flush();
+
+  /** What the user is doing under a key, on whichever device. Null: nothing; or not read yet, see `read`. */
+  doing(key: string): Cell<Doing | null> {
+    let cell = this.#doing.get(key);
+    if (cell === undefined) {
+      cell = new Cell<Doing | null>(null);
+      this.#doing.set(key, cell);
+      const fresh = cell;
+      const read = async () => {
+        const session = await this.client.session(key);
+        // What was reported meanwhile is newer than what was read.
+        if (fresh.get() === null && session !== null) fresh.set({ ...session, origin: "stored" });
+      };
+      void this.attempt(read());
+    }
+    return cell;
+  }
+
+  /** Shares what the user is doing, soon. A field that is null is removed; the others stay. */
+  do(key: string, fields: Fields): void {
+    const together = { ...this.#held.get(key), ...fields };
+    this.#held.set(key, together);
+    this.#later.do(key, SHARE_MS, () => {
+      this.#held.delete(key);
+      void this.attempt(this.client.setSession(key, together));
+    });
+  }
+
+  /** The same, at once. */
+  doNow(key: string, fields: Fields): void {
+    this.do(key, fields);
+    this.#later.run(key);
+  }
+
+  /** Whether this tab has done something under a key that it holds back yet. */
+  isDoing(key: string): boolean {
+    return this.#held.has(key);
+  }
+
+  /** Keeps `timeline` in step until the returned function is called, from where somebody was in it. */
   attach(timeline: Timeline): () => void {
     this.#timelines.add(timeline);
-    void timeline.showLatest();
+    void this.#open(timeline);
     return () => this.#timelines.delete(timeline);
+  }
+
+  async #open(timeline: Timeline): Promise<void> {
+    const place = await this.client.session(placeKey(timeline.conversation)).catch(() => null);
+    const { message, offset } = place?.fields ?? {};
+    if (typeof message === "string" && typeof offset === "number") await timeline.showPlace({ message, offset });
+    else await timeline.showLatest();
   }
 
   /** Shows an error to the person until it is dismissed; the same one twice is one. */
@@ -109,6 +207,7 @@ export class Chat {
   }
 
   close(): Promise<void> {
+    this.#later.end();
     for (const off of this.#off) off();
     return this.client.close();
   }
@@ -144,6 +243,8 @@ export class Chat {
   }
 
   #announce(changes: readonly Change[]): void {
+    // What was read out may be what is not to be known any more.
+    if (changes.some(({ message }) => message.state === "recalled")) this.announcement.set("");
     const received = changes.filter(
       ({ change, message }) => change === "added" && message.sender !== this.client.account,
     );
@@ -152,6 +253,15 @@ export class Chat {
     const spoken = received.map(({ message }) => `${message.sender}: ${previewOf(message)}`);
     this.announcement.set(spoken.join(". "));
   }
+}
+
+/** Under which key the place in a conversation is kept: a message and an offset, which hold on any screen. */
+export function placeKey(conversation: string): string {
+  return `chat:${conversation}`;
+}
+
+function draftOf(conversation: string): string {
+  return `draft of ${conversation}`;
 }
 
 function inListOrder(conversations: Iterable<Conversation>): Conversation[] {
@@ -207,6 +317,8 @@ export function useOpenChat(signIn: SignIn): Opening {
 
 export const useStatus = (): Status => useCell(useChat().status);
 export const useConversations = (): readonly Conversation[] => useCell(useChat().conversations);
+
+export const useDoing = (key: string): Doing | null => useCell(useChat().doing(key));
 
 /** The list is short enough to look through: a person has hundreds of conversations, not millions. */
 export function useConversation(id: string): Conversation | null {

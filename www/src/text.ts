@@ -11,6 +11,11 @@ export function textOf({ content, state }: Message): string {
   return JSON.stringify(content);
 }
 
+/** Whether it can be edited here: what other applications wrote as more than a text is theirs. */
+export function isPlainText({ content, type }: Message): boolean {
+  return type === "text" && typeof content === "string";
+}
+
 /** One line of it: a message may be 32 KiB long, which a list of hundreds must not lay out. */
 export function previewOf(message: Message): string {
   return textOf(message).slice(0, 120).replace(/\s+/g, " ");
@@ -27,4 +32,10 @@ export function isGroup(conversation: string): boolean {
 
 export function count(number: number, noun: string): string {
   return `${number.toLocaleString()} ${noun}${number === 1 ? "" : "s"}`;
+}
+
+/** 83 → "1:23" */
+export function clockOf(seconds: number): string {
+  const whole = Math.max(0, Math.floor(seconds));
+  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
 }

@@ -14,6 +14,12 @@ export interface TimelineView {
   readonly error: unknown;
 }
 
+/** Where somebody was: the topmost message in view, and how much of it was out of view, as a part of its height. */
+export interface Place {
+  readonly message: string;
+  readonly offset: number;
+}
+
 /** Messages read at a time. */
 const PAGE = 50;
 /** Messages kept on screen at the end of a conversation, and while reading further up. */
@@ -38,6 +44,7 @@ export class Timeline {
   readonly view = new Cell<TimelineView>(EMPTY);
   readonly #client: SyncClient;
   #following = true;
+  #place: Place | null = null;
   /** Counts loads: one that a later load has overtaken must not show what it read. */
   #latestLoad = 0;
   /** Changes that arrived while a page was being read, which may or may not have them already. */
@@ -62,6 +69,30 @@ export class Timeline {
     await this.#load("latest", async () => {
       const page = await this.#client.history(this.conversation, { limit: PAGE });
       return { ...page, hasOlder: page.hasMore, hasNewer: false };
+    });
+  }
+
+  /** Where the reader is to be taken, once it is on screen; then never again. */
+  takePlace(): Place | null {
+    const place = this.#place;
+    this.#place = null;
+    return place;
+  }
+
+  /** Shows what is around a place, or the newest messages if it is nowhere. */
+  async showPlace(place: Place): Promise<void> {
+    const message = await this.#client.message(place.message).catch(() => null);
+    const position = message?.conversation === this.conversation ? message.position : null;
+    if (position === null) return this.showLatest();
+    this.#following = false;
+    this.#place = place;
+    await this.#load("latest", async () => {
+      const before = position + PAGE / 2;
+      let page = await this.#client.history(this.conversation, { before, limit: PAGE });
+      const hasNewer = lastPosition(page) >= before - 1;
+      // Only the newest page has what is still on its way.
+      if (!hasNewer) page = await this.#client.history(this.conversation, { limit: PAGE });
+      return { ...page, hasOlder: page.hasMore, hasNewer };
     });
   }
 
@@ -117,8 +148,9 @@ export class Timeline {
     const first = firstPosition(view);
     const last = lastPosition(view);
     const byId = new Map(view.messages.map((message) => [message.id, message]));
-    for (const { message } of changes) {
-      if (byId.has(message.id) || !isOutside(message, view, first)) byId.set(message.id, message);
+    for (const { change, message } of changes) {
+      if (change === "removed") byId.delete(message.id);
+      else if (byId.has(message.id) || !isOutside(message, view, first)) byId.set(message.id, message);
     }
 
     const messages = [...byId.values()].sort(inOrder);

@@ -23,9 +23,9 @@ use rand_chacha::{
     rand_core::{RngCore as _, SeedableRng as _},
 };
 use tutti_protocol::{
-    Code, DeviceId, HybridClock, LogId, Millis, OperationId, Seq, TabId, codec,
+    Code, DeviceId, HybridClock, LogId, Millis, OperationId, Seq, TabId, codec, limits,
     local::{self, ChangeSet, ChannelFrame, Queued, channel_frame},
-    wire::{self, operation},
+    wire::{self, event, operation},
 };
 
 /// How long nothing happens before the journal is folded for that, in milliseconds.
@@ -165,9 +165,11 @@ struct Gathered {
 }
 
 impl Gathered {
-    /// What was received goes: it will be received again.
+    /// What was received goes: it will be received again. What the user wants stays.
     fn forget(&mut self) {
-        *self = Self { over: std::mem::take(&mut self.over), ..Self::default() };
+        let Self { over, discarded, mut refused, .. } = std::mem::take(self);
+        refused.retain(|queued| queued.refused.is_none());
+        *self = Self { over, discarded, refused, ..Self::default() };
     }
 
     fn is_empty(&self) -> bool {
@@ -494,8 +496,8 @@ impl Engine {
     }
 
     /// The leader says how it is, and how far the store, so that whoever missed something reads it.
-    fn tell_state(&mut self) {
-        self.broadcast_leader_status();
+    fn tell_state(&mut self, now: Now) {
+        self.broadcast_leader_status(now);
         self.tell_revision();
         self.tell_offline();
         if self.config.change > 0 {
@@ -511,7 +513,7 @@ impl Engine {
         }
     }
 
-    fn broadcast_leader_status(&mut self) {
+    fn broadcast_leader_status(&mut self, now: Now) {
         if !matches!(self.role, Role::Leader(_)) {
             return;
         }
@@ -522,6 +524,7 @@ impl Engine {
             reason: status.reason.map_or_else(String::new, |code| code.as_str().to_owned()),
             catching_up: status.catching_up,
             pending: status.pending as u64,
+            server_time: self.server_time.map_or(0, |_| self.corrected(now).0),
         }));
     }
 
@@ -559,6 +562,17 @@ impl Engine {
             .map_or(now.wall, |(server, then)| server.plus(now.monotonic.0.saturating_sub(then.0)))
     }
 
+    /// News came from the server, whose clock said this by then. How long a welcome was on its way cannot be known, so
+    /// the server's clock may be taken to be behind; but whoever has seen what another device did comes after that.
+    fn learn_time(&mut self, newest: Millis, now: Now) {
+        // Later than all of that millisecond. One too far ahead is from when the server's clock was wrong.
+        let newest = newest.plus(1);
+        let known = self.corrected(now);
+        if self.server_time.is_some() && known < newest && newest <= known.plus(limits::CLOCK_AHEAD) {
+            self.server_time = Some((newest, now.monotonic));
+        }
+    }
+
     fn mint(&mut self, now: Now) -> OperationId {
         let mut entropy = [0; 10];
         self.entropy.fill_bytes(&mut entropy);
@@ -568,6 +582,18 @@ impl Engine {
 
 fn queued_id(queued: &Queued) -> Option<OperationId> {
     OperationId::try_from(&queued.operation.as_ref()?.id).ok()
+}
+
+/// When the server accepted the last of what these tell of; 0 where they do not say.
+fn newest(events: &[wire::Event]) -> Millis {
+    let time = |event: &wire::Event| match &event.body {
+        Some(event::Body::Message(message) | event::Body::Changed(message)) => {
+            message.sent_at.max(message.edited_at)
+        }
+        Some(event::Body::Fields(fields)) => fields.updated_at,
+        _ => 0,
+    };
+    Millis(events.iter().map(time).max().unwrap_or_default())
 }
 
 fn connection_name(connection: Connection) -> &'static str {

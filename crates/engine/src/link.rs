@@ -82,6 +82,8 @@ pub(crate) enum Arrived {
 pub(crate) struct Link {
     connection: ConnectionId,
     state: State,
+    /// The latest clock that was sent with an operation.
+    clock: u64,
     backoff: Backoff,
     /// Why there is no connection.
     reason: Option<Failure>,
@@ -97,8 +99,6 @@ pub(crate) struct Link {
     config: Config,
     /// Whose connection gives way if there is no other place.
     take_over: Option<DeviceId>,
-    /// The latest that an operation has claimed to be of.
-    clock: Timestamp,
     pub(crate) orders: Vec<Order>,
 }
 
@@ -163,13 +163,13 @@ impl Link {
         Self {
             connection: first,
             state: State::Waiting(None),
+            clock: 0,
             backoff: Backoff::default(),
             reason: held.then(offline),
             held,
             transport: Transport::Socket,
             limited: false,
             post_at: Millis(0),
-            clock: Timestamp(0),
             place_at: Millis(0),
             config,
             take_over: None,
@@ -379,10 +379,12 @@ impl Link {
                 break;
             }
             session.submitted.insert(id);
-            // In the order in which they were done, all the same.
-            let latest = Timestamp::at(corrected).max(Timestamp(self.clock.0.saturating_add(1)));
-            let clock = operation.clock.min(latest.0);
-            self.clock = self.clock.max(Timestamp(clock));
+            // Not ahead of the server; and one after the other, however many are, unless its clock was set back.
+            let next = self.clock.saturating_add(1);
+            let far = next > Timestamp::at(corrected.plus(limits::CLOCK_AHEAD)).0;
+            let latest = Timestamp::at(corrected).0.max(if far { 0 } else { next });
+            let clock = operation.clock.min(latest);
+            self.clock = clock;
             submit.operations.push(wire::Operation { clock, ..operation.clone() });
         }
         if !submit.operations.is_empty() {

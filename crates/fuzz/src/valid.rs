@@ -229,6 +229,7 @@ pub fn channel(rng: &mut Rng) -> ChannelFrame {
             reason: rng.pick(&["", "offline", "connection-limit"]).to_owned(),
             catching_up: rng.below(2) == 0,
             pending: rng.number(),
+            server_time: rng.number(),
         }),
         14 => Frame::SyncDone(SyncDone {
             tab: if rng.below(2) == 0 { TAB } else { id(rng) },

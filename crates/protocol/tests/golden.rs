@@ -712,8 +712,9 @@ fn channel_frames() -> Vec<Golden<ChannelFrame>> {
                 reason: "auth".into(),
                 catching_up: true,
                 pending: 7,
+                server_time: 8,
             })),
-            "0a10707172737475767778797a7b7c7d7e7f 4a15 0803 12076f66666c696e65 1a0461757468 2001 2807 7a10606162636465666768696a6b6c6d6e6f",
+            "0a10707172737475767778797a7b7c7d7e7f 4a17 0803 12076f66666c696e65 1a0461757468 2001 2807 3008 7a10606162636465666768696a6b6c6d6e6f",
         ),
         golden(
             "sync done",

@@ -339,6 +339,41 @@ fn a_message_refused_for_good_fails_and_holds_nobody_up() {
 }
 
 #[test]
+fn without_a_network_a_message_can_be_given_up_or_tried_again() {
+    let mut world = World::new(23);
+    let anna = world.profile("anna");
+    world.set_group("team", &["anna", "ben"]);
+    let tabs = [world.open(anna), world.open(anna)];
+    world.pass(1_000);
+    world.set_group("team", &["ben"]);
+    world.send(tabs[0], "group:team", "refuse me");
+    world.model.may_be_refused(b"\"refuse me\"");
+    world.settle();
+    world.input(tabs[0], Input::SetOffline(true));
+    world.pass(1_000);
+    for tab in tabs {
+        world.send(tab, "direct:ben", "better not");
+        world.pass(1_000);
+        let message = world.page(tab, "direct:ben").messages.remove(0);
+        world.withdraw(tab, &message, false);
+        let message = world.page(tab, "group:team").messages.remove(0);
+        world.withdraw(tab, &message, true);
+        world.pass(1_000);
+        for tab in tabs {
+            assert_eq!(texts(&world.page(tab, "direct:ben")), Vec::<String>::new());
+            assert_eq!(world.page(tab, "group:team").messages[0].state, State::Pending);
+        }
+    }
+    world.set_group("team", &["anna", "ben"]);
+    world.input(tabs[0], Input::SetOffline(false));
+    world.settle();
+    for tab in tabs {
+        assert_eq!(world.page(tab, "group:team").messages[0].state, State::Sent);
+    }
+    world.check();
+}
+
+#[test]
 fn rate_limited_operations_are_sent_again_in_order() {
     let mut world = World::new(7);
     let anna = world.profile("anna");

@@ -2,6 +2,7 @@
 import init, { SyncClient, SyncError } from "./pkg/index.js";
 import * as audit from "./audit.js";
 import { scan, plant } from "./scan.js";
+import { unsealed } from "./unseal.js";
 
 const clients = [];
 
@@ -10,8 +11,9 @@ async function open(options) {
   await init();
   const begun = performance.now();
   const client = await SyncClient.open(options);
-  const log = { messages: [], conversations: [], status: [], "catch-up": [], "connection-limit": [], error: [] };
-  for (const kind of Object.keys(log)) {
+  const kinds = ["messages", "conversations", "session", "status", "catch-up", "connection-limit", "error"];
+  const log = Object.fromEntries(kinds.map((kind) => [kind, []]));
+  for (const kind of kinds) {
     client.on(kind, (event) => log[kind].push({ at: performance.now(), event }));
   }
   clients.push({ client, log, begun });
@@ -47,4 +49,4 @@ async function readAll(client, conversation, limit = 100) {
 }
 
 globalThis.tutti = { init, SyncClient, SyncError };
-globalThis.harness = { clients, open, settle, readAll, scan, plant, audit };
+globalThis.harness = { clients, open, settle, readAll, scan, plant, unsealed, audit };

@@ -29,6 +29,11 @@ export class Server {
     return `http://${this.#listen}`;
   }
 
+  /** Where it keeps everything. */
+  get data() {
+    return this.#config.data;
+  }
+
   /** Where clients connect. */
   get url() {
     return `ws://${this.#listen}/sync`;

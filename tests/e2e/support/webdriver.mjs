@@ -10,6 +10,8 @@ export class Session {
   #address;
   #last = Promise.resolve();
   #current;
+  /** The one that is there from the start and stays: nothing can be opened from a window that was closed. */
+  #first;
 
   /** Starts the driver, given a function from its port to its arguments, and in it a browser. */
   static async start(program, args, { capabilities = {}, env = {} } = {}) {
@@ -31,13 +33,13 @@ export class Session {
     const alwaysMatch = { timeouts: { script: 120_000, pageLoad: 60_000 }, ...capabilities };
     const { sessionId } = await send("POST", `${base}/session`, { capabilities: { alwaysMatch } });
     session.#address = `${base}/session/${sessionId}`;
-    session.#current = await session.#call("GET", "/window");
+    session.#first = session.#current = await session.#call("GET", "/window");
     return session;
   }
 
   /** Opens a window and goes to an address in it. */
   async open(address) {
-    const { handle } = await this.#queue(() => this.#call("POST", "/window/new", { type: "tab" }));
+    const { handle } = await this.in(this.#first, "POST", "/window/new", { type: "tab" });
     const window = new Window(this, handle);
     await window.goto(address);
     return window;

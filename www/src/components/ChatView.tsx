@@ -1,8 +1,11 @@
-import { useEffect } from "react";
+import { useEffect, useState } from "react";
+import { ARTICLE } from "../article";
+import { PLAYER, Player } from "../player";
 import { useSelected } from "../route";
 import { addressFor, type SignIn } from "../session";
-import { useConversations } from "../sync";
+import { useChat, useConversations } from "../sync";
 import { Announcer } from "./Announcer";
+import { ArticleView } from "./ArticleView";
 import { Avatar } from "./Avatar";
 import { ConnectionLimit } from "./ConnectionLimit";
 import { ConversationList } from "./ConversationList";
@@ -10,10 +13,13 @@ import { ConversationView } from "./ConversationView";
 import { Errors } from "./Errors";
 import { NewConversation } from "./NewConversation";
 import { NothingSelected } from "./NothingSelected";
+import { PlayerView } from "./PlayerView";
+import { Shelf } from "./Shelf";
 import { StatusLine } from "./StatusLine";
 
 export function ChatView({ signIn, onSignOut }: { signIn: SignIn; onSignOut: () => void }) {
   const selected = useSelected();
+  const player = usePlayer(signIn.device);
   useUnreadInTitle();
 
   return (
@@ -35,15 +41,38 @@ export function ChatView({ signIn, onSignOut }: { signIn: SignIn; onSignOut: () 
         <NewConversation />
         <ConnectionLimit />
         <ConversationList selected={selected} />
+        <Shelf selected={selected} player={player} device={signIn.device} />
       </aside>
       <main className="stage">
-        {selected === null ? <NothingSelected /> : <ConversationView key={selected} conversation={selected} />}
+        <Stage selected={selected} player={player} device={signIn.device} />
       </main>
       <StatusLine />
       <Errors />
       <Announcer />
     </div>
   );
+}
+
+/** The address is a conversation, or the key of what the user is doing. */
+function Stage({ selected, player, device }: { selected: string | null; player: Player; device: string }) {
+  switch (selected) {
+    case null:
+      return <NothingSelected />;
+    case ARTICLE.key:
+      return <ArticleView device={device} />;
+    case PLAYER:
+      return <PlayerView player={player} />;
+    default:
+      return <ConversationView key={selected} conversation={selected} />;
+  }
+}
+
+/** It plays on whatever is on screen. */
+function usePlayer(device: string): Player {
+  const chat = useChat();
+  const [player] = useState(() => new Player(chat, device));
+  useEffect(() => player.start(), [player]);
+  return player;
 }
 
 function useUnreadInTitle(): void {

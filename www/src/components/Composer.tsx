@@ -1,4 +1,5 @@
-import { useEffect, useLayoutEffect, useRef, useState } from "react";
+import { useEffect, useLayoutEffect, useRef } from "react";
+import { useDraft } from "../draft";
 import { useChat } from "../sync";
 import { titleOf } from "../text";
 import { Icon } from "./Icons";
@@ -6,27 +7,28 @@ import { Icon } from "./Icons";
 /** Never disabled: what is written without a network is kept and sent later. */
 export function Composer({ conversation }: { conversation: string }) {
   const chat = useChat();
-  const [draft, setDraft] = useState(() => chat.drafts.get(conversation) ?? "");
+  const [draft, type] = useDraft(conversation);
   const area = useRef<HTMLTextAreaElement>(null);
 
-  useEffect(() => void chat.drafts.set(conversation, draft), [chat, conversation, draft]);
   useLayoutEffect(() => growToFit(area.current!), [draft]);
   useEffect(() => {
     // On a touch screen this would open the keyboard over the messages.
     if (matchMedia("(pointer: fine)").matches) area.current!.focus();
-  }, []);
+    // Another conversation, or none: what was typed is to be there on the next device.
+    return chat.flush;
+  }, [chat]);
 
   const send = async () => {
     if (draft.trim() === "") return;
-    setDraft("");
+    type("");
     try {
       await chat.send(conversation, draft);
     } catch (error) {
       chat.report(error);
-      // Kept there too, in case another conversation is on screen by now.
-      chat.drafts.set(conversation, draft);
-      setDraft((typedMeanwhile) => draft + typedMeanwhile);
+      // Kept for all devices, too, in case another conversation is on screen by now.
+      type(draft + (area.current?.value ?? ""));
     }
+    chat.flush();
   };
 
   const onKeyDown = (event: React.KeyboardEvent) => {
@@ -52,8 +54,10 @@ export function Composer({ conversation }: { conversation: string }) {
         rows={1}
         enterKeyHint="send"
         value={draft}
-        onChange={(event) => setDraft(event.target.value)}
+        onChange={(event) => type(event.target.value)}
         onKeyDown={onKeyDown}
+        // Not for the button, which sends it.
+        onBlur={({ currentTarget, relatedTarget }) => currentTarget.form!.contains(relatedTarget) || chat.flush()}
       />
       <button className="button-send" data-testid="send" aria-label="Send">
         <Icon name="send" />
@@ -62,7 +66,7 @@ export function Composer({ conversation }: { conversation: string }) {
   );
 }
 
-function growToFit(area: HTMLTextAreaElement): void {
+export function growToFit(area: HTMLTextAreaElement): void {
   area.style.height = "auto";
   area.style.height = `${area.scrollHeight}px`;
 }

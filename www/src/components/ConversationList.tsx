@@ -57,7 +57,7 @@ interface RowProps {
 }
 
 const Row = memo(function Row({ conversation, account, selected, tabStop }: RowProps) {
-  const { id, lastMessage, lastActivity, unread, muted } = conversation;
+  const { id, lastMessage, lastActivity, unread, muted, pinned, draft } = conversation;
   const title = titleOf(id);
   return (
     <li>
@@ -66,6 +66,7 @@ const Row = memo(function Row({ conversation, account, selected, tabStop }: RowP
         data-testid="conversation"
         data-conversation={id}
         data-unread={unread}
+        data-pinned={pinned}
         href={hrefOf(id)}
         aria-current={selected ? "page" : undefined}
         tabIndex={tabStop ? 0 : -1}
@@ -74,16 +75,19 @@ const Row = memo(function Row({ conversation, account, selected, tabStop }: RowP
         <span className="row-title">
           {isGroup(id) && <span className="visually-hidden">Group </span>}
           {title}
+          {muted && <Icon name="mute" />}
         </span>
-        <time className="row-time" dateTime={new Date(lastActivity).toISOString()}>
-          {briefly(lastActivity)}
-        </time>
-        <span className="row-preview">
-          {lastMessage?.state === "pending" && <Icon name="clock" />}
-          {lastMessage?.state === "failed" && <Icon name="alert" />}
-          {lastMessage !== null && prefixOf(lastMessage.sender, id, account)}
-          {lastMessage !== null && previewOf(lastMessage)}
+        <span className="row-time">
+          {pinned && <Icon name="pin" />}
+          {lastMessage !== null && <time dateTime={new Date(lastActivity).toISOString()}>{briefly(lastActivity)}</time>}
         </span>
+        {draft !== null && !selected ? (
+          <span className="row-preview" data-testid="draft">
+            <em>Draft:</em> {draft.slice(0, 120)}
+          </span>
+        ) : (
+          <Preview conversation={conversation} account={account} />
+        )}
         {unread > 0 && (
           <span className="badge" data-muted={muted} aria-label={`${count(unread, "unread message")}`}>
             {unread > 999 ? "999+" : unread}
@@ -93,6 +97,19 @@ const Row = memo(function Row({ conversation, account, selected, tabStop }: RowP
     </li>
   );
 });
+
+function Preview({ conversation: { id, lastMessage }, account }: { conversation: Conversation; account: string }) {
+  if (lastMessage === null) return <span className="row-preview" />;
+  const { state, sender } = lastMessage;
+  return (
+    <span className="row-preview" data-state={state}>
+      {state === "pending" && <Icon name="clock" />}
+      {state === "failed" && <Icon name="alert" />}
+      {prefixOf(sender, id, account)}
+      {previewOf(lastMessage)}
+    </span>
+  );
+}
 
 function prefixOf(sender: string, conversation: string, account: string): string {
   if (sender === account) return "You: ";

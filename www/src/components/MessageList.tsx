@@ -1,10 +1,12 @@
-import { useEffect, useLayoutEffect, useRef, useState } from "react";
-import type { Conversation, Message } from "tutti-sync";
+import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
+import type { Conversation, Message, SyncClient } from "tutti-sync";
+import { useByHand } from "../by-hand";
 import { explain } from "../errors";
-import { useChat, useConversation, useTimeline } from "../sync";
+import { goTo, offsetOf } from "../place";
+import { placeKey, useChat, useConversation, useTimeline } from "../sync";
 import { count, isGroup } from "../text";
 import { dayName, startOfDay } from "../time";
-import type { Hole } from "../timeline";
+import type { Hole, Place, TimelineView } from "../timeline";
 import { useVisible } from "../visible";
 import { Icon } from "./Icons";
 import { MessageItem } from "./MessageItem";
@@ -25,6 +27,14 @@ export function MessageList({ conversation }: { conversation: string }) {
   const [atEnd, setAtEnd] = useState(true);
   const scroller = useRef<HTMLDivElement>(null);
   const anchor = useRef<Anchor | null>(null);
+  const [watch, byHand] = useByHand();
+  const scrollerRef = useCallback(
+    (element: HTMLDivElement | null) => {
+      scroller.current = element;
+      return watch(element);
+    },
+    [watch],
+  );
 
   const look = () => {
     const element = scroller.current!;
@@ -37,10 +47,21 @@ export function MessageList({ conversation }: { conversation: string }) {
     if (below < READ_AHEAD_PX) void timeline.showNewer();
   };
 
+  // The next device opens the conversation where this one was; at its end there is nothing to keep.
+  const onScroll = () => {
+    look();
+    if (!byHand.current) return;
+    const place = timeline.following ? null : placeOf(scroller.current!);
+    chat.do(placeKey(conversation), { message: place?.message ?? null, offset: place?.offset ?? null });
+  };
+
   // What changed above or below must not move what is being read.
   useLayoutEffect(() => {
     const element = scroller.current!;
-    if (timeline.following) element.scrollTop = element.scrollHeight;
+    const place = messages.length > 0 ? timeline.takePlace() : null;
+    const target = place && elementOf(element, place.message);
+    if (place !== null && target !== null) goTo(element, target, place.offset);
+    else if (timeline.following) element.scrollTop = element.scrollHeight;
     else if (anchor.current !== null) holdStill(element, anchor.current);
     look();
   }, [timeline, messages, holes]);
@@ -61,15 +82,17 @@ export function MessageList({ conversation }: { conversation: string }) {
   }, [chat, conversation, unread, last, atEnd, visible, hasNewer]);
 
   const firstUnread = useFirstUnread(messages, head, chat.client.account);
+  const receipts = useReceipts(messages, head, chat.client.account);
 
   const showLatest = () => {
+    chat.do(placeKey(conversation), { message: null, offset: null });
     timeline.followLatest();
     scroller.current!.scrollTop = scroller.current!.scrollHeight;
   };
 
   return (
     <div className="messages">
-      <div className="messages-scroller" ref={scroller} onScroll={look} tabIndex={0} role="region" aria-label="Messages">
+      <div className="messages-scroller" ref={scrollerRef} onScroll={onScroll} tabIndex={0} role="region" aria-label="Messages">
         {error !== null && (
           <p className="messages-note" role="alert">
             {explain(error).what} {explain(error).advice}
@@ -79,7 +102,7 @@ export function MessageList({ conversation }: { conversation: string }) {
           <p className="messages-note">Nothing here yet. Say hello.</p>
         )}
         {hasOlder && <p className="messages-note">Earlier messages…</p>}
-        <ol>{itemsOf(messages, holes, firstUnread, conversation, chat.client.account, chat.client.deviceId)}</ol>
+        <ol>{itemsOf(view, firstUnread, receipts, conversation, chat.client)}</ol>
       </div>
       {!atEnd && (
         <button className="pill" data-testid="show-latest" onClick={showLatest}>
@@ -92,12 +115,11 @@ export function MessageList({ conversation }: { conversation: string }) {
 }
 
 function itemsOf(
-  messages: readonly Message[],
-  holes: readonly Hole[],
+  { messages, holes }: TimelineView,
   firstUnread: string | null,
+  receipts: ReadonlyMap<string, string>,
   conversation: string,
-  account: string,
-  device: string | null,
+  { account, deviceId }: SyncClient,
 ): React.ReactNode[] {
   const items: React.ReactNode[] = [];
   const holesLeft = [...holes];
@@ -131,10 +153,11 @@ function itemsOf(
         key={message.id}
         message={message}
         own={message.sender === account}
-        elsewhere={message.sender === account && message.device !== null && message.device !== device}
+        elsewhere={message.sender === account && message.device !== null && message.device !== deviceId}
         named={isGroup(conversation)}
         first={previous === null || !belongTogether(previous, message)}
         last={following === null || !belongTogether(message, following)}
+        readBy={receipts.get(message.id)}
       />,
     );
     previous = message;
@@ -175,6 +198,28 @@ function useFirstUnread(messages: readonly Message[], head: Conversation | null,
   return messages[first]!.id;
 }
 
+/** Under which of one's own messages stands that the others have read so far, as far as they share it. */
+function useReceipts(
+  messages: readonly Message[],
+  head: Conversation | null,
+  account: string,
+): ReadonlyMap<string, string> {
+  const readBy = head?.readBy;
+  const direct = head === null || !isGroup(head.id);
+  return useMemo(() => {
+    const readers = new Map<string, string[]>();
+    for (const [reader, upTo] of Object.entries(readBy ?? {})) {
+      const last = messages.findLast(
+        ({ sender, position, state }) =>
+          sender === account && state === "sent" && position !== null && position <= upTo,
+      );
+      if (last !== undefined && reader !== account) readers.set(last.id, [...(readers.get(last.id) ?? []), reader]);
+    }
+    const say = (names: string[]) => (direct ? "Read" : `Read by ${names.sort().join(", ")}`);
+    return new Map([...readers].map(([id, names]) => [id, say(names)]));
+  }, [messages, readBy, direct, account]);
+}
+
 interface Anchor {
   id: string;
   top: number;
@@ -191,6 +236,17 @@ function anchorOf(scroller: HTMLElement): Anchor | null {
 }
 
 function holdStill(scroller: HTMLElement, { id, top }: Anchor): void {
-  const element = scroller.querySelector(`[data-message-id="${CSS.escape(id)}"]`);
+  const element = elementOf(scroller, id);
   if (element !== null) scroller.scrollTop += element.getBoundingClientRect().top - top;
+}
+
+function elementOf(scroller: HTMLElement, id: string): HTMLElement | null {
+  return scroller.querySelector(`[data-message-id="${CSS.escape(id)}"]`);
+}
+
+/** The topmost message in view, and how far it is out of it. */
+function placeOf(scroller: HTMLElement): Place | null {
+  const anchor = anchorOf(scroller);
+  const element = anchor && elementOf(scroller, anchor.id);
+  return anchor && element && { message: anchor.id, offset: offsetOf(scroller, element) };
 }

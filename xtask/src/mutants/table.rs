@@ -235,8 +235,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "working-offline-told-once-only",
         file: ENGINE,
-        from: "self.tell_revision(); self.tell_offline(); }",
-        to: "self.tell_revision(); }",
+        from: "self.tell_revision(); self.tell_offline(); if",
+        to: "self.tell_revision(); if",
     },
     Mutant {
         name: "wish-to-work-online-overruled",
@@ -609,14 +609,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "clock-ahead-of-the-server-sent",
         file: LINK,
-        from: "let clock = operation.clock.min(latest.0);",
-        to: "let clock = operation.clock; drop(latest);",
+        from: "let clock = operation.clock.min(latest);",
+        to: "let clock = operation.clock; let _ = latest;",
     },
     Mutant {
         name: "capped-clocks-all-the-same",
         file: LINK,
-        from: "Timestamp::at(corrected).max(Timestamp(self.clock.0.saturating_add(1)));",
-        to: "Timestamp::at(corrected);",
+        from: "Timestamp::at(corrected).0.max(if far { 0 } else { next });",
+        to: "Timestamp::at(corrected).0; let _ = (far, next);",
     },
     Mutant {
         name: "recalled-content-kept-until-the-next-fold",
@@ -651,8 +651,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "given-up-while-it-is-sent",
         file: ADVANCE,
-        from: "leader.committing.is_some() || leader.link.is_sending(wish.id)",
-        to: "leader.committing.is_some()",
+        from: "Some(_) if leader.link.is_sending(wish.id) => {}",
+        to: "",
     },
     Mutant {
         name: "giving-up-is-not-lasting",

@@ -42,7 +42,7 @@ impl Engine {
         let status = self.status();
         if self.last_status.as_ref() != Some(&status) {
             self.last_status = Some(status.clone());
-            self.broadcast_leader_status();
+            self.broadcast_leader_status(now);
             self.events.push_back(Event::Status(status));
         }
     }
@@ -102,7 +102,7 @@ impl Engine {
         }
         self.commit(idle);
         if idle || reconcile {
-            self.tell_state();
+            self.tell_state(now);
         }
         let load = look.then(|| self.load(Extent::Outbox));
         let Role::Leader(leader) = &mut self.role else {
@@ -334,7 +334,7 @@ impl Engine {
                 // One that has failed is to come again.
                 let looked = leader.loading.is_none() && leader.look_at.is_none();
                 if leader.link.is_caught_up() && written && sent && stored && looked {
-                    self.tell_state();
+                    self.tell_state(now);
                     self.end_syncs(|_| true, Ok(()));
                 } else if leader.link.connection() == Connection::Offline && leader.committing.is_none() {
                     let failure = leader.link.reason().cloned();
@@ -388,7 +388,13 @@ impl Engine {
                 Role::Leader(leader) if leader.ready => match queued {
                     None => done.push((wish.who, self.replica.left(wish.id, wish.retry))),
                     Some(queued) if wish.retry && queued.refused.is_none() => done.push((wish.who, Ok(()))),
-                    Some(_) if leader.committing.is_some() || leader.link.is_sending(wish.id) => {}
+                    Some(_) if leader.link.is_sending(wish.id) => {}
+                    Some(_) if leader.committing.is_some() => {
+                        // Nor may a connection send it that comes while this is being written.
+                        if !wish.retry {
+                            leader.link.withhold(wish.id);
+                        }
+                    }
                     Some(queued) if wish.retry => {
                         leader.gathered.refused.retain(|it| queued_id(it) != Some(wish.id));
                         leader.gathered.refused.push(Queued { refused: None, ..queued.clone() });

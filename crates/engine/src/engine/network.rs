@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use tutti_protocol::{
-    Code, Seq,
+    Code, Millis, Seq,
     local::{Queued, channel_frame},
     wire,
 };
 
-use super::{Engine, Role};
+use super::{Engine, Role, newest};
 use crate::{ConnectionId, Event, Failure, Now, link::Arrived};
 
 impl Engine {
@@ -57,6 +57,7 @@ impl Engine {
             return;
         }
         let copy = (self.replica.log, self.replica.cursor);
+        let mut time = Millis(0);
         for arrived in leader.link.frame(bytes, copy, now, &mut self.entropy) {
             match arrived {
                 Arrived::Time(server) => {
@@ -70,6 +71,7 @@ impl Engine {
                     (leader.gathered.log, leader.gathered.cursor) = (Some(log), Some(Seq(0)));
                 }
                 Arrived::Events(events, cursor) => {
+                    time = time.max(newest(&events));
                     leader.gathered.events.extend(events);
                     leader.gathered.cursor = Some(cursor);
                 }
@@ -82,5 +84,6 @@ impl Engine {
                 }
             }
         }
+        self.learn_time(time, now);
     }
 }

@@ -133,7 +133,7 @@ impl Engine {
                 return Ok(());
             }
             let replica = Replica::load(&self.identity.account, &snapshot)?;
-            self.replace_replica(replica);
+            self.replace_replica(replica, now);
             Ok(())
         });
         match loaded {
@@ -153,7 +153,7 @@ impl Engine {
             if let Some((id, token)) = leader.opened.take() {
                 self.handle_connected(id, token);
             }
-            self.tell_state();
+            self.tell_state(now);
         }
     }
 
@@ -301,7 +301,7 @@ impl Engine {
     }
 
     /// Puts a copy just read in the place of one that missed something, and tells what that was.
-    fn replace_replica(&mut self, replica: Replica) {
+    fn replace_replica(&mut self, replica: Replica, now: Now) {
         let Some(reload) = self.reload.take() else {
             return;
         };
@@ -352,7 +352,7 @@ impl Engine {
             let _ = self.replica.enqueue(queued);
         }
         for change_set in reload.change_sets {
-            self.follow(change_set);
+            self.follow(change_set, now);
         }
         if again {
             self.start_reload();
@@ -418,6 +418,10 @@ impl Engine {
             if let Some(applied) = self.replica.enqueue(queued) {
                 all.messages.extend(applied.messages);
                 all.conversations.extend(applied.conversations);
+                for (target, change) in applied.sessions {
+                    let by = change.by;
+                    all.sessions.entry(target).or_insert(change).by = by;
+                }
             }
         }
         if let Role::Follower(follower) = &mut self.role {

@@ -10,7 +10,7 @@ use tutti_protocol::{
 
 use super::{
     ANNOUNCE, Configured, DIFFERENCE, Engine, Follower, Gathered, Leader, Offline, ROLL_CALL, Reading, Role,
-    RollCall, Who, queued_id,
+    RollCall, Who, newest, queued_id,
 };
 use crate::{
     Effect, Event, Extent, Failure, LockId, Now, RequestId,
@@ -73,7 +73,7 @@ impl Engine {
             reconcile_at: now.monotonic,
         }));
         // The others hear of the new leader first, so that they count anew what is answered.
-        self.broadcast_leader_status();
+        self.broadcast_leader_status(now);
         self.broadcast(channel_frame::Frame::Presence(local::Presence { asks: true }));
         self.call_roll(now);
     }
@@ -167,7 +167,7 @@ impl Engine {
                     if let (Role::Leader(_), Some(limit)) = (&self.role, self.limit.clone()) {
                         self.broadcast(channel_frame::Frame::Limit(limit));
                     }
-                    self.tell_state();
+                    self.tell_state(now);
                 }
             }
             channel_frame::Frame::Leave(_) => {
@@ -199,7 +199,7 @@ impl Engine {
                     _ => {}
                 }
             }
-            channel_frame::Frame::ChangeSet(change_set) => self.handle_change_set(change_set),
+            channel_frame::Frame::ChangeSet(change_set) => self.handle_change_set(change_set, now),
             channel_frame::Frame::Announce(announce) => self.handle_announce(announce),
             channel_frame::Frame::Claim(claim) => {
                 if let Role::Follower(follower) = &mut self.role {
@@ -237,7 +237,7 @@ impl Engine {
                     let (epoch, tab) = (self.leadership.epoch().0, tab.to_bytes());
                     self.broadcast(channel_frame::Frame::Pong(local::Pong { epoch, tab, number }));
                     // Whoever missed something while nothing else happens learns it from this.
-                    self.tell_state();
+                    self.tell_state(now);
                 }
             }
             channel_frame::Frame::Pong(pong) => {
@@ -306,7 +306,7 @@ impl Engine {
         }
     }
 
-    fn handle_change_set(&mut self, change_set: ChangeSet) {
+    fn handle_change_set(&mut self, change_set: ChangeSet, now: Now) {
         if !check_change_set(&change_set)
             || matches!(self.role, Role::Leader(_))
             || Epoch(change_set.epoch) < self.leadership.epoch()
@@ -315,12 +315,12 @@ impl Engine {
         }
         match &mut self.reload {
             Some(reload) => reload.change_sets.push(change_set),
-            None => self.follow(change_set),
+            None => self.follow(change_set, now),
         }
     }
 
     /// Does as the leader did; a gap means that the store knows more.
-    pub(super) fn follow(&mut self, change_set: ChangeSet) {
+    pub(super) fn follow(&mut self, change_set: ChangeSet, now: Now) {
         let revision = Revision(change_set.revision);
         if revision <= self.replica.revision {
             // What is over stays over, whenever one hears of it, unless that was in another log.
@@ -339,6 +339,7 @@ impl Engine {
         if let Role::Follower(follower) = &mut self.role {
             follower.caught += change_set.events.len() as u64;
         }
+        self.learn_time(newest(&change_set.events), now);
         let applied = self.replica.apply(change_set);
         self.report(applied);
     }
@@ -368,15 +369,20 @@ impl Engine {
     }
 
     fn handle_leader_status(&mut self, status: local::LeaderStatus, now: Now) {
-        let Role::Follower(follower) = &mut self.role else {
-            return;
-        };
-        if Epoch(status.epoch) < self.leadership.epoch() {
+        if !matches!(self.role, Role::Follower(_)) || Epoch(status.epoch) < self.leadership.epoch() {
             return;
         }
         if status.connection == "online" {
             self.limit = None;
         }
+        // It may have waited for this tab to thaw: then it is the older one.
+        let time = Millis(status.server_time);
+        if time.0 > 0 && self.server_time.is_none_or(|_| self.corrected(now) < time) {
+            self.server_time = Some((time, now.monotonic));
+        }
+        let Role::Follower(follower) = &mut self.role else {
+            return;
+        };
         let ended = follower.leader.catching_up && !status.catching_up && status.connection == "online";
         if !follower.leader.catching_up && status.catching_up {
             follower.caught = 0;

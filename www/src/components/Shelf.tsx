@@ -1,0 +1,52 @@
+import { ARTICLE } from "../article";
+import { useCell } from "../cell";
+import { PLAYER, type Player } from "../player";
+import { hrefOf } from "../route";
+import { useDoing } from "../sync";
+import { clockOf } from "../text";
+import { Icon } from "./Icons";
+import { usePosition } from "./PlayerView";
+
+/** What was begun, here or elsewhere, to go on with. */
+export function Shelf({ selected, player, device }: { selected: string | null; player: Player; device: string }) {
+  return (
+    <nav className="shelf" aria-label="Go on with">
+      <Reading selected={selected === ARTICLE.key} device={device} />
+      <Listening selected={selected === PLAYER} player={player} device={device} />
+    </nav>
+  );
+}
+
+function Reading({ selected, device }: { selected: boolean; device: string }) {
+  const { progress, device: where } = useDoing(ARTICLE.key)?.fields ?? {};
+  const read = typeof progress === "number" ? progress : 0;
+  return (
+    <a className="shelf-item" data-testid="shelf-article" href={hrefOf(ARTICLE.key)} aria-current={selected ? "page" : undefined}>
+      <span className="shelf-icon">
+        <Icon name="book" />
+      </span>
+      <span className="shelf-title">{ARTICLE.title}</span>
+      <span className="shelf-state">{read === 0 ? "Not begun" : `${Math.round(read * 100)} %${on(where, device)}`}</span>
+      {read > 0 && <span className="shelf-progress" style={{ "--part": read } as React.CSSProperties} />}
+    </a>
+  );
+}
+
+function Listening({ selected, player, device }: { selected: boolean; player: Player; device: string }) {
+  const { track, playing, device: where } = useCell(player.state);
+  const position = usePosition(player);
+  const state = playing ? `${clockOf(position)}, playing` : position > 0 ? clockOf(position) : "Not begun";
+  return (
+    <a className="shelf-item" data-testid="shelf-player" href={hrefOf(PLAYER)} aria-current={selected ? "page" : undefined}>
+      <span className="shelf-icon" data-playing={playing}>
+        <Icon name="note" />
+      </span>
+      <span className="shelf-title">{track.title}</span>
+      <span className="shelf-state">{state + (where === null || state === "Not begun" ? "" : on(where, device))}</span>
+    </a>
+  );
+}
+
+function on(where: unknown, device: string): string {
+  return typeof where === "string" && where !== device ? ` on ${where}` : "";
+}

@@ -1,0 +1,13 @@
+/** How much of an element is above the view, as a part of its height: unlike pixels, that holds on any screen. */
+export function offsetOf(scroller: HTMLElement, element: HTMLElement): number {
+  const above = scroller.getBoundingClientRect().top - element.getBoundingClientRect().top;
+  return Math.round((above / element.offsetHeight) * 1000) / 1000;
+}
+
+/** Scrolls so that so much of an element is above the view. */
+export function goTo(scroller: HTMLElement, element: HTMLElement, offset: number, behavior: ScrollBehavior = "instant"): void {
+  const from = element.getBoundingClientRect().top - scroller.getBoundingClientRect().top;
+  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const top = scroller.scrollTop + from + offset * element.offsetHeight;
+  scroller.scrollTo({ top, behavior: calm ? "instant" : behavior });
+}
