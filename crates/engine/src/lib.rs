@@ -24,6 +24,7 @@ mod link;
 mod message;
 mod outbox;
 mod replica;
+mod status;
 
 use bytes::Bytes;
 use tutti_protocol::{DeviceId, Epoch, Millis, OperationId, Position, TabId, wire::Platform};
@@ -191,6 +192,31 @@ pub enum Input {
         /// Whether to try again.
         retry: bool,
     },
+    /// The user types in a conversation, or does not any more. Said to who is there; kept nowhere.
+    SetTyping {
+        /// Where.
+        conversation: String,
+        /// Whether.
+        typing: bool,
+    },
+    /// The user wants others to see this. Holds for all tabs of the profile.
+    SetPresence(tutti_protocol::wire::Availability),
+    /// The application says something to who is there in a conversation.
+    SendStatus {
+        /// Where.
+        conversation: String,
+        /// What kind of content.
+        kind: String,
+        /// JSON text.
+        content: Bytes,
+    },
+    /// The application wants to know whether somebody is there.
+    AskPresence {
+        /// Answered with the presence.
+        request: RequestId,
+        /// Who.
+        account: String,
+    },
     /// The application wants to be sure that all is in step.
     SyncNow(RequestId),
     /// The user wants this profile to be connected, in the place of another device if there is no other.
@@ -248,6 +274,8 @@ pub enum Reply {
     Done,
     /// The message, now durable.
     Message(Box<Message>),
+    /// Whether somebody is there.
+    Presence(Box<tutti_protocol::wire::AccountPresence>),
 }
 
 /// What the user should know.
@@ -268,6 +296,19 @@ pub enum Event {
     },
     /// All of the account's places for connections are taken, by these. The profile polls meanwhile.
     Limited(tutti_protocol::wire::Limit),
+    /// Somebody types, or does not any more.
+    Typing {
+        /// Where.
+        conversation: String,
+        /// Who.
+        account: String,
+        /// Whether.
+        typing: bool,
+    },
+    /// Whether somebody is there.
+    Presence(tutti_protocol::wire::AccountPresence),
+    /// The application said something somewhere else.
+    CustomStatus(tutti_protocol::wire::Custom),
     /// Something failed that no call waits for.
     Failed(Failure),
 }
