@@ -10,7 +10,17 @@ async function open(options) {
   await init();
   const begun = performance.now();
   const client = await SyncClient.open(options);
-  const log = { messages: [], conversations: [], status: [], "catch-up": [], "connection-limit": [], error: [] };
+  const log = {
+    messages: [],
+    conversations: [],
+    typing: [],
+    presence: [],
+    "custom-status": [],
+    status: [],
+    "catch-up": [],
+    "connection-limit": [],
+    error: [],
+  };
   for (const kind of Object.keys(log)) {
     client.on(kind, (event) => log[kind].push({ at: performance.now(), event }));
   }
