@@ -116,7 +116,7 @@ enum State {
     Waiting(Option<Millis>),
     Connecting(Millis),
     Greeting(Millis),
-    Up(Session),
+    Up(Box<Session>),
 }
 
 #[derive(Debug)]
@@ -637,7 +637,7 @@ impl Link {
         let head = Seq(welcome.head);
         // A server restored from a backup, or set up anew: what this copy counts is not what it counts.
         let other = copy.0 != Some(log) || head < copy.1;
-        self.state = State::Up(Session {
+        self.state = State::Up(Box::new(Session {
             received: if other { Seq(0) } else { copy.1 },
             head,
             pulling: false,
@@ -658,7 +658,7 @@ impl Link {
             pinged: None,
             awaits_page: None,
             awaits_outcome: None,
-        });
+        }));
         // First, since whoever is invisible is seen from the first pull on.
         self.say_presence(now);
         // Even with nothing new, since only a pull that reaches the head makes the server push.

@@ -126,7 +126,7 @@ fn any_tab_may_ask_who_is_there() {
     }
     let unanswered = [world.ask(anna[0], "ben"), world.ask(anna[1], "ben")];
     world.pass(9_000);
-    assert!(world.tab(anna[0]).replies.get(&unanswered[0]).is_none());
+    assert!(!world.tab(anna[0]).replies.contains_key(&unanswered[0]));
     world.pass(2_000);
     assert_eq!(answer(&world, anna[0], unanswered[0]), Err(Code::Timeout));
     assert_eq!(answer(&world, anna[1], unanswered[1]), Err(Code::Timeout));
@@ -183,6 +183,7 @@ fn what_others_are_to_see_is_kept_by_the_tabs_and_said_on_each_connection() {
     assert_eq!(world.tab(later).presences["anna"].availability(), Availability::Invisible);
     // With the last tab it is forgotten.
     world.close(later);
+    world.deliver();
     world.open(0);
     world.pass(1_000);
     assert_eq!(shown(&world), Availability::Online);

@@ -279,13 +279,14 @@ impl Session<'_> {
         let speaker = Speaker { account, connection: Some(self.slot.ticket()), own: true, others: true };
         match status.status {
             Some(Kind::Typing(wire::Typing { conversation, typing, .. })) => {
-                if self.typing.lets_through(&conversation, typing, Instant::now()) {
-                    let speaker = Speaker { others: !self.caller.privacy.hide_typing, ..speaker };
-                    let said = |conversation| {
-                        Kind::Typing(wire::Typing { conversation, account: account.clone(), typing })
-                    };
-                    statuses.say(speaker, &conversation, said).await?;
+                if !self.typing.lets_through(&conversation, typing, Instant::now()) {
+                    return Ok(());
                 }
+                let speaker = Speaker { others: !self.caller.privacy.hide_typing, ..speaker };
+                let said = |conversation| {
+                    Kind::Typing(wire::Typing { conversation, account: account.clone(), typing })
+                };
+                statuses.say(speaker, &conversation, said).await?;
             }
             Some(Kind::Presence(presence)) => self.attendance.set(presence.availability()),
             Some(Kind::Custom(custom)) => {
