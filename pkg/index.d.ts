@@ -81,6 +81,17 @@ export class SyncClient {
   /** Fields that are not given stay as they are. They merge one by one, on all devices. */
   setConversation(conversation: string, settings: { draft?: string | null; muted?: boolean; pinned?: boolean }): Promise<void>;
 
+  // Status: reaches only devices that are online right now; never stored.
+  /** Call it as often as you like while the user types: it is sent every 2 s at most. It ends with `false`, with a
+   *  message to that conversation, and by itself 6 s after the last call. */
+  setTyping(conversation: string, typing?: boolean): void;
+  /** Holds for all tabs of this profile, until the last of them closes, and for the account as long as it has
+   *  connections and no other device sets something else. Who is "invisible" looks offline to others. */
+  setPresence(presence: "online" | "away" | "busy" | "invisible"): void;
+  sendStatus(conversation: string, type: string, content: Json): void;
+  /** Asks the server. "offline" also for accounts with whom this one shares no conversation. */
+  presence(account: string): Promise<Presence>;
+
   // Session continuity: what the user was doing, carried to the next device. Fields merge one by one.
   /** Up to 32 fields under a key, their values together at most 32 KiB. A null field is removed. */
   setSession(key: string, fields: { [field: string]: Json }): Promise<void>;
@@ -143,6 +154,14 @@ export interface Conversation {
   pinned: boolean;
 }
 
+export interface Presence {
+  account: string;
+  /** "invisible" only of one's own account. */
+  presence: "online" | "away" | "busy" | "offline" | "invisible";
+  /** When the account went offline, if that is told; known since the server was started. */
+  lastSeen: number | null;
+  platforms: Platform[];
+}
 export interface Session { key: string; fields: { [field: string]: Json }; updatedAt: number; device: string | null }
 
 export interface Status {
@@ -163,6 +182,12 @@ export interface Events {
   /** One call a batch, whatever the batch holds: 1 live message or 1,000 from a catch-up. */
   messages: { change: "added" | "updated" | "recalled" | "removed"; message: Message; origin: "local" | "tab" | "remote" }[];
   conversations: Conversation[];
+  /** Once when it begins and once when it ends, which it does by itself when nothing is heard for 6 s. */
+  typing: { conversation: string; account: string; typing: boolean };
+  /** Of this account, and of those with whom it shares a conversation, when it changes. After a time without a connection
+   *  ask for those who matter. */
+  presence: Presence;
+  "custom-status": { conversation: string; account: string; type: string; content: Json };
   /** A session looks different; without fields when there is nothing of it any more. */
   session: Session & { origin: "local" | "tab" | "remote" };
   status: Status;

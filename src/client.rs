@@ -6,8 +6,8 @@
 use std::{future::Future, rc::Rc};
 
 use js_sys::{Function, Promise};
-use tutti_engine::{Failure, Input, Query};
-use tutti_protocol::{Conversation, OperationId, Position, wire};
+use tutti_engine::{Failure, Input, Query, Reply};
+use tutti_protocol::{Code, Conversation, OperationId, Position, conversation::is_name, limits, wire};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::future_to_promise;
 
@@ -175,6 +175,56 @@ impl WasmSyncClient {
         self.set(set)
     }
 
+    /// Tells those who are there that the user types, or does not any more.
+    ///
+    /// # Errors
+    /// Throws `invalid` for an argument that makes no sense.
+    #[wasm_bindgen(js_name = setTyping)]
+    pub fn set_typing(&self, conversation: &JsValue, typing: &JsValue) -> Result<(), JsValue> {
+        let input = read_conversation(conversation).and_then(|conversation| {
+            let typing = if typing.is_undefined() { Some(true) } else { typing.as_bool() };
+            let typing = typing.ok_or_else(|| invalid("typing: expected a boolean"))?;
+            Ok(Input::SetTyping { conversation, typing })
+        });
+        self.say(input)
+    }
+
+    /// Sets what others see of whether the user is there.
+    ///
+    /// # Errors
+    /// Throws `invalid` for an argument that makes no sense.
+    #[wasm_bindgen(js_name = setPresence)]
+    pub fn set_presence(&self, presence: &JsValue) -> Result<(), JsValue> {
+        self.say(types::availability(presence).map(Input::SetPresence))
+    }
+
+    /// Says something to those who are there.
+    ///
+    /// # Errors
+    /// Throws `invalid` for an argument that makes no sense, and `too-large`.
+    #[wasm_bindgen(js_name = sendStatus)]
+    pub fn send_status(
+        &self,
+        conversation: &JsValue,
+        kind: &JsValue,
+        content: &JsValue,
+    ) -> Result<(), JsValue> {
+        self.say(read_status(conversation, kind, content))
+    }
+
+    /// Whether somebody is there.
+    pub fn presence(&self, account: &JsValue) -> Promise {
+        let account = types::text(account, "account");
+        let driver = self.driver.clone();
+        promise(async move {
+            let account = account?;
+            match driver.request(|request| Input::AskPresence { request, account }).await? {
+                Reply::Presence(presence) => Ok(types::to_js(&*presence)),
+                _ => Err(Failure::new(Code::Internal, "a question was answered with something else")),
+            }
+        })
+    }
+
     /// Sets what the user is doing.
     #[wasm_bindgen(js_name = setSession)]
     pub fn set_session(&self, key: &JsValue, fields: &JsValue) -> Promise {
@@ -282,6 +332,12 @@ impl WasmSyncClient {
         })
     }
 
+    /// Hands the engine what needs no answer. A client at its end says nothing.
+    fn say(&self, input: Result<Input, Failure>) -> Result<(), JsValue> {
+        self.driver.feed(input.map_err(|failure| to_js(&failure))?);
+        Ok(())
+    }
+
     fn set(&self, set: Result<wire::Set, Failure>) -> Promise {
         let driver = self.driver.clone();
         promise(async move {
@@ -299,6 +355,20 @@ fn read_send(conversation: &JsValue, content: &JsValue, options: &JsValue) -> Re
     let id = types::optional_text(options, "id")?;
     let id = id.map(|id| id.parse().map_err(|_| invalid("id: expected a UUID"))).transpose()?;
     Ok((read_conversation(conversation)?, types::content(content)?, kind, id))
+}
+
+fn read_status(conversation: &JsValue, kind: &JsValue, content: &JsValue) -> Result<Input, Failure> {
+    let kind = types::text(kind, "type")?;
+    if !is_name(&kind) || kind.len() > limits::TYPE {
+        return Err(invalid("type: expected 1 to 64 bytes without control characters"));
+    }
+    let (conversation, content) = (read_conversation(conversation)?, types::content(content)?);
+    if content.len() > limits::CONTENT {
+        return Err(Failure::new(Code::TooLarge, "content: over 32 KiB"));
+    }
+    tutti_protocol::content::check(content.as_bytes())
+        .map_err(|error| invalid(format!("content: {error}")))?;
+    Ok(Input::SendStatus { conversation, kind, content: content.into() })
 }
 
 fn read_conversation(id: &JsValue) -> Result<String, Failure> {

@@ -124,7 +124,16 @@ struct News {
     status: Option<Status>,
     limits: Vec<wire::Limit>,
     caught_up: Vec<u64>,
+    /// Who types where, presences and custom statuses, in their order.
+    statuses: Vec<Told>,
     failures: Vec<Failure>,
+}
+
+/// What was told of those who are there.
+enum Told {
+    Typing { conversation: String, account: String, typing: bool },
+    Presence(wire::AccountPresence),
+    Custom(wire::Custom),
 }
 
 /// What can be listened to.
@@ -132,6 +141,9 @@ struct News {
 pub(crate) enum Kind {
     Messages,
     Conversations,
+    Typing,
+    Presence,
+    CustomStatus,
     Session,
     Status,
     CatchUp,
@@ -144,6 +156,9 @@ impl Kind {
         Some(match name {
             "messages" => Self::Messages,
             "conversations" => Self::Conversations,
+            "typing" => Self::Typing,
+            "presence" => Self::Presence,
+            "custom-status" => Self::CustomStatus,
             "session" => Self::Session,
             "status" => Self::Status,
             "catch-up" => Self::CatchUp,
@@ -325,7 +340,7 @@ impl Driver {
         let sent = |request| Input::Send { request, conversation, kind, content, id };
         match self.request(sent).await? {
             Reply::Message(message) => Ok(*message),
-            Reply::Done => Err(Failure::new(Code::Internal, "a send was answered without its message")),
+            _ => Err(Failure::new(Code::Internal, "a send was answered without its message")),
         }
     }
 
@@ -721,6 +736,11 @@ impl Driver {
             Event::Status(status) => news.status = Some(status),
             Event::Limited(limit) => news.limits.push(limit),
             Event::CaughtUp { events } => news.caught_up.push(events),
+            Event::Typing { conversation, account, typing } => {
+                news.statuses.push(Told::Typing { conversation, account, typing });
+            }
+            Event::Presence(presence) => news.statuses.push(Told::Presence(presence)),
+            Event::CustomStatus(custom) => news.statuses.push(Told::Custom(custom)),
             Event::Failed(failure) => news.failures.push(failure),
         }
         drop(news);
@@ -740,6 +760,8 @@ impl Driver {
                 (LogLevel::Info, format!("{role}, {connection} {reason}, {} pending", status.pending))
             }
             Event::CaughtUp { events } => (LogLevel::Info, format!("caught up with {events} events")),
+            // What is kept nowhere is not kept on the console either.
+            Event::Typing { .. } | Event::Presence(_) | Event::CustomStatus(_) => return,
             Event::Limited(_) => (LogLevel::Warning, "all places for connections are taken".to_owned()),
             Event::Failed(failure) => {
                 let level = if failure.code.retryable() { LogLevel::Warning } else { LogLevel::Error };
@@ -780,6 +802,15 @@ impl Driver {
         }
         for session in &news.sessions {
             self.tell(Kind::Session, || types::to_js(session));
+        }
+        for told in &news.statuses {
+            match told {
+                Told::Typing { conversation, account, typing } => {
+                    self.tell(Kind::Typing, || types::typing(conversation, account, *typing));
+                }
+                Told::Presence(presence) => self.tell(Kind::Presence, || types::to_js(presence)),
+                Told::Custom(custom) => self.tell(Kind::CustomStatus, || types::to_js(custom)),
+            }
         }
         if let Some(status) = &news.status {
             self.tell(Kind::Status, || types::status(status, self.store.durable()));

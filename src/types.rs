@@ -12,7 +12,7 @@ use tutti_protocol::{
     conversation::is_name,
     limits,
     target::{DRAFT, MUTED, PINNED, is_key},
-    wire::{self, Platform},
+    wire::{self, Availability, Platform},
 };
 use wasm_bindgen::prelude::*;
 
@@ -288,6 +288,17 @@ pub(crate) fn session_key(key: &JsValue) -> Result<String, Failure> {
     valid.then_some(key).ok_or_else(|| invalid("key: expected 1 to 256 bytes without control characters"))
 }
 
+/// What a user can want others to see.
+pub(crate) fn availability(presence: &JsValue) -> Result<Availability, Failure> {
+    Ok(match presence.as_string().as_deref() {
+        Some("online") => Availability::Online,
+        Some("away") => Availability::Away,
+        Some("busy") => Availability::Busy,
+        Some("invisible") => Availability::Invisible,
+        _ => return Err(invalid(r#"presence: expected "online", "away", "busy" or "invisible""#)),
+    })
+}
+
 /// A required text argument.
 pub(crate) fn text(value: &JsValue, name: &str) -> Result<String, Failure> {
     value.as_string().ok_or_else(|| invalid(format!("{name}: expected a string")))
@@ -463,6 +474,36 @@ impl ToJson for wire::Connection {
     }
 }
 
+impl ToJson for wire::AccountPresence {
+    fn write(&self, json: &mut Json) {
+        let presence = match self.availability() {
+            Availability::Offline => "offline",
+            Availability::Online => "online",
+            Availability::Away => "away",
+            Availability::Busy => "busy",
+            Availability::Invisible => "invisible",
+        };
+        let platforms: Vec<&str> = self.platforms().map(platform_name).collect();
+        json.object(&[
+            ("account", &self.account),
+            ("presence", &presence),
+            ("lastSeen", &(self.last_seen > 0).then_some(self.last_seen)),
+            ("platforms", &platforms),
+        ]);
+    }
+}
+
+impl ToJson for wire::Custom {
+    fn write(&self, json: &mut Json) {
+        json.object(&[
+            ("conversation", &self.conversation),
+            ("account", &self.account),
+            ("type", &self.r#type),
+            ("content", &self.content),
+        ]);
+    }
+}
+
 impl ToJson for Page {
     fn write(&self, json: &mut Json) {
         let holes: Vec<Hole> = self.holes.iter().map(|&(from, to)| Hole(from, to)).collect();
@@ -506,6 +547,10 @@ pub(crate) fn status(status: &Status, durable: bool) -> JsValue {
         ("epoch", &status.epoch.0),
         ("workingOffline", &status.working_offline),
     ])
+}
+
+pub(crate) fn typing(conversation: &str, account: &str, typing: bool) -> JsValue {
+    object(&[("conversation", &conversation), ("account", &account), ("typing", &typing)])
 }
 
 pub(crate) fn connection_limit(limit: &wire::Limit) -> JsValue {

@@ -12,5 +12,6 @@ pub mod accept;
 pub mod groups;
 pub mod merge;
 pub mod platform;
+pub mod status;
 pub mod storage;
 pub mod work;

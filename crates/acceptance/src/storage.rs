@@ -57,6 +57,9 @@ pub trait Storage: Send + Sync + 'static {
     /// Who is in a group, if there is one of that name.
     async fn group(&self, id: &str) -> Result<Option<BTreeSet<String>>>;
 
+    /// With whom an account shares a conversation: a direct one that it has, or a group that both are in now.
+    async fn contacts(&self, account: &str) -> Result<BTreeSet<String>>;
+
     /// The settings as they were last written.
     async fn settings(&self) -> Result<Option<String>>;
 

@@ -3,6 +3,7 @@
 mod advance;
 mod calls;
 mod network;
+mod status;
 mod storage;
 mod tabs;
 
@@ -17,6 +18,7 @@ use crate::{
     leadership::Leadership,
     link::Link,
     replica::{Applied, SessionChange},
+    status::{OwnPresence, OwnTyping, Typists},
 };
 use rand_chacha::{
     ChaCha8Rng,
@@ -85,6 +87,12 @@ pub struct Engine {
     reload: Option<Reload>,
     syncs: Vec<Sync>,
     withdrawals: Vec<Withdrawal>,
+    /// Conversations in which the user of this tab types.
+    typing_here: BTreeSet<String>,
+    /// Others who type.
+    typists: Typists,
+    presence: OwnPresence,
+    questions: Vec<status::Question>,
     /// Storage that fails is left alone for a while, longer each time.
     storage: Backoff,
     /// What was last complained of, so that each trouble is told once.
@@ -147,6 +155,8 @@ struct Leader {
     /// When it will have been idle for long enough to do what can wait.
     idle_at: Option<Millis>,
     reconcile_at: Millis,
+    /// Where the user types, in whichever tab.
+    typing: OwnTyping,
 }
 
 /// What the next commit will hold.
@@ -270,6 +280,10 @@ impl Engine {
             reload: None,
             syncs: Vec::new(),
             withdrawals: Vec::new(),
+            typing_here: BTreeSet::new(),
+            typists: Typists::default(),
+            presence: OwnPresence::default(),
+            questions: Vec::new(),
             storage: Backoff::default(),
             complained: None,
             last_batch: BatchId(0),
@@ -382,6 +396,15 @@ impl Engine {
             Input::Withdraw { request, id, retry } => {
                 self.handle_withdraw(Who::Local(request), id, retry, now);
             }
+            Input::SetTyping { conversation, typing } => self.handle_set_typing(conversation, typing, now),
+            Input::SetPresence(availability) => self.handle_set_presence(availability),
+            Input::SendStatus { conversation, kind, content } => {
+                let custom = wire::Custom { conversation, account: String::new(), r#type: kind, content };
+                self.handle_send_status(custom, now);
+            }
+            Input::AskPresence { request, account } => {
+                self.handle_ask_presence(Who::Local(request), account, now);
+            }
             Input::SyncNow(request) => self.handle_sync_now(Who::Local(request), None, now),
             Input::TakeOver(request, device) => {
                 self.handle_sync_now(Who::Local(request), Some(device), now);
@@ -453,6 +476,7 @@ impl Engine {
             .chain(reload)
             .chain(renewal)
             .chain(leadership)
+            .chain(self.status_deadline())
             .min()
     }
 
@@ -497,6 +521,7 @@ impl Engine {
 
     /// The leader says how it is, and how far the store, so that whoever missed something reads it.
     fn tell_state(&mut self, now: Now) {
+        self.tell_presence();
         self.broadcast_leader_status(now);
         self.tell_revision();
         self.tell_offline();

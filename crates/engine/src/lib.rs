@@ -27,6 +27,7 @@ mod message;
 mod outbox;
 mod replica;
 mod search;
+mod status;
 
 use bytes::Bytes;
 use tutti_protocol::{DeviceId, Epoch, Millis, OperationId, Position, TabId, wire::Platform};
@@ -195,6 +196,31 @@ pub enum Input {
         /// Whether to try again.
         retry: bool,
     },
+    /// The user types in a conversation, or does not any more. Said to who is there; kept nowhere.
+    SetTyping {
+        /// Where.
+        conversation: String,
+        /// Whether.
+        typing: bool,
+    },
+    /// The user wants others to see this. Holds for all tabs of the profile.
+    SetPresence(tutti_protocol::wire::Availability),
+    /// The application says something to who is there in a conversation.
+    SendStatus {
+        /// Where.
+        conversation: String,
+        /// What kind of content.
+        kind: String,
+        /// JSON text.
+        content: Bytes,
+    },
+    /// The application wants to know whether somebody is there.
+    AskPresence {
+        /// Answered with the presence.
+        request: RequestId,
+        /// Who.
+        account: String,
+    },
     /// The application wants to be sure that all is in step.
     SyncNow(RequestId),
     /// The user wants this profile to be connected, in the place of another device if there is no other.
@@ -254,6 +280,8 @@ pub enum Reply {
     Done,
     /// The message, now durable.
     Message(Box<Message>),
+    /// Whether somebody is there.
+    Presence(Box<tutti_protocol::wire::AccountPresence>),
 }
 
 /// What the user should know.
@@ -274,6 +302,19 @@ pub enum Event {
     },
     /// All of the account's places for connections are taken, by these. The profile polls meanwhile.
     Limited(tutti_protocol::wire::Limit),
+    /// Somebody types, or does not any more.
+    Typing {
+        /// Where.
+        conversation: String,
+        /// Who.
+        account: String,
+        /// Whether.
+        typing: bool,
+    },
+    /// Whether somebody is there.
+    Presence(tutti_protocol::wire::AccountPresence),
+    /// The application said something somewhere else.
+    CustomStatus(tutti_protocol::wire::Custom),
     /// Something failed that no call waits for.
     Failed(Failure),
 }

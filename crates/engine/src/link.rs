@@ -13,10 +13,10 @@ use bytes::Bytes;
 use rand_chacha::ChaCha8Rng;
 use tutti_protocol::{
     Code, DeviceId, Epoch, LogId, Millis, OperationId, Seq, Timestamp, codec, limits,
-    wire::{self, ClientFrame, Hello, client_frame, outcome, server_frame},
+    wire::{self, ClientFrame, Hello, client_frame, outcome, server_frame, status},
 };
 
-use crate::{Config, Identity, Now, backoff::Backoff, message::Failure, outbox::Outbox};
+use crate::{Config, Identity, Now, backoff::Backoff, message::Failure, outbox::Outbox, status::OwnPresence};
 
 /// How long a connection may take from its beginning to the server's welcome, in milliseconds.
 const CONNECT_DEADLINE: u64 = 15_000;
@@ -32,6 +32,11 @@ const SUBMIT_PACE: u64 = 150;
 /// … and so many at once before that: together well below the frames that a connection may send in a
 /// minute. What is done meanwhile goes into the next submit.
 const SUBMIT_BURST: u64 = 300;
+
+/// A status each so many milliseconds, in the long run, and so many at once before that: with submits and pulls
+/// still below what a connection may send.
+const STATUS_PACE: u64 = 1_000;
+const STATUS_BURST: u64 = 100;
 
 /// Marks pings that fence a pull.
 const FENCE: u64 = 1 << 63;
@@ -75,6 +80,8 @@ pub(crate) enum Arrived {
     Replaced,
     /// There is no place for a connection: these hold them all.
     Limited(wire::Limit),
+    /// Something that is worth it only now.
+    Status(wire::Status),
 }
 
 /// The link.
@@ -99,6 +106,8 @@ pub(crate) struct Link {
     config: Config,
     /// Whose connection gives way if there is no other place.
     take_over: Option<DeviceId>,
+    /// What the user wants others to see.
+    presence: OwnPresence,
     pub(crate) orders: Vec<Order>,
 }
 
@@ -108,7 +117,7 @@ enum State {
     Waiting(Option<Millis>),
     Connecting(Millis),
     Greeting(Millis),
-    Up(Session),
+    Up(Box<Session>),
 }
 
 #[derive(Debug)]
@@ -135,6 +144,12 @@ struct Session {
     /// When the submits so far would have ended, had each taken its pace (the generic cell rate
     /// algorithm, ITU-T I.371).
     paced: Millis,
+    /// Whether the server takes status.
+    takes_status: bool,
+    /// As `paced`, of what was said of status.
+    said: Millis,
+    /// What the server was told that the user wants others to see.
+    presence: OwnPresence,
     ping_interval: u64,
     heard: Millis,
     pinged: Option<Millis>,
@@ -173,6 +188,7 @@ impl Link {
             place_at: Millis(0),
             config,
             take_over: None,
+            presence: OwnPresence::default(),
             orders: Vec::new(),
         }
     }
@@ -296,6 +312,57 @@ impl Link {
             self.close(Some(Millis(0)), limit_reached());
         }
         self.connect_now_if_waiting();
+    }
+
+    /// Whether status can be said.
+    pub(crate) fn takes_status(&self) -> bool {
+        matches!(&self.state, State::Up(session) if session.takes_status)
+    }
+
+    /// When something can be said of status; none: not on this connection.
+    pub(crate) fn say_at(&self) -> Option<Millis> {
+        match &self.state {
+            State::Up(session) if session.takes_status => Some(session.say_at()),
+            _ => None,
+        }
+    }
+
+    /// Says something of status, and whether it could: there may be no connection, or too much was said
+    /// already.
+    pub(crate) fn say(&mut self, frame: client_frame::Frame, now: Now) -> bool {
+        let State::Up(session) = &mut self.state else {
+            return false;
+        };
+        if !session.takes_status || now.monotonic < session.say_at() {
+            return false;
+        }
+        session.said = session.said.max(now.monotonic).plus(STATUS_PACE);
+        self.send(frame);
+        true
+    }
+
+    /// What the user wants others to see: is said as soon as it can, and first on each connection.
+    pub(crate) fn set_presence(&mut self, presence: OwnPresence) {
+        self.presence = presence;
+    }
+
+    /// Whether what the user wants others to see is to be said.
+    pub(crate) fn owes_presence(&self) -> bool {
+        matches!(&self.state, State::Up(session) if session.presence != self.presence)
+    }
+
+    pub(crate) fn say_presence(&mut self, now: Now) {
+        if self.owes_presence()
+            && let Some(availability) = self.presence.availability()
+        {
+            let availability = availability.into();
+            let presence = wire::AccountPresence { availability, ..wire::AccountPresence::default() };
+            let status = wire::Status { status: Some(status::Status::Presence(presence)) };
+            let said = self.say(client_frame::Frame::Status(status), now);
+            if let (true, State::Up(session)) = (said, &mut self.state) {
+                session.presence = self.presence;
+            }
+        }
     }
 
     /// Makes an attempt now, if none is under way.
@@ -471,6 +538,7 @@ impl Link {
             cursor: copy.1.0,
             take_over: take_over.map(DeviceId::to_bytes).unwrap_or_default(),
             privacy: Some(self.config.hide.into()),
+            status: true,
         }));
     }
 
@@ -542,6 +610,7 @@ impl Link {
                 }
                 arrived
             }
+            (Some(server_frame::Frame::Status(status)), State::Up(_)) => vec![Arrived::Status(status)],
             (Some(server_frame::Frame::Error(error)), _) => {
                 let wait = (error.retry_after > 0).then_some(u64::from(error.retry_after));
                 let failure = Failure::new(Code::parse(&error.code), error.message);
@@ -584,7 +653,7 @@ impl Link {
         let head = Seq(welcome.head);
         // A server restored from a backup, or set up anew: what this copy counts is not what it counts.
         let other = copy.0 != Some(log) || head < copy.1;
-        self.state = State::Up(Session {
+        self.state = State::Up(Box::new(Session {
             received: if other { Seq(0) } else { copy.1 },
             head,
             pulling: false,
@@ -597,12 +666,17 @@ impl Link {
             refused: BTreeSet::new(),
             hold: None,
             paced: now.monotonic,
+            takes_status: welcome.status && self.transport == Transport::Socket,
+            said: now.monotonic,
+            presence: OwnPresence::default(),
             ping_interval: u64::from(welcome.ping_interval).clamp(1_000, 10 * 60_000),
             heard: now.monotonic,
             pinged: None,
             awaits_page: None,
             awaits_outcome: None,
-        });
+        }));
+        // First, since whoever is invisible is seen from the first pull on.
+        self.say_presence(now);
         // Even with nothing new, since only a pull that reaches the head makes the server push.
         self.reconcile();
         let mut arrived = vec![Arrived::Time(Millis(welcome.server_time))];
@@ -646,6 +720,11 @@ impl Session {
         let since = |awaited: bool, since: Option<Millis>| awaited.then(|| since.unwrap_or(now.monotonic));
         self.awaits_page = since(page, self.awaits_page);
         self.awaits_outcome = since(!self.submitted.is_empty(), self.awaits_outcome);
+    }
+
+    /// When there may be said more of status.
+    fn say_at(&self) -> Millis {
+        Millis(self.said.plus(STATUS_PACE).0.saturating_sub(STATUS_BURST * STATUS_PACE))
     }
 
     /// Since when the server owes an answer.

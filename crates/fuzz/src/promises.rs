@@ -9,8 +9,8 @@ use tutti_protocol::{
     codec::{self, DecodeError},
     limits,
     wire::{
-        ClientFrame, Event, Field, Message, ServerFrame, client_frame, event, operation, outcome,
-        server_frame,
+        ClientFrame, Custom, Event, Field, Message, ServerFrame, client_frame, event, operation, outcome,
+        server_frame, status::Status as Kind,
     },
 };
 
@@ -62,6 +62,21 @@ pub(crate) fn of_client(frame: &ClientFrame) {
                 }
             }
         }
+        client_frame::Frame::Status(status) => match status.status.as_ref().expect("promised") {
+            Kind::Typing(typing) => {
+                assert_eq!(typing.account, "");
+                of_conversation(&typing.conversation);
+            }
+            Kind::Presence(presence) => {
+                assert!((1..=4).contains(&presence.availability));
+                assert_eq!((presence.account.as_str(), presence.platforms.len()), ("", 0));
+            }
+            Kind::Custom(custom) => {
+                assert_eq!(custom.account, "");
+                of_custom(custom);
+            }
+        },
+        client_frame::Frame::Ask(ask) => assert_name(&ask.account),
         client_frame::Frame::Pull(_) | client_frame::Frame::Ping(_) | client_frame::Frame::Privacy(_) => {}
     }
 }
@@ -100,8 +115,29 @@ pub(crate) fn of_server(frame: &ServerFrame) {
                 }
             }
         }
+        server_frame::Frame::Status(status) => match &status.status {
+            None => {}
+            Some(Kind::Typing(typing)) => {
+                assert_name(&typing.account);
+                of_conversation(&typing.conversation);
+            }
+            Some(Kind::Presence(presence)) => {
+                assert_name(&presence.account);
+                assert!(presence.platforms.len() <= limits::PLATFORMS);
+            }
+            Some(Kind::Custom(custom)) => {
+                assert_name(&custom.account);
+                of_custom(custom);
+            }
+        },
         server_frame::Frame::Bye(_) | server_frame::Frame::Pong(_) => {}
     }
+}
+
+fn of_custom(custom: &Custom) {
+    of_conversation(&custom.conversation);
+    assert_type(&custom.r#type);
+    of_content(&custom.content);
 }
 
 fn of_event(event: &Event) {

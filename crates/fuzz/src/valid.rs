@@ -4,15 +4,15 @@ use bytes::Bytes;
 use tutti_protocol::{
     limits,
     local::{
-        self, Announce, Block, ChangeSet, ChannelFrame, Claim, Folded, Head, HeadPage, Identity, Journal,
-        LeaderStatus, Leave, LocatorSpan, Locators, Meta, Offline, Piece, Presence, Queued, SyncDone,
-        SyncRequest, Withdraw, channel_frame,
+        self, Announce, AskPresence, Block, ChangeSet, ChannelFrame, Claim, Folded, Head, HeadPage, Identity,
+        Journal, LeaderStatus, Leave, LocatorSpan, Locators, Meta, Offline, Piece, Presence, PresenceTold,
+        Queued, SetPresence, SyncDone, SyncRequest, Withdraw, channel_frame,
     },
     wire::{
-        Accepted, Bye, ClientFrame, Connection, Delta, Edit, Error, Event, Field, Fields, Hello, Limit,
-        MarkRead, Members, Message, Operation, Outcome, Ping, Pong, Privacy, Pull, Read, ReadBy, Recall,
-        Refused, Send, ServerFrame, Set, Submit, Submitted, Welcome, client_frame, event, operation, outcome,
-        server_frame,
+        Accepted, AccountPresence, Ask, Bye, ClientFrame, Connection, Custom, Delta, Edit, Error, Event,
+        Field, Fields, Hello, Limit, MarkRead, Members, Message, Operation, Outcome, Ping, Pong, Privacy,
+        Pull, Read, ReadBy, Recall, Refused, Send, ServerFrame, Set, Status, Submit, Submitted, Typing,
+        Welcome, client_frame, event, operation, outcome, server_frame, status::Status as Kind,
     },
 };
 
@@ -24,7 +24,7 @@ pub const TAB: Bytes = Bytes::from_static(&[9; 16]);
 /// A frame that a client may send.
 pub fn client(rng: &mut Rng) -> ClientFrame {
     use client_frame::Frame;
-    let frame = match rng.below(8) {
+    let frame = match rng.below(11) {
         0 | 1 => Frame::Hello(Hello {
             token: name(rng),
             account: name(rng),
@@ -36,10 +36,13 @@ pub fn client(rng: &mut Rng) -> ClientFrame {
             cursor: rng.number(),
             take_over: id_or_none(rng),
             privacy: (rng.below(2) == 0).then(|| privacy(rng)),
+            status: rng.below(2) == 0,
         }),
         2..=4 => Frame::Submit(Submit { operations: (0..rng.below(4)).map(|_| operation(rng)).collect() }),
         5 => Frame::Pull(Pull { after: rng.number() }),
         6 => Frame::Privacy(privacy(rng)),
+        7 | 8 => Frame::Status(said(rng)),
+        9 => Frame::Ask(Ask { account: name(rng) }),
         _ => Frame::Ping(Ping { nonce: rng.number() }),
     };
     ClientFrame { frame: Some(frame) }
@@ -48,6 +51,49 @@ pub fn client(rng: &mut Rng) -> ClientFrame {
 fn privacy(rng: &mut Rng) -> Privacy {
     let mut hides = || rng.below(2) == 0;
     Privacy { hide_typing: hides(), hide_presence: hides(), hide_reads: hides() }
+}
+
+/// A status, as a client says it.
+fn said(rng: &mut Rng) -> Status {
+    let mut said = status(rng);
+    match &mut said.status {
+        Some(Kind::Typing(typing)) => typing.account.clear(),
+        Some(Kind::Presence(presence)) => {
+            let availability = 1 + rng.below(4) as i32;
+            *presence = AccountPresence { availability, ..AccountPresence::default() };
+        }
+        Some(Kind::Custom(custom)) => custom.account.clear(),
+        None => {}
+    }
+    said
+}
+
+/// A status, as the server tells it.
+fn status(rng: &mut Rng) -> Status {
+    let status = match rng.below(3) {
+        0 => Kind::Typing(Typing {
+            conversation: conversation(rng),
+            account: name(rng),
+            typing: rng.below(2) == 0,
+        }),
+        1 => Kind::Presence(presence(rng)),
+        _ => Kind::Custom(Custom {
+            conversation: conversation(rng),
+            account: name(rng),
+            r#type: kind(rng),
+            content: json(rng),
+        }),
+    };
+    Status { status: Some(status) }
+}
+
+fn presence(rng: &mut Rng) -> AccountPresence {
+    AccountPresence {
+        account: name(rng),
+        availability: rng.below(6) as i32,
+        last_seen: rng.number(),
+        platforms: (0..rng.below(4)).map(|_| rng.below(6) as i32).collect(),
+    }
 }
 
 /// An operation.
@@ -116,18 +162,20 @@ fn read_by(rng: &mut Rng, conversation: String) -> ReadBy {
 /// A frame that the server may send.
 pub fn server(rng: &mut Rng) -> ServerFrame {
     use server_frame::Frame;
-    let frame = match rng.below(12) {
+    let frame = match rng.below(14) {
         0 => Frame::Welcome(Welcome {
             log: id(rng),
             head: rng.number(),
             server_time: rng.number(),
             ping_interval: rng.number() as u32,
+            status: rng.below(2) == 0,
         }),
         1..=5 => Frame::Delta(delta(rng)),
         6 => Frame::Submitted(Submitted { outcomes: (0..rng.below(4)).map(|_| outcome(rng)).collect() }),
         7 => Frame::Error(Error { code: name(rng), message: name(rng), retry_after: rng.number() as u32 }),
         8 => Frame::Bye(Bye { wait: rng.number() as u32 }),
         9 | 10 => Frame::Limit(limit(rng)),
+        11 | 12 => Frame::Status(status(rng)),
         _ => Frame::Pong(Pong { nonce: rng.number() }),
     };
     ServerFrame { frame: Some(frame) }
@@ -215,7 +263,7 @@ fn outcome(rng: &mut Rng) -> Outcome {
 pub fn channel(rng: &mut Rng) -> ChannelFrame {
     use channel_frame::Frame;
     let few = rng.below(3);
-    let frame = match rng.below(20) {
+    let frame = match rng.below(25) {
         0..=5 => Frame::ChangeSet(change_set(rng)),
         6 | 7 => Frame::Announce(Announce { queued: (0..few).map(|_| queued(rng)).collect() }),
         8 => Frame::Claim(Claim { ids: (0..few).map(|_| id(rng)).collect() }),
@@ -246,12 +294,23 @@ pub fn channel(rng: &mut Rng) -> ChannelFrame {
             let operation = if rng.below(4) == 0 { Bytes::new() } else { id(rng) };
             Frame::Withdraw(Withdraw { id: rng.below(4), operation, retry: rng.below(2) == 0 })
         }
-        18 => Frame::Config(local::Config {
+        23 => Frame::Config(local::Config {
             change: rng.below(4),
             sync_interval: rng.number(),
             pause_messages: rng.below(2) == 0,
             privacy: None,
             log_level: rng.below(6) as u32,
+        }),
+        18 => Frame::Say(said(rng)),
+        19 => Frame::Told(status(rng)),
+        20 => Frame::SetPresence(SetPresence { availability: rng.below(6) as i32, change: rng.number() }),
+        21 => Frame::AskPresence(AskPresence { id: rng.below(4), account: name(rng) }),
+        22 => Frame::PresenceTold(PresenceTold {
+            tab: if rng.below(2) == 0 { TAB } else { id(rng) },
+            id: rng.below(4),
+            code: rng.pick(&["", "offline"]).to_owned(),
+            message: String::new(),
+            presence: (rng.below(4) > 0).then(|| presence(rng)),
         }),
         _ => Frame::Limit(limit(rng)),
     };

@@ -12,7 +12,7 @@ use crate::{
     limits, local,
     outline::{self, Bounded},
     target::Target,
-    wire::{self, ClientFrame, ServerFrame, client_frame, event, operation, outcome, server_frame},
+    wire::{self, ClientFrame, ServerFrame, client_frame, event, operation, outcome, server_frame, status},
 };
 
 /// Why bytes are no frame: the peer broke the protocol.
@@ -51,6 +51,8 @@ pub fn decode_client(bytes: Bytes) -> Result<ClientFrame, DecodeError> {
         client_frame::Frame::Submit(submit) => {
             submit.operations.iter().try_for_each(check_operation)?;
         }
+        client_frame::Frame::Status(status) => check_said(status)?,
+        client_frame::Frame::Ask(ask) => ensure(is_name(&ask.account), "ask.account")?,
         client_frame::Frame::Pull(_) | client_frame::Frame::Ping(_) | client_frame::Frame::Privacy(_) => {}
     }
     Ok(frame)
@@ -78,6 +80,7 @@ pub fn decode_server(bytes: Bytes) -> Result<ServerFrame, DecodeError> {
         }
         server_frame::Frame::Error(error) => ensure(is_name(&error.code), "error.code")?,
         server_frame::Frame::Limit(limit) => check_limit(limit)?,
+        server_frame::Frame::Status(status) => check_status(status)?,
         server_frame::Frame::Bye(_) | server_frame::Frame::Pong(_) => {}
     }
     Ok(frame)
@@ -245,6 +248,65 @@ pub fn check_limit(limit: &wire::Limit) -> Result<(), DecodeError> {
         ensure(connection.device.len() == 16, "connection.device")?;
         ensure(connection.name.is_empty() || is_name(&connection.name), "connection.name")
     })
+}
+
+/// Checks a status as a client says it: without an account, which is the client's own.
+///
+/// # Errors
+/// [`DecodeError::Field`] names the field.
+pub fn check_said(status: &wire::Status) -> Result<(), DecodeError> {
+    match status.status.as_ref().ok_or(DecodeError::Field("status"))? {
+        status::Status::Typing(typing) => {
+            ensure(typing.account.is_empty(), "typing.account")?;
+            check_conversation(&typing.conversation, "typing.conversation")
+        }
+        status::Status::Presence(presence) => {
+            ensure(presence.account.is_empty(), "presence.account")?;
+            ensure(presence.last_seen == 0, "presence.last_seen")?;
+            ensure(presence.platforms.is_empty(), "presence.platforms")?;
+            // Nobody is offline who says so.
+            ensure(presence.availability() != wire::Availability::Offline, "presence.availability")
+        }
+        status::Status::Custom(custom) => {
+            ensure(custom.account.is_empty(), "custom.account")?;
+            check_custom(custom)
+        }
+    }
+}
+
+/// Checks a status as the server tells it, wherever it came from.
+///
+/// # Errors
+/// [`DecodeError::Field`] names the field.
+pub fn check_status(status: &wire::Status) -> Result<(), DecodeError> {
+    match status.status.as_ref() {
+        // A later version's: it is passed over.
+        None => Ok(()),
+        Some(status::Status::Typing(typing)) => {
+            ensure(is_name(&typing.account), "typing.account")?;
+            check_conversation(&typing.conversation, "typing.conversation")
+        }
+        Some(status::Status::Presence(presence)) => check_presence(presence),
+        Some(status::Status::Custom(custom)) => {
+            ensure(is_name(&custom.account), "custom.account")?;
+            check_custom(custom)
+        }
+    }
+}
+
+/// Checks an account's presence, wherever it came from.
+///
+/// # Errors
+/// [`DecodeError::Field`] names the field.
+pub fn check_presence(presence: &wire::AccountPresence) -> Result<(), DecodeError> {
+    ensure(is_name(&presence.account), "presence.account")?;
+    ensure(presence.platforms.len() <= limits::PLATFORMS, "presence.platforms")
+}
+
+fn check_custom(custom: &wire::Custom) -> Result<(), DecodeError> {
+    check_conversation(&custom.conversation, "custom.conversation")?;
+    check_type(&custom.r#type, "custom.type")?;
+    content::check(&custom.content).map_err(|_| DecodeError::Field("custom.content"))
 }
 
 fn check_delta(delta: &wire::Delta) -> Result<(), DecodeError> {

@@ -62,6 +62,12 @@ pub const RECONNECT_MAX: u64 = 60_000;
 pub const WRITE_QUEUE: usize = 1024 * 1024;
 /// Most frames a connection may send in a minute, heartbeats apart.
 pub const FRAMES_PER_MINUTE: u32 = 600;
+/// How often it is sent that somebody goes on typing in a conversation, at most.
+pub const TYPING_INTERVAL: u64 = 2_000;
+/// How long somebody types who is not said to go on.
+pub const TYPING_EXPIRES: u64 = 6_000;
+/// Most platforms in a presence.
+pub const PLATFORMS: usize = 8;
 /// Operations that an account may submit at once …
 pub const OPERATIONS_BURST: u32 = 500;
 /// … and then each second.

@@ -76,11 +76,15 @@ macro_rules! bounded {
 }
 
 bounded! {
-    ClientFrame: [List::new("submit.operations", &[2, 1], limits::SUBMIT_OPERATIONS).of(OPERATION)];
+    ClientFrame: [
+        List::new("submit.operations", &[2, 1], limits::SUBMIT_OPERATIONS).of(OPERATION),
+        List::new("presence.platforms", &[6, 2, 4], limits::PLATFORMS).of_numbers()
+    ];
     ServerFrame: [
         List::new("delta.events", &[2, 2], limits::PAGE_EVENTS).of(EVENT),
         List::new("submitted.outcomes", &[3, 1], limits::SUBMIT_OPERATIONS),
-        List::new("limit.connections", &[7, 2], limits::CONNECTIONS)
+        List::new("limit.connections", &[7, 2], limits::CONNECTIONS),
+        List::new("presence.platforms", &[8, 2, 4], limits::PLATFORMS).of_numbers()
     ];
     Meta: [];
     Identity: [];
@@ -111,7 +115,10 @@ bounded! {
         List::new("folded.dropped", &[2, 7, 3], limits::CHANNEL_ITEMS).of_numbers(),
         List::new("announce.queued", &[3, 1], limits::CHANNEL_ITEMS).of(QUEUED),
         List::new("claim.ids", &[4, 1], limits::CHANNEL_PARTS),
-        List::new("limit.connections", &[13, 2], limits::CONNECTIONS)
+        List::new("limit.connections", &[13, 2], limits::CONNECTIONS),
+        List::new("presence.platforms", &[17, 2, 4], limits::PLATFORMS).of_numbers(),
+        List::new("presence.platforms", &[18, 2, 4], limits::PLATFORMS).of_numbers(),
+        List::new("presence.platforms", &[21, 5, 4], limits::PLATFORMS).of_numbers()
     ];
 }
 

@@ -59,6 +59,9 @@ fn the_limits_are_those_of_the_code() {
         ),
         ("write queue of a connection", format!("{} MiB", limits::WRITE_QUEUE / 1024 / 1024)),
         ("frames of a connection", format!("{} a minute, pings apart", limits::FRAMES_PER_MINUTE)),
+        ("typing in a conversation, said again", format!("every {}", seconds(limits::TYPING_INTERVAL))),
+        ("typing that is not said again", seconds(limits::TYPING_EXPIRES)),
+        ("platforms in a presence", limits::PLATFORMS.to_string()),
         (
             "operations of an account",
             format!("{} at once, then {} a second", limits::OPERATIONS_BURST, limits::OPERATIONS_PER_SECOND),

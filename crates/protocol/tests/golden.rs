@@ -9,15 +9,15 @@ use prost::Message as _;
 use tutti_protocol::{
     codec::{self, DecodeError},
     local::{
-        self, Announce, Block, ChangeSet, ChannelFrame, Claim, Folded, Head, HeadPage, Identity, Journal,
-        LeaderStatus, Leave, LocatorSpan, Locators, Meta, Offline, Piece, Presence, Queued, SyncDone,
-        SyncRequest, Withdraw, channel_frame,
+        self, Announce, AskPresence, Block, ChangeSet, ChannelFrame, Claim, Folded, Head, HeadPage, Identity,
+        Journal, LeaderStatus, Leave, LocatorSpan, Locators, Meta, Offline, Piece, Presence, PresenceTold,
+        Queued, SetPresence, SyncDone, SyncRequest, Withdraw, channel_frame,
     },
     wire::{
-        Accepted, Bye, ClientFrame, Connection, Delta, Edit, Error, Event, Field, Fields, Hello, Limit,
-        MarkRead, Members, Message, Operation, Outcome, Ping, Platform, Pong, Privacy, Pull, Read, ReadBy,
-        Recall, Refused, Send, ServerFrame, Set, Submit, Submitted, Welcome, client_frame, event, operation,
-        outcome, server_frame,
+        Accepted, AccountPresence, Ask, Availability, Bye, ClientFrame, Connection, Custom, Delta, Edit,
+        Error, Event, Field, Fields, Hello, Limit, MarkRead, Members, Message, Operation, Outcome, Ping,
+        Platform, Pong, Privacy, Pull, Read, ReadBy, Recall, Refused, Send, ServerFrame, Set, Status, Submit,
+        Submitted, Typing, Welcome, client_frame, event, operation, outcome, server_frame, status,
     },
 };
 
@@ -90,11 +90,42 @@ fn hello() -> Hello {
         cursor: 300,
         take_over: Bytes::new(),
         privacy: None,
+        status: false,
     }
 }
 
 fn privacy() -> Privacy {
     Privacy { hide_typing: true, hide_presence: true, hide_reads: true }
+}
+
+fn typing(conversation: &str, account: &str) -> Status {
+    let typing = Typing { conversation: conversation.into(), account: account.into(), typing: true };
+    Status { status: Some(status::Status::Typing(typing)) }
+}
+
+fn presence() -> AccountPresence {
+    AccountPresence {
+        account: "bob".into(),
+        availability: Availability::Away.into(),
+        last_seen: 1_700_000_000_000,
+        platforms: vec![Platform::Web.into(), Platform::Mobile.into()],
+    }
+}
+
+fn availability(availability: Availability) -> Status {
+    let presence = AccountPresence { availability: availability.into(), ..AccountPresence::default() };
+    Status { status: Some(status::Status::Presence(presence)) }
+}
+
+fn custom(account: &str) -> Status {
+    Status {
+        status: Some(status::Status::Custom(Custom {
+            conversation: "group:team".into(),
+            account: account.into(),
+            r#type: "wave".into(),
+            content: Bytes::from_static(b"{\"x\":1}"),
+        })),
+    }
 }
 
 fn limit() -> Limit {
@@ -345,6 +376,28 @@ fn client_frames() -> Vec<Golden<ClientFrame>> {
         golden("ping", client(Frame::Ping(Ping { nonce: u64::MAX })), "220b 08ffffffffffffffffff01"),
         golden("privacy", client(Frame::Privacy(privacy())), "2a06 0801 1001 1801"),
         golden("nothing hidden", client(Frame::Privacy(Privacy::default())), "2a00"),
+        golden(
+            "hello of one that understands status",
+            client(Frame::Hello(Hello {
+                status: true,
+                device: id(0x10),
+                account: "alice".into(),
+                ..Hello::default()
+            })),
+            "0a1b1205616c6963651a10101112131415161718191a1b1c1d1e1f5801",
+        ),
+        golden(
+            "typing",
+            client(Frame::Status(typing("direct:bob", ""))),
+            "32100a0e0a0a6469726563743a626f621801",
+        ),
+        golden("presence", client(Frame::Status(availability(Availability::Invisible))), "320412021004"),
+        golden(
+            "custom status",
+            client(Frame::Status(custom(""))),
+            "321d1a1b0a0a67726f75703a7465616d1a047761766522077b2278223a317d",
+        ),
+        golden("ask", client(Frame::Ask(Ask { account: "bob".into() })), "3a050a03626f62"),
     ]
 }
 
@@ -358,6 +411,7 @@ fn server_frames() -> Vec<Golden<ServerFrame>> {
                 head: 303,
                 server_time: 1_700_000_000_000,
                 ping_interval: 25_000,
+                status: false,
             })),
             "0a20 0a10202122232425262728292a2b2c2d2e2f 10af02 1880d095ffbc31 20a8c301",
         ),
@@ -434,6 +488,27 @@ fn server_frames() -> Vec<Golden<ServerFrame>> {
             })),
             "2218 0a0461757468 120d746f6b656e2065787069726564 18f403",
         ),
+        golden(
+            "welcome to one that understands status",
+            server(Frame::Welcome(Welcome { log: id(0x20), status: true, ..Welcome::default() })),
+            "0a140a10202122232425262728292a2b2c2d2e2f2801",
+        ),
+        golden(
+            "typing told",
+            server(Frame::Status(typing("direct:alice", "alice"))),
+            "42190a170a0c6469726563743a616c6963651205616c6963651801",
+        ),
+        golden(
+            "presence told",
+            server(Frame::Status(Status { status: Some(status::Status::Presence(presence())) })),
+            "421412120a03626f6210021880d095ffbc3122020201",
+        ),
+        golden(
+            "custom status told",
+            server(Frame::Status(custom("bob"))),
+            "42221a200a0a67726f75703a7465616d1203626f621a047761766522077b2278223a317d",
+        ),
+        golden("status of a later version", server(Frame::Status(Status::default())), "4200"),
         golden("bye", server(Frame::Bye(Bye { wait: 2_000 })), "2a03 08d00f"),
         golden("pong", server(Frame::Pong(Pong { nonce: u64::MAX })), "320b 08ffffffffffffffffff01"),
         golden(
@@ -693,6 +768,36 @@ fn channel_frames() -> Vec<Golden<ChannelFrame>> {
              7a10606162636465666768696a6b6c6d6e6f",
         ),
         golden(
+            "say",
+            channel(Frame::Say(typing("direct:bob", ""))),
+            "0a10707172737475767778797a7b7c7d7e7f8a01100a0e0a0a6469726563743a626f6218017a10606162636465666768696a6b6c6d6e6f",
+        ),
+        golden(
+            "told",
+            channel(Frame::Told(custom("bob"))),
+            "0a10707172737475767778797a7b7c7d7e7f9201221a200a0a67726f75703a7465616d1203626f621a047761766522077b2278223a317d7a10606162636465666768696a6b6c6d6e6f",
+        ),
+        golden(
+            "set presence",
+            channel(Frame::SetPresence(SetPresence { availability: Availability::Busy.into(), change: 3 })),
+            "0a10707172737475767778797a7b7c7d7e7f9a0104080310037a10606162636465666768696a6b6c6d6e6f",
+        ),
+        golden(
+            "ask presence",
+            channel(Frame::AskPresence(AskPresence { id: 12, account: "bob".into() })),
+            "0a10707172737475767778797a7b7c7d7e7fa20107080c1203626f627a10606162636465666768696a6b6c6d6e6f",
+        ),
+        golden(
+            "presence told on the channel",
+            channel(Frame::PresenceTold(PresenceTold {
+                tab: id(0x60),
+                id: 12,
+                presence: Some(presence()),
+                ..PresenceTold::default()
+            })),
+            "0a10707172737475767778797a7b7c7d7e7faa01280a10606162636465666768696a6b6c6d6e6f100c2a120a03626f6210021880d095ffbc31220202017a10606162636465666768696a6b6c6d6e6f",
+        ),
+        golden(
             "limit on the channel",
             channel(Frame::Limit(limit())),
             "\
@@ -883,8 +988,10 @@ fn no_kind_is_left_out() {
         client_frame::Frame::Pull(_) => "pull",
         client_frame::Frame::Ping(_) => "ping",
         client_frame::Frame::Privacy(_) => "privacy",
+        client_frame::Frame::Status(_) => "status",
+        client_frame::Frame::Ask(_) => "ask",
     });
-    assert_eq!(kinds.len(), 5);
+    assert_eq!(kinds.len(), 7);
 
     let kinds = named(server_frames(), |frame| match frame.frame.unwrap() {
         server_frame::Frame::Welcome(_) => "welcome",
@@ -894,8 +1001,9 @@ fn no_kind_is_left_out() {
         server_frame::Frame::Bye(_) => "bye",
         server_frame::Frame::Pong(_) => "pong",
         server_frame::Frame::Limit(_) => "limit",
+        server_frame::Frame::Status(_) => "status",
     });
-    assert_eq!(kinds.len(), 7);
+    assert_eq!(kinds.len(), 8);
 
     let kinds = named(operations(), |operation| match operation.body.unwrap() {
         operation::Body::Send(_) => "send",
@@ -932,8 +1040,13 @@ fn no_kind_is_left_out() {
         channel_frame::Frame::Limit(_) => "limit",
         channel_frame::Frame::Withdraw(_) => "withdraw",
         channel_frame::Frame::Config(_) => "config",
+        channel_frame::Frame::Say(_) => "say",
+        channel_frame::Frame::Told(_) => "told",
+        channel_frame::Frame::SetPresence(_) => "set presence",
+        channel_frame::Frame::AskPresence(_) => "ask presence",
+        channel_frame::Frame::PresenceTold(_) => "presence told",
     });
-    assert_eq!(kinds.len(), 14);
+    assert_eq!(kinds.len(), 19);
 }
 
 // ---- what a later version may say ----

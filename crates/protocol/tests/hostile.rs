@@ -6,9 +6,10 @@ use tutti_protocol::{
     limits,
     local::Queued,
     wire::{
-        Accepted, ClientFrame, Connection, Delta, Edit, Error, Event, Field, Fields, Hello, Limit, MarkRead,
-        Members, Message, Operation, Outcome, Ping, Pong, Privacy, Read, ReadBy, Recall, Refused, Send,
-        ServerFrame, Set, Submit, Submitted, Welcome, client_frame, event, operation, outcome, server_frame,
+        Accepted, AccountPresence, Ask, ClientFrame, Connection, Custom, Delta, Edit, Error, Event, Field,
+        Fields, Hello, Limit, MarkRead, Members, Message, Operation, Outcome, Ping, Pong, Privacy, Read,
+        ReadBy, Recall, Refused, Send, ServerFrame, Set, Status, Submit, Submitted, Typing, Welcome,
+        client_frame, event, operation, outcome, server_frame, status,
     },
 };
 
@@ -143,6 +144,35 @@ fn a_client_frame_is_refused_for_each_field() {
     let many: Vec<(&str, &[u8])> = names.iter().map(|name| (&name[..], &b"1"[..])).collect();
     cases.push(("set.fields", set("session:a", &many)));
 
+    cases.push(("status", said(Status::default())));
+    for name in ["bob", "a\nb"] {
+        cases.push(("typing.account", said(typing(|typing| typing.account = name.into()))));
+        cases.push(("presence.account", said(availability(|presence| presence.account = name.into()))));
+        cases.push(("custom.account", said(custom(|custom| custom.account = name.into()))));
+    }
+    for id in ["", "bob", "direct:", "room:x", &long_conversation] {
+        cases.push(("typing.conversation", said(own_typing(|typing| typing.conversation = id.into()))));
+        cases.push(("custom.conversation", said(own_custom(|custom| custom.conversation = id.into()))));
+    }
+    for name in ["", "a\nb", &long_type] {
+        cases.push(("custom.type", said(own_custom(|custom| custom.r#type = name.into()))));
+    }
+    for content in ["", "{", "1 2", &too_deep, &long_content] {
+        let content = Bytes::copy_from_slice(content.as_bytes());
+        cases.push(("custom.content", said(own_custom(|custom| custom.content = content))));
+    }
+    // Nobody says of themselves that they are offline, or what the server knows better.
+    for number in [0, 5, -1] {
+        cases.push(("presence.availability", said(availability(|it| it.availability = number))));
+    }
+    cases.push(("presence.last_seen", said(availability(|it| it.last_seen = 1))));
+    cases.push(("presence.platforms", said(availability(|it| it.platforms = vec![1]))));
+    cases.push(("presence.platforms", said(availability(|it| it.platforms = vec![1; 1_000]))));
+    for name in ["", "a\nb", &long_name] {
+        let ask = client_frame::Frame::Ask(Ask { account: name.into() });
+        cases.push(("ask.account", ClientFrame { frame: Some(ask) }));
+    }
+
     for (field, frame) in cases {
         assert_eq!(codec::decode_client(codec::encode(&frame)), Err(DecodeError::Field(field)));
     }
@@ -244,6 +274,25 @@ fn a_server_frame_is_refused_for_each_field() {
         cases.push(("message.content", message(|message| message.content = Bytes::from_static(content))));
     }
 
+    for name in ["", "a\nb", &long_name] {
+        cases.push(("typing.account", told(typing(|typing| typing.account = name.into()))));
+        cases.push(("presence.account", told(presence(|presence| presence.account = name.into()))));
+        cases.push(("custom.account", told(custom(|custom| custom.account = name.into()))));
+    }
+    for id in ["", "bob", "group:"] {
+        cases.push(("typing.conversation", told(typing(|typing| typing.conversation = id.into()))));
+        cases.push(("custom.conversation", told(custom(|custom| custom.conversation = id.into()))));
+    }
+    for name in ["", "a\nb", &long_type] {
+        cases.push(("custom.type", told(custom(|custom| custom.r#type = name.into()))));
+    }
+    for content in [&b""[..], b"{", b"\"\xff\""] {
+        let content = Bytes::from_static(content);
+        cases.push(("custom.content", told(custom(|custom| custom.content = content))));
+    }
+    let crowd = vec![300; limits::PLATFORMS + 1];
+    cases.push(("presence.platforms", told(presence(|presence| presence.platforms = crowd))));
+
     for (field, frame) in cases {
         assert_eq!(codec::decode_server(codec::encode(&frame)), Err(DecodeError::Field(field)));
     }
@@ -343,6 +392,13 @@ fn what_is_just_within_the_limits_is_read() {
         ClientFrame {
             frame: Some(client_frame::Frame::Privacy(Privacy { hide_reads: true, ..Privacy::default() })),
         },
+        said(own_typing(|typing| typing.conversation = format!("direct:{name}"))),
+        said(availability(|presence| presence.availability = 4)),
+        said(own_custom(|custom| {
+            custom.r#type = "x".repeat(limits::TYPE);
+            custom.content = content.clone();
+        })),
+        ClientFrame { frame: Some(client_frame::Frame::Ask(Ask { account: name.clone() })) },
     ] {
         assert_eq!(codec::decode_client(codec::encode(&frame)), Ok(frame));
     }
@@ -382,6 +438,10 @@ fn what_is_just_within_the_limits_is_read() {
         members(|members| members.members.clear()),
         members(|members| members.members = vec![name.clone(); limits::GROUP]),
         submitted(vec![accepted(); limits::SUBMIT_OPERATIONS]),
+        told(Status::default()),
+        told(typing(|typing| typing.account = name.clone())),
+        told(presence(|presence| (presence.availability, presence.platforms) = (99, vec![99; 8]))),
+        told(custom(|custom| custom.content = content.clone())),
         limit(vec![]),
         limit(vec![Connection { name: name.clone(), ..connection() }; limits::CONNECTIONS]),
     ] {
@@ -552,6 +612,62 @@ fn refused(code: &str) -> Outcome {
 
 fn error(code: &str) -> ServerFrame {
     server(server_frame::Frame::Error(Error { code: code.into(), ..Error::default() }))
+}
+
+fn said(status: Status) -> ClientFrame {
+    ClientFrame { frame: Some(client_frame::Frame::Status(status)) }
+}
+
+fn told(status: Status) -> ServerFrame {
+    server(server_frame::Frame::Status(status))
+}
+
+fn typing(change: impl FnOnce(&mut Typing)) -> Status {
+    let mut typing = Typing { conversation: "direct:bob".into(), account: "bob".into(), typing: true };
+    change(&mut typing);
+    Status { status: Some(status::Status::Typing(typing)) }
+}
+
+/// As a client says it.
+fn own_typing(change: impl FnOnce(&mut Typing)) -> Status {
+    typing(|typing| {
+        typing.account.clear();
+        change(typing);
+    })
+}
+
+fn presence(change: impl FnOnce(&mut AccountPresence)) -> Status {
+    let mut presence =
+        AccountPresence { account: "bob".into(), availability: 1, last_seen: 0, platforms: vec![2] };
+    change(&mut presence);
+    Status { status: Some(status::Status::Presence(presence)) }
+}
+
+/// As a client says it.
+fn availability(change: impl FnOnce(&mut AccountPresence)) -> Status {
+    presence(|presence| {
+        *presence = AccountPresence { availability: 1, ..AccountPresence::default() };
+        change(presence);
+    })
+}
+
+fn custom(change: impl FnOnce(&mut Custom)) -> Status {
+    let mut custom = Custom {
+        conversation: "group:team".into(),
+        account: "bob".into(),
+        r#type: "wave".into(),
+        content: Bytes::from_static(b"1"),
+    };
+    change(&mut custom);
+    Status { status: Some(status::Status::Custom(custom)) }
+}
+
+/// As a client says it.
+fn own_custom(change: impl FnOnce(&mut Custom)) -> Status {
+    custom(|custom| {
+        custom.account.clear();
+        change(custom);
+    })
 }
 
 fn limit(connections: Vec<Connection>) -> ServerFrame {

@@ -9,6 +9,7 @@ mod groups;
 mod health;
 mod messages;
 mod settings;
+mod status;
 mod tokens;
 
 use std::{sync::Arc, time::Instant};
@@ -36,6 +37,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/devices", post(devices::register).get(devices::list))
         .route("/api/messages", post(messages::send))
         .route("/api/messages/{id}/recall", post(messages::recall))
+        .route("/api/status", post(status::send))
         .route("/api/groups/{id}", get(groups::get).put(groups::put).delete(groups::delete))
         .route("/api/settings", get(settings::get).put(settings::put))
         .route("/api/connections", get(connections::list))

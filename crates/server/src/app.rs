@@ -11,8 +11,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tutti_acceptance::storage::Storage;
 
 use crate::{
-    hub::Hub, origin::Origins, rate::AccountRates, settings::Settings, site::Site, tokens::Tokens,
-    writer::Writer,
+    hub::Hub, origin::Origins, rate::AccountRates, settings::Settings, site::Site, status::Statuses,
+    tokens::Tokens, writer::Writer,
 };
 
 /// What all requests and connections share.
@@ -23,6 +23,8 @@ pub(crate) struct App {
     pub writer: Writer,
     /// Who is connected.
     pub hub: Arc<Hub>,
+    /// Who is there, and the way to all who are.
+    pub statuses: Arc<Statuses>,
     /// How much each account may do.
     pub rates: AccountRates,
     /// How often each account may post frames.

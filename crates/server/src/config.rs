@@ -58,7 +58,15 @@ pub struct Config {
     #[arg(long, env = "TUTTI_PING_INTERVAL", default_value_t = limits::PING_INTERVAL / 1_000,
           value_parser = clap::value_parser!(u64).range(1..=600))]
     pub ping_interval: u64,
+
+    /// Milliseconds that an account may be without a connection before others are told that it is offline
+    #[arg(long, env = "TUTTI_PRESENCE_GRACE", default_value_t = PRESENCE_GRACE,
+          value_parser = clap::value_parser!(u64).range(0..=60_000))]
+    pub presence_grace: u64,
 }
+
+/// A page that is loaded anew is back by then.
+const PRESENCE_GRACE: u64 = 2_000;
 
 /// The two secrets of a server.
 #[derive(Clone)]

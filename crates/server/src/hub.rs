@@ -1,13 +1,14 @@
 //! Who is connected: one connection a device, so many from the web, and whom to wake.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
 
+use bytes::Bytes;
 use tokio::{
     sync::{Notify, watch},
     time::{Duration, Instant},
@@ -15,6 +16,9 @@ use tokio::{
 use tutti_protocol::{DeviceId, Epoch, Millis, limits, wire};
 
 use tutti_acceptance::platform::Platform;
+
+/// Statuses that wait for a connection before the next is dropped: what comes late is worth nothing.
+const STATUSES: usize = 64;
 
 /// The connections of this process, by account and device.
 pub(crate) struct Hub {
@@ -54,6 +58,8 @@ pub(crate) struct Connection {
     pub epoch: Epoch,
     /// Since when it stands.
     pub since: Millis,
+    /// Whether it understands status.
+    pub status: bool,
 }
 
 struct Signals {
@@ -61,6 +67,9 @@ struct Signals {
     lost: watch::Sender<Option<Lost>>,
     /// When there was a sign of life.
     heard: Mutex<Instant>,
+    /// Frames that are worth something only now.
+    statuses: Mutex<VecDeque<Bytes>>,
+    said: Notify,
 }
 
 /// How a connection has lost its place.
@@ -145,6 +154,8 @@ impl Hub {
                 wake: Notify::new(),
                 lost: watch::Sender::new(None),
                 heard: Mutex::new(Instant::now()),
+                statuses: Mutex::default(),
+                said: Notify::new(),
             }),
         };
         let standing_now = Standing { ticket: slot.ticket, connection, signals: slot.signals.clone() };
@@ -174,6 +185,16 @@ impl Hub {
         }
     }
 
+    /// Gives those of an account's connections that understand it a status, except the one with a ticket.
+    pub(crate) fn tell(&self, account: &str, frame: &Bytes, except: Option<u64>) {
+        let accounts = self.accounts();
+        for standing in accounts.get(account).into_iter().flat_map(HashMap::values) {
+            if standing.connection.status && Some(standing.ticket) != except {
+                standing.signals.tell(frame);
+            }
+        }
+    }
+
     /// An account's connections, oldest first.
     #[must_use]
     pub(crate) fn connections(&self, account: &str) -> Vec<Connection> {
@@ -195,6 +216,18 @@ impl Hub {
 impl Signals {
     fn heard(&self) -> MutexGuard<'_, Instant> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn statuses(&self) -> MutexGuard<'_, VecDeque<Bytes>> {
+        self.statuses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, frame: &Bytes) {
+        let mut statuses = self.statuses();
+        if statuses.len() < STATUSES {
+            statuses.push_back(frame.clone());
+            self.said.notify_one();
+        }
     }
 }
 
@@ -238,6 +271,22 @@ impl Slot {
     /// Waits until the account's log has grown; at once if it has since the last time.
     pub(crate) async fn woken(&self) {
         self.signals.wake.notified().await;
+    }
+
+    /// Names it in this process.
+    pub(crate) fn ticket(&self) -> u64 {
+        self.ticket
+    }
+
+    /// Waits for the next status.
+    pub(crate) async fn status(&self) -> Bytes {
+        loop {
+            let next = self.signals.statuses().pop_front();
+            match next {
+                Some(frame) => return frame,
+                None => self.signals.said.notified().await,
+            }
+        }
     }
 
     /// Waits until the place is lost.
@@ -286,6 +335,7 @@ mod tests {
             platform: Platform::Web,
             epoch: Epoch(epoch),
             since: Millis(0),
+            status: true,
         }
     }
 
@@ -339,6 +389,24 @@ mod tests {
             panic!("a third was let in");
         };
         assert_eq!(limit.connections.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn statuses_reach_those_who_stand_and_understand_them_and_no_more_than_are_read() {
+        let hub = Arc::new(Hub::new(LEASE));
+        let own = hub.claim("alice", connection("a", 0), 10, None).unwrap();
+        let other = hub.claim("alice", connection("b", 0), 10, None).unwrap();
+        let older = Connection { status: false, ..connection("c", 0) };
+        let older = hub.claim("alice", older, 10, None).unwrap();
+        hub.tell("alice", &Bytes::from_static(b"1"), Some(own.ticket()));
+        hub.tell("bob", &Bytes::from_static(b"2"), None);
+        assert_eq!(other.status().await, "1");
+        for _ in 0..2 * STATUSES {
+            hub.tell("alice", &Bytes::from_static(b"3"), None);
+        }
+        assert_eq!(own.signals.statuses().len(), STATUSES);
+        assert_eq!(own.status().await, "3", "nothing of its own");
+        assert!(older.signals.statuses().is_empty());
     }
 
     #[test]

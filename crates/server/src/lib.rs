@@ -5,6 +5,7 @@
 //! sync ──┐             ┌── hub: who is connected, whom to wake
 //!        ├── writer ───┤
 //! api ───┘             └── tutti-acceptance: what happens to the logs, and where they are kept
+//! both ──── status ─────── hub: what reaches only who is connected, and is kept nowhere
 //! ```
 //! A frame or a request becomes work, the writer commits it together with whatever else is waiting,
 //! then answers, then wakes the connections whose log has grown; those read on from where they are.
@@ -19,6 +20,7 @@ mod rate;
 mod server;
 mod settings;
 mod site;
+mod status;
 mod sync;
 mod tokens;
 mod writer;

@@ -25,6 +25,7 @@ use crate::{
     rate::{AccountRates, Rate},
     settings::Settings,
     site::Site,
+    status::Statuses,
     tokens::Tokens,
     writer::Writer,
 };
@@ -83,7 +84,9 @@ impl Server {
             .map_err(|error| StartError::Listen(config.listen, error))?;
         let ping_interval = Duration::from_secs(config.ping_interval);
         let hub = Arc::new(Hub::new(ping_interval + LEASE_BEYOND_PING));
+        let grace = Duration::from_millis(config.presence_grace);
         let app = App {
+            statuses: Arc::new(Statuses::new(storage.clone(), hub.clone(), grace)),
             writer: Writer::start(storage.clone(), hub.clone()),
             storage,
             hub,

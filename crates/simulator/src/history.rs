@@ -220,6 +220,9 @@ fn end(world: &mut World, tell: &mut dyn FnMut(&World, &str)) {
     world.check_arrived(TEAM);
     world.pass(QUIET);
     assert_eq!(epochs(world), led, "leaders change though all is well");
+    let anyone = world.alive()[0];
+    tell(world, "something is said to those who are there");
+    world.check_status(anyone, TEAM, AT_ONCE);
     world.model.check(&world.server);
 }
 

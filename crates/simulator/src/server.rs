@@ -10,13 +10,14 @@ use bytes::Bytes;
 use tutti_acceptance::{
     accept::{Refusal, Submission, Verdict, decide},
     groups::PutGroup,
+    status::{Presence, audience},
     storage::{MemoryStorage, Page, Storage as _},
     work::{Work, perform},
 };
 use tutti_engine::Transport;
 use tutti_protocol::{
     Code, LogId, Millis, OperationId, Position, Seq, codec, limits,
-    wire::{self, client_frame, event, operation, server_frame},
+    wire::{self, Availability, client_frame, event, operation, server_frame, status::Status as Kind},
 };
 
 /// Which connection, from the server's side.
@@ -46,6 +47,12 @@ pub struct Server {
     /// Closed: what is still on its way from there goes nowhere.
     gone: BTreeSet<Wire>,
     out: Vec<Said>,
+    /// What users have set others to see, until their last connection ends.
+    availabilities: BTreeMap<String, Availability>,
+    /// What accounts and others were told last of their presence.
+    presences: BTreeMap<String, (wire::AccountPresence, wire::AccountPresence)>,
+    /// Contents of statuses that went to those who were there.
+    pub forwarded: Vec<Bytes>,
     mirror: Option<Box<dyn Mirror>>,
 }
 
@@ -122,6 +129,8 @@ struct Session {
     live: Option<u64>,
     /// It was told to submit nothing before then.
     hold: Millis,
+    /// It has pulled: from then on its account is there.
+    present: bool,
 }
 
 impl Default for Server {
@@ -137,6 +146,9 @@ impl Default for Server {
             open: BTreeMap::new(),
             gone: BTreeSet::new(),
             out: Vec::new(),
+            availabilities: BTreeMap::new(),
+            presences: BTreeMap::new(),
+            forwarded: Vec::new(),
             mirror: None,
         }
     }
@@ -285,6 +297,8 @@ impl Server {
             mirror.restart();
         }
         self.sessions.clear();
+        self.availabilities.clear();
+        self.presences.clear();
         for wire in std::mem::take(&mut self.open).into_keys() {
             self.gone.insert(wire);
             self.out.push((wire, None));
@@ -308,6 +322,7 @@ impl Server {
 
     /// What is to be sent, in order.
     pub fn said(&mut self) -> Vec<Said> {
+        self.tell_presences();
         let said = std::mem::take(&mut self.out);
         match &mut self.mirror {
             Some(mirror) => mirror.said(said),
@@ -340,6 +355,8 @@ impl Server {
             (Some(client_frame::Frame::Ping(ping)), Some(_)) => {
                 self.send(wire, server_frame::Frame::Pong(wire::Pong { nonce: ping.nonce }));
             }
+            (Some(client_frame::Frame::Status(status)), Some(_)) => self.say(wire, status),
+            (Some(client_frame::Frame::Ask(ask)), Some(_)) => self.ask(wire, &ask.account),
             // Late frames of a connection that was ended.
             _ => {}
         }
@@ -359,10 +376,11 @@ impl Server {
         let head = poll(self.storage.head(&hello.account)).expect("memory holds").0;
         let (account, device, epoch) = (hello.account, hello.device, hello.epoch);
         let hide_reads = hello.privacy.is_some_and(|privacy| privacy.hide_reads);
-        let (live, hold) = (None, Millis(0));
-        self.sessions.insert(wire, Session { account, device, epoch, post, hide_reads, live, hold });
+        let (live, hold, present) = (None, Millis(0), false);
+        let session = Session { account, device, epoch, post, hide_reads, live, hold, present };
+        self.sessions.insert(wire, session);
         let log = self.storage.log_id().to_bytes();
-        let welcome = wire::Welcome { log, head, server_time: now.0, ping_interval: 25_000 };
+        let welcome = wire::Welcome { log, head, server_time: now.0, ping_interval: 25_000, status: true };
         self.send(wire, server_frame::Frame::Welcome(welcome));
     }
 
@@ -420,6 +438,7 @@ impl Server {
         self.pulled += events.len() as u64;
         if let Some(session) = self.sessions.get_mut(&wire) {
             session.live = (next == head && !session.post).then_some(next.0);
+            session.present = !session.post;
         }
         self.send(
             wire,
@@ -484,6 +503,96 @@ impl Server {
                 session.live = Some(delta.next);
             }
             self.send(wire, server_frame::Frame::Delta(delta));
+        }
+    }
+
+    /// Passes a status on to those who are there.
+    fn say(&mut self, wire: Wire, status: wire::Status) {
+        let account = self.sessions[&wire].account.clone();
+        let told = |account: &str, conversation: &str| {
+            let (account, conversation) = (account.to_owned(), conversation.to_owned());
+            match status.status.clone()? {
+                Kind::Typing(typing) => Some(Kind::Typing(wire::Typing { conversation, account, ..typing })),
+                Kind::Custom(custom) => Some(Kind::Custom(wire::Custom { conversation, account, ..custom })),
+                Kind::Presence(_) => None,
+            }
+        };
+        let conversation = match &status.status {
+            Some(Kind::Typing(typing)) => &typing.conversation,
+            Some(Kind::Custom(custom)) => &custom.conversation,
+            Some(Kind::Presence(presence)) => {
+                self.availabilities.insert(account, presence.availability());
+                return;
+            }
+            None => return,
+        };
+        let audience = poll(audience(&self.storage, &account, conversation)).expect("memory holds");
+        let Some(audience) = audience else { return };
+        if let Some(Kind::Custom(custom)) = &status.status {
+            self.forwarded.push(custom.content.clone());
+        }
+        self.tell(&BTreeSet::from([account.clone()]), told(&account, conversation), Some(wire));
+        self.tell(&audience.others, told(&account, &audience.conversation), None);
+    }
+
+    fn ask(&mut self, wire: Wire, account: &str) {
+        let asking = &self.sessions[&wire].account;
+        let presence = match account {
+            own if own == asking => self.presence(account).own(account),
+            _ if self.contacts(account).contains(asking) => self.presence(account).shown(account),
+            _ => Presence::default().shown(account),
+        };
+        let status = wire::Status { status: Some(Kind::Presence(presence)) };
+        self.send(wire, server_frame::Frame::Status(status));
+    }
+
+    /// Whether an account is there. Unlike the real server this one tells at once that somebody went, and
+    /// does not remember when.
+    fn presence(&self, account: &str) -> Presence {
+        let mut presence = Presence::default();
+        let sessions = self.sessions.iter().filter(|(_, session)| session.account == account);
+        for (wire, _) in sessions.filter(|(_, session)| session.present) {
+            presence.enter(*wire, wire::Platform::Web, false);
+            presence.appear(*wire);
+        }
+        let availability = self.availabilities.get(account).copied();
+        presence.set(availability.unwrap_or(Availability::Online), Millis(0));
+        presence
+    }
+
+    fn contacts(&self, account: &str) -> BTreeSet<String> {
+        poll(self.storage.contacts(account)).expect("memory holds")
+    }
+
+    /// Tells whose presence has changed.
+    fn tell_presences(&mut self) {
+        let there: BTreeSet<&String> = self.sessions.values().map(|session| &session.account).collect();
+        self.availabilities.retain(|account, _| there.contains(account));
+        let accounts: BTreeSet<String> = there.into_iter().chain(self.presences.keys()).cloned().collect();
+        for account in accounts {
+            let nobody = || (Presence::default().own(&account), Presence::default().shown(&account));
+            let presence = self.presence(&account);
+            let (own, shown) = (presence.own(&account), presence.shown(&account));
+            let before = self.presences.insert(account.clone(), (own.clone(), shown.clone()));
+            let (own_before, shown_before) = before.unwrap_or_else(nobody);
+            if own != own_before {
+                self.tell(&BTreeSet::from([account.clone()]), Some(Kind::Presence(own)), None);
+            }
+            if shown != shown_before {
+                let contacts = self.contacts(&account);
+                self.tell(&contacts, Some(Kind::Presence(shown)), None);
+            }
+        }
+    }
+
+    /// Sends a status to all connections of these accounts, except one.
+    fn tell(&mut self, accounts: &BTreeSet<String>, kind: Option<Kind>, except: Option<Wire>) {
+        let hears = |(wire, session): &(&Wire, &Session)| {
+            !session.post && accounts.contains(&session.account) && Some(**wire) != except
+        };
+        let wires: Vec<Wire> = self.sessions.iter().filter(hears).map(|(wire, _)| *wire).collect();
+        for wire in wires {
+            self.send(wire, server_frame::Frame::Status(wire::Status { status: kind.clone() }));
         }
     }
 

@@ -9,6 +9,7 @@ use tutti_engine::{Input, Message, State};
 use tutti_protocol::{
     LogId, OperationId, TabId, codec, limits,
     local::{self, channel_frame},
+    wire::Availability,
 };
 
 use crate::{
@@ -291,6 +292,32 @@ pub const VOCABULARY: &[Word] = &[
         let message = messages.get(pick)?;
         world.withdraw(at, message, true);
         Some(format!("{at:?} tries {} again", short(message)))
+    }),
+    word("type", [3, 3, 4], |world, dice| {
+        let at = dice.tab(world)?;
+        let (conversation, typing) = (dice.conversation(world, at), dice.roll(4) > 0);
+        world.set_typing(at, &conversation, typing);
+        Some(format!("{at:?} {} in {conversation}", if typing { "types" } else { "does not type any more" }))
+    }),
+    word("say a status", [2, 2, 3], |world, dice| {
+        let at = dice.tab(world)?;
+        let conversation = dice.conversation(world, at);
+        let content = world.say(at, &conversation);
+        Some(format!("{at:?} says {content:?} to who is there in {conversation}"))
+    }),
+    word("set presence", [1, 1, 1], |world, dice| {
+        let at = dice.tab(world)?;
+        let presence =
+            [Availability::Online, Availability::Away, Availability::Busy, Availability::Invisible]
+                [dice.roll(4)];
+        world.input(at, Input::SetPresence(presence));
+        Some(format!("{at:?} is {presence:?}"))
+    }),
+    word("ask for a presence", [1, 1, 1], |world, dice| {
+        let at = dice.tab(world)?;
+        let account = ["anna", "ben", "carla", "nobody"][dice.roll(4)];
+        world.ask(at, account);
+        Some(format!("{at:?} asks whether {account} is there"))
     }),
     word("sync", [1, 1, 1], |world, dice| {
         let at = dice.tab(world)?;

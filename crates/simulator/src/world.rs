@@ -20,8 +20,8 @@ use tutti_engine::{
     decode_block, decode_locators, identity_batch,
 };
 use tutti_protocol::{
-    Code, DeviceId, Epoch, LogId, Millis, OperationId, Position, TabId, codec, local,
-    wire::{self, Platform, operation},
+    Code, DeviceId, Epoch, LogId, Millis, OperationId, Position, TabId, codec, limits, local,
+    wire::{self, Platform, operation, server_frame, status},
 };
 
 use crate::{
@@ -154,6 +154,16 @@ pub struct Tab {
     pub ticks: u64,
     /// Refusals of a place for a connection.
     pub limits: Vec<wire::Limit>,
+    /// Others who type, as it shows them: in a conversation, an account.
+    pub typists: BTreeSet<(String, String)>,
+    /// When it was told last that they do.
+    typed: BTreeMap<(String, String), u64>,
+    /// Contents of custom statuses.
+    pub custom: Vec<Bytes>,
+    /// Presences, as it was told last.
+    pub presences: BTreeMap<String, wire::AccountPresence>,
+    /// How many statuses had gone to those who were there before this profile was.
+    missed: usize,
     /// It lives, but does nothing: what comes waits.
     pub frozen: bool,
     /// Since it was suspended it hears nothing from other tabs.
@@ -308,6 +318,11 @@ impl World {
             failed: None,
             ticks: 0,
             limits: Vec::new(),
+            typists: BTreeSet::new(),
+            typed: BTreeMap::new(),
+            custom: Vec::new(),
+            presences: BTreeMap::new(),
+            missed: 0,
             frozen: false,
             suspended: false,
             ended: false,
@@ -318,6 +333,7 @@ impl World {
         let at = At(profile, number);
         // Whoever leads from now on knows what lies there.
         if place.tabs.len() == 1 {
+            place.tabs.get_mut(&number).expect("alive").missed = self.server.forwarded.len();
             let pending = place.tabs[&number].engine.replica().outbox().iter();
             let pending = pending.filter(|(_, queued)| queued.refused.is_none());
             self.model.opened(at, pending.filter_map(|(_, queued)| content(queued)));
@@ -552,6 +568,26 @@ impl World {
         self.input(at, Input::Withdraw { request, id: message.id, retry });
     }
 
+    /// The user of a tab types somewhere, or does not any more.
+    pub fn set_typing(&mut self, at: At, conversation: &str, typing: bool) {
+        self.input(at, Input::SetTyping { conversation: conversation.to_owned(), typing });
+    }
+
+    /// The application says something to those who are there.
+    pub fn say(&mut self, at: At, conversation: &str) -> Bytes {
+        let content = Bytes::from(format!("\"{EPHEMERAL} {}\"", self.next()));
+        let (conversation, kind) = (conversation.to_owned(), "wave".to_owned());
+        self.input(at, Input::SendStatus { conversation, kind, content: content.clone() });
+        content
+    }
+
+    /// The application wants to know whether somebody is there.
+    pub fn ask(&mut self, at: At, account: &str) -> RequestId {
+        let request = self.request();
+        self.input(at, Input::AskPresence { request, account: account.to_owned() });
+        request
+    }
+
     /// Whether an application has sent under this id more than once.
     #[must_use]
     pub fn is_reused(&self, id: OperationId) -> bool {
@@ -649,6 +685,7 @@ impl World {
             | Input::Edit { request, .. }
             | Input::Recall { request, .. }
             | Input::Set { request, .. }
+            | Input::AskPresence { request, .. }
             | Input::Withdraw { request, .. } => drop(tab.calls.insert(*request)),
             Input::SyncNow(request) | Input::TakeOver(request, _) => drop(tab.calls.insert(*request)),
             _ => {}
@@ -658,6 +695,9 @@ impl World {
             && let Some((_, heard)) = tab.failed.as_mut().filter(|(failed, _)| failed == id)
         {
             *heard = Some(self.now);
+        }
+        if let Some((who, true)) = typing_in(&input) {
+            tab.typed.insert(who, self.now);
         }
         tab.engine.handle(input, now);
         while let Some(event) = tab.engine.poll_event() {
@@ -673,8 +713,24 @@ impl World {
                 Event::Failed(failure) => tab.failures.push(failure),
                 Event::Status(status) => tab.statuses.push(status),
                 Event::Limited(limit) => tab.limits.push(limit),
+                Event::Typing { conversation, account, typing } => {
+                    let who = (conversation, account);
+                    let news = if typing { tab.typists.insert(who) } else { tab.typists.remove(&who) };
+                    assert!(news, "{at:?} was told of typing what it knew");
+                }
+                Event::Presence(presence) => drop(tab.presences.insert(presence.account.clone(), presence)),
+                Event::CustomStatus(custom) => {
+                    let forwarded = self.server.forwarded.iter().position(|it| *it == custom.content);
+                    let came = forwarded.expect("it was said");
+                    assert!(came >= tab.missed, "{at:?} was told of a status that it has missed: {custom:?}");
+                    tab.custom.push(custom.content);
+                }
                 Event::Conversations(_) | Event::Sessions(_) => {}
             }
+        }
+        for who in tab.typists.iter().filter(|_| !tab.ended) {
+            let late = self.now - tab.typed.get(who).copied().unwrap_or_default();
+            assert!(late < limits::TYPING_EXPIRES, "{at:?} shows that {who:?} types, {late} ms later");
         }
         let effects: Vec<Effect> = std::iter::from_fn(|| tab.engine.poll_effect()).collect();
         if effects.iter().any(|effect| matches!(effect, Effect::Connect(..))) {
@@ -887,7 +943,22 @@ impl World {
             for ((table, key), record) in &place.store.records {
                 assert!(record.len() <= 60 * 1024, "{table:?} {key:?} holds {} bytes", record.len());
                 self.model.check_record(record);
+                assert!(!is_ephemeral(record), "a status lies in {table:?} {key:?}");
             }
+        }
+        for account in self.server.storage.accounts() {
+            for event in self.server.storage.log(&account) {
+                assert!(!is_ephemeral(&event.encode_to_vec()), "a status is in {account}'s log");
+            }
+        }
+    }
+
+    /// What is said now to those who are there reaches all other profiles.
+    pub fn check_status(&mut self, at: At, conversation: &str, within: u64) {
+        let content = self.say(at, conversation);
+        self.pass(within);
+        for to in self.alive().into_iter().filter(|to| to.0 != at.0) {
+            assert!(self.tab(to).custom.contains(&content), "{to:?} was not told of a status");
         }
     }
 
@@ -908,6 +979,7 @@ impl World {
         assert_eq!(status.connection, Connection::Online, "stuck: {at:?} is not connected: {status:?}");
         assert_eq!(status.pending, 0, "stuck: {at:?} has something left");
         assert!(!status.catching_up, "stuck: {at:?} catches up");
+        assert_eq!(tab.typists, BTreeSet::new(), "stuck: {at:?} shows that somebody types");
         let unanswered = tab.calls.iter().find(|call| !tab.replies.contains_key(call));
         assert_eq!(unanswered, None, "stuck: {at:?} was not answered");
         // What was given up may have been sent before, and comes back.
@@ -1209,7 +1281,7 @@ impl World {
                             self.model.synced(id, told.then_some(replica), || self.server.views(account));
                         }
                     }
-                    Err(_) => {}
+                    Ok(Reply::Presence(_)) | Err(_) => {}
                 }
                 if let Some(tab) = self.profiles[at.0].tabs.get_mut(&at.1) {
                     assert!(tab.replies.insert(id, result).is_none(), "answered twice");
@@ -1322,6 +1394,38 @@ impl World {
 fn content(queued: &local::Queued) -> Option<&Bytes> {
     match queued.operation.as_ref()?.body.as_ref()? {
         operation::Body::Send(send) => Some(&send.content),
+        _ => None,
+    }
+}
+
+/// What every custom status says, and nothing else.
+const EPHEMERAL: &str = "ephemeral";
+
+fn is_ephemeral(bytes: &[u8]) -> bool {
+    bytes.windows(EPHEMERAL.len()).any(|window| window == EPHEMERAL.as_bytes())
+}
+
+/// Who types, or does not any more, as a frame says it.
+fn typing_in(input: &Input) -> Option<((String, String), bool)> {
+    // Few frames are that, so their beginnings are looked at first: the key of the status, which on the channel
+    // comes after 16 bytes that say whose it is.
+    let status = match input {
+        Input::FrameReceived(_, bytes) if bytes.first() == Some(&0x42) => {
+            wire::ServerFrame::decode(bytes.clone()).ok()?.frame.and_then(|frame| match frame {
+                server_frame::Frame::Status(status) => Some(status),
+                _ => None,
+            })?
+        }
+        Input::ChannelFrame(bytes) if bytes.get(18..20) == Some(&[0x92, 0x01]) => {
+            local::ChannelFrame::decode(bytes.clone()).ok()?.frame.and_then(|frame| match frame {
+                local::channel_frame::Frame::Told(status) => Some(status),
+                _ => None,
+            })?
+        }
+        _ => return None,
+    };
+    match status.status? {
+        status::Status::Typing(typing) => Some(((typing.conversation, typing.account), typing.typing)),
         _ => None,
     }
 }

@@ -11,9 +11,19 @@ async function open(options) {
   await init();
   const begun = performance.now();
   const client = await SyncClient.open(options);
-  const kinds = ["messages", "conversations", "session", "status", "catch-up", "connection-limit", "error"];
-  const log = Object.fromEntries(kinds.map((kind) => [kind, []]));
-  for (const kind of kinds) {
+  const log = {
+    messages: [],
+    conversations: [],
+    session: [],
+    typing: [],
+    presence: [],
+    "custom-status": [],
+    status: [],
+    "catch-up": [],
+    "connection-limit": [],
+    error: [],
+  };
+  for (const kind of Object.keys(log)) {
     client.on(kind, (event) => log[kind].push({ at: performance.now(), event }));
   }
   clients.push({ client, log, begun });

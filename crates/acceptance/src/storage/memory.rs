@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use prost::Message as _;
 use tutti_protocol::{
-    LogId, Millis, OperationId, Position, Seq, limits, target,
+    Conversation, LogId, Millis, OperationId, Position, Seq, limits, target,
     wire::{self, event::Body},
 };
 
@@ -332,6 +332,24 @@ impl Storage for MemoryStorage {
 
     async fn group(&self, id: &str) -> Result<Option<BTreeSet<String>>> {
         Ok(self.state().groups.get(id).cloned())
+    }
+
+    async fn contacts(&self, account: &str) -> Result<BTreeSet<String>> {
+        let state = self.state();
+        let views = state.accounts.get(account).map(|account| account.views.keys());
+        let mut contacts = BTreeSet::new();
+        for conversation in views.into_iter().flatten() {
+            match Conversation::parse(conversation) {
+                Ok(Conversation::Direct(other)) => drop(contacts.insert(other.to_owned())),
+                Ok(Conversation::Group(id)) => {
+                    let members = state.groups.get(id).filter(|members| members.contains(account));
+                    contacts.extend(members.into_iter().flatten().cloned());
+                }
+                Err(_) => {}
+            }
+        }
+        contacts.remove(account);
+        Ok(contacts)
     }
 
     async fn settings(&self) -> Result<Option<String>> {

@@ -146,6 +146,20 @@ const READ_ENTRIES: &str = "
     SELECT a.id, a.head, 6, j.value ->> 2, ?2, j.value ->> 3
     FROM json_each(?1) j CROSS JOIN accounts a ON a.id = j.value ->> 0";
 
+/// With whom the account `?1` shares a conversation. Whoever is in a group was told so, and has a view of it.
+const CONTACTS: &str = "
+    SELECT json_group_array(DISTINCT name) FROM (
+        SELECT substr(v.conversation, 8) AS name
+        FROM accounts a CROSS JOIN views v ON v.account = a.id
+        WHERE a.name = ?1 AND v.conversation >= 'direct:' AND v.conversation < 'direct;'
+        UNION ALL
+        SELECT theirs.account
+        FROM accounts a CROSS JOIN views v ON v.account = a.id
+        CROSS JOIN group_members own ON own.group_id = substr(v.conversation, 7) AND own.account = ?1
+        CROSS JOIN group_members theirs ON theirs.group_id = own.group_id
+        WHERE a.name = ?1 AND v.conversation >= 'group:' AND v.conversation < 'group;'
+    ) WHERE name <> ?1";
+
 /// Storage in a SQLite file.
 pub struct SqliteStorage {
     writer: SqlitePool,
@@ -272,6 +286,12 @@ impl Storage for SqliteStorage {
 
     async fn group(&self, id: &str) -> Result<Option<BTreeSet<String>>> {
         group(&mut *self.readers.acquire().await?, id).await
+    }
+
+    async fn contacts(&self, account: &str) -> Result<BTreeSet<String>> {
+        // One row, since each row costs a way between threads.
+        let names: String = sqlx::query_scalar(CONTACTS).bind(account).fetch_one(&self.readers).await?;
+        serde_json::from_str(&names).map_err(StorageError::new)
     }
 
     async fn settings(&self) -> Result<Option<String>> {

@@ -4,6 +4,7 @@ mod edits;
 mod fields;
 mod reads;
 mod recalls;
+mod status;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 

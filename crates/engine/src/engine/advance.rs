@@ -34,6 +34,7 @@ impl Engine {
             self.write_outbox();
             self.advance_withdrawals(now);
             self.lead(now);
+            self.advance_status(now);
             self.announce(now);
             self.advance_syncs(now);
             self.finish_session(now);
@@ -134,7 +135,7 @@ impl Engine {
         }
     }
 
-    fn carry_link(&mut self) {
+    pub(super) fn carry_link(&mut self) {
         let Role::Leader(leader) = &mut self.role else {
             return;
         };

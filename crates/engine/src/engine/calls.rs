@@ -37,6 +37,8 @@ impl Engine {
             return self
                 .resolve(request, if same { Ok(Reply::Message(message.into())) } else { Err(failure()) });
         }
+        // What was typed is sent.
+        self.handle_set_typing(send.conversation.clone(), false, now);
         self.enqueue(request, id, operation::Body::Send(send), None, now);
     }
 
@@ -166,6 +168,7 @@ impl Engine {
         for withdrawal in std::mem::take(&mut self.withdrawals) {
             self.answer_wish(withdrawal.who, Err(closed(why)));
         }
+        self.refuse_questions(&closed(why));
         // What is being written is answered when it is written; what waits will not be.
         for Enqueued { request, .. } in std::mem::take(&mut self.waiting) {
             self.answer(request, Err(closed(why)));

@@ -66,6 +66,7 @@ impl Engine {
                 }
                 Arrived::Replaced => return self.resign(now),
                 Arrived::Limited(limit) => return self.handle_limited(limit),
+                Arrived::Status(status) => return self.handle_status(status, now),
                 Arrived::OtherLog(log) => {
                     leader.gathered.forget();
                     (leader.gathered.log, leader.gathered.cursor) = (Some(log), Some(Seq(0)));

@@ -18,6 +18,7 @@ use crate::{
     leadership::Change,
     link::Link,
     replica::{Applied, check_change_set},
+    status::OwnTyping,
 };
 
 impl Engine {
@@ -71,7 +72,9 @@ impl Engine {
             catching_up: None,
             idle_at: None,
             reconcile_at: now.monotonic,
+            typing: OwnTyping::default(),
         }));
+        self.carry_presence();
         // The others hear of the new leader first, so that they count anew what is answered.
         self.broadcast_leader_status(now);
         self.broadcast(channel_frame::Frame::Presence(local::Presence { asks: true }));
@@ -119,6 +122,7 @@ impl Engine {
             // Those who asked ask the next leader.
             self.syncs.retain(|sync| matches!(sync.who, Who::Local(_)));
             self.withdrawals.retain(|it| matches!(it.who, Who::Local(_)));
+            self.put_questions_anew();
             if self.closed.is_none() && !self.suspended {
                 // What the next leader has said already, it says again.
                 self.broadcast(channel_frame::Frame::Presence(local::Presence { asks: true }));
@@ -243,6 +247,15 @@ impl Engine {
             channel_frame::Frame::Pong(pong) => {
                 if TabId::try_from(&pong.tab) == Ok(self.identity.tab) {
                     self.leadership.answered(pong.number, Epoch(pong.epoch), now);
+                }
+            }
+            channel_frame::Frame::Say(status) => self.handle_say(status, now),
+            channel_frame::Frame::Told(status) => self.handle_told(status, now),
+            channel_frame::Frame::SetPresence(presence) => self.handle_presence_set(&presence),
+            channel_frame::Frame::AskPresence(ask) => self.handle_presence_asked(tab, ask, now),
+            channel_frame::Frame::PresenceTold(told) => {
+                if TabId::try_from(&told.tab) == Ok(self.identity.tab) {
+                    self.handle_presence_told(told);
                 }
             }
             channel_frame::Frame::Limit(limit) => {
@@ -393,6 +406,7 @@ impl Engine {
         follower.differs = (!same && quiet).then(|| follower.differs.unwrap_or(now.monotonic));
         let late = |since: &mut Millis| since.plus(DIFFERENCE) <= now.monotonic;
         let reload = follower.differs.take_if(late).is_some();
+        let online = status.connection == "online";
         follower.leader = status;
         if ended {
             self.events.push_back(Event::CaughtUp { events: follower.caught });
@@ -401,6 +415,9 @@ impl Engine {
             follower.unclaimed.extend(self.replica.outbox.pending().map(|(id, _)| id));
             follower.announce_at = Some(now.monotonic.plus(ANNOUNCE));
             self.start_reload();
+        }
+        if !online {
+            self.end_typing();
         }
     }
 

@@ -48,13 +48,14 @@ impl<'a> Caller<'a> {
     }
 
     /// As others see its connection.
-    pub(super) fn connection(&self, epoch: u64) -> hub::Connection {
+    pub(super) fn connection(&self, epoch: u64, status: bool) -> hub::Connection {
         hub::Connection {
             device: self.sighting.id.clone(),
             name: self.sighting.name.clone(),
             platform: self.sighting.platform,
             epoch: Epoch(epoch),
             since: now(),
+            status,
         }
     }
 
@@ -65,6 +66,7 @@ impl<'a> Caller<'a> {
             head: head.0,
             server_time: now().0,
             ping_interval: u32::try_from(self.app.ping_interval.as_millis()).unwrap_or(u32::MAX),
+            status: true,
         }))
     }
 

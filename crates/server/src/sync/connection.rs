@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tutti_acceptance::{accept::Refusal, storage::Page};
 use tutti_protocol::{
     Code, DeviceId, Seq, codec, limits,
-    wire::{self, client_frame, server_frame::Frame},
+    wire::{self, client_frame, server_frame::Frame, status::Status as Kind},
 };
 
 use super::{
@@ -21,6 +21,7 @@ use crate::{
     app::App,
     hub::Slot,
     rate::{Bucket, Rate},
+    status::{Attendance, Speaker, TypingRate},
 };
 
 const AUTH_DEADLINE: Duration = Duration::from_millis(limits::AUTH_DEADLINE);
@@ -66,8 +67,11 @@ async fn greet<'a>(
     let caller = Caller::admit(app, &hello)?;
     let take_over = DeviceId::try_from(&hello.take_over).ok().map(|device| device.to_string());
     let web_limit = app.settings.get().limits.web as usize;
-    let connection = caller.connection(hello.epoch);
+    let connection = caller.connection(hello.epoch, hello.status);
     let slot = app.hub.claim(&caller.account, connection, web_limit, take_over.as_deref())?;
+    let platform = caller.sighting.platform.into();
+    let attendance =
+        app.statuses.enter(&caller.account, slot.ticket(), platform, caller.privacy.hide_presence);
     caller.note_sighting().await;
     outbound.send(caller.welcome().await?)?;
     tracing::info!(device = caller.sighting.id, "connected");
@@ -78,6 +82,8 @@ async fn greet<'a>(
         frames: Bucket::full(Rate::FRAMES, Instant::now().into_std()),
         heard: Heard::At(Instant::now()),
         feed: Feed::Asked,
+        attendance,
+        typing: TypingRate::default(),
     })
 }
 
@@ -126,6 +132,8 @@ struct Session<'a> {
     frames: Bucket,
     heard: Heard,
     feed: Feed,
+    attendance: Attendance,
+    typing: TypingRate,
 }
 
 /// When there was a sign of the client.
@@ -176,6 +184,7 @@ impl Session<'_> {
                 }
             }
             after = self.news() => self.push(after).await,
+            status = self.slot.status() => Ok(self.outbound.send_now_or_never(status)?),
             () = self.caller.app.shutdown.cancelled() => Err(Ending::shutdown()),
             () = self.outbound.broken() => Err(Ending::Gone),
             () = self.silence() => self.break_silence(),
@@ -250,11 +259,45 @@ impl Session<'_> {
             client_frame::Frame::Pull(pull) => self.pull(Seq(pull.after)).await,
             client_frame::Frame::Privacy(privacy) => {
                 self.caller.privacy = privacy;
+                self.attendance.hide(privacy.hide_presence);
                 Ok(())
+            }
+            client_frame::Frame::Status(status) => self.say(status).await,
+            client_frame::Frame::Ask(ask) => {
+                let seen = self.caller.app.statuses.seen_by(&self.caller.account, &ask.account).await?;
+                Ok(self.outbound.send(seen)?)
             }
             client_frame::Frame::Hello(_) => Err(Ending::error(Code::Protocol, "a second hello")),
             client_frame::Frame::Ping(_) => Ok(()),
         }
+    }
+
+    /// Passes on what reaches only who is there. What nobody may hear is passed over without a word.
+    async fn say(&mut self, status: wire::Status) -> Result<(), Ending> {
+        let statuses = &self.caller.app.statuses;
+        let account = &self.caller.account;
+        let speaker = Speaker { account, connection: Some(self.slot.ticket()), own: true, others: true };
+        match status.status {
+            Some(Kind::Typing(wire::Typing { conversation, typing, .. })) => {
+                if !self.typing.lets_through(&conversation, typing, Instant::now()) {
+                    return Ok(());
+                }
+                let speaker = Speaker { others: !self.caller.privacy.hide_typing, ..speaker };
+                let said = |conversation| {
+                    Kind::Typing(wire::Typing { conversation, account: account.clone(), typing })
+                };
+                statuses.say(speaker, &conversation, said).await?;
+            }
+            Some(Kind::Presence(presence)) => self.attendance.set(presence.availability()),
+            Some(Kind::Custom(custom)) => {
+                let said = |conversation| {
+                    Kind::Custom(wire::Custom { conversation, account: account.clone(), ..custom.clone() })
+                };
+                statuses.say(speaker, &custom.conversation, said).await?;
+            }
+            None => {}
+        }
+        Ok(())
     }
 
     /// Frames are counted, heartbeats apart.
@@ -274,6 +317,7 @@ impl Session<'_> {
     async fn pull(&mut self, after: Seq) -> Result<(), Ending> {
         let page = self.caller.page(after).await?;
         self.feed = if page.next == page.head { Feed::Live(page.next) } else { Feed::Asked };
+        self.attendance.appear();
         self.send_page(after, page)
     }
 

@@ -57,6 +57,14 @@ impl Outbound {
         self.queue(Message::Binary(codec::encode(&frame)))
     }
 
+    /// Queues a frame that is worth something only now, if little enough is waiting.
+    pub(super) fn send_now_or_never(&self, frame: Bytes) -> Result<(), Stuck> {
+        if self.queue.bytes.load(Ordering::Acquire) > limits::WRITE_QUEUE / 2 {
+            return Ok(());
+        }
+        self.queue(Message::Binary(frame))
+    }
+
     /// Queues a ping of the WebSocket's own.
     ///
     /// # Errors
@@ -130,6 +138,19 @@ mod tests {
     use futures_util::sink;
 
     use super::*;
+
+    #[tokio::test]
+    async fn what_is_worth_something_only_now_waits_in_no_long_queue() {
+        let stuck = sink::unfold((), |(), _: Message| std::future::pending::<Result<(), Stuck>>());
+        let outbound = Outbound::start(Box::pin(stuck));
+        let frame = Bytes::from(vec![0; 32 * 1024]);
+        for _ in 0..100 {
+            assert_eq!(outbound.send_now_or_never(frame.clone()), Ok(()));
+        }
+        let waiting = outbound.queue.bytes.load(Ordering::Acquire);
+        assert!((limits::WRITE_QUEUE / 2..limits::WRITE_QUEUE * 5 / 8).contains(&waiting), "{waiting}");
+        assert!(outbound.send(wire::server_frame::Frame::Pong(wire::Pong { nonce: 0 })).is_ok());
+    }
 
     #[tokio::test]
     async fn small_messages_that_nobody_reads_are_bounded_too() {

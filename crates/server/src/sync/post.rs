@@ -58,6 +58,8 @@ async fn answer(app: &App, body: Bytes, answers: &mut Vec<Frame>) -> Result<(), 
         Some(client_frame::Frame::Ping(ping)) => Some(Frame::Pong(wire::Pong { nonce: ping.nonce })),
         // The hello of each post says it.
         Some(client_frame::Frame::Privacy(_)) => None,
+        // Who polls is not there.
+        Some(client_frame::Frame::Status(_) | client_frame::Frame::Ask(_)) => None,
         Some(client_frame::Frame::Hello(_)) => {
             return Err(Ending::error(Code::Protocol, "a second hello"));
         }

@@ -60,6 +60,11 @@ impl TestServer {
         timeout(PATIENCE, self.running.take().unwrap()).await.expect("it stops").unwrap();
     }
 
+    /// The directory in which it keeps everything.
+    pub(crate) fn data(&self) -> &Path {
+        self._data.path()
+    }
+
     pub(crate) async fn client(&self, account: &str, device: u8) -> Client {
         Client::connect(self.addr, account, device).await
     }
