@@ -3,7 +3,7 @@
 //! Methods are plain functions that return promises: an `async fn(&self)` would keep the object
 //! borrowed and make `free()` throw.
 
-use std::{future::Future, rc::Rc};
+use std::{future::Future, pin::Pin, rc::Rc};
 
 use js_sys::{Function, Promise};
 use tutti_engine::{Failure, Input, Query, Reply};
@@ -390,5 +390,10 @@ fn read_id(id: &JsValue, name: &str) -> Result<OperationId, Failure> {
 }
 
 fn promise(work: impl Future<Output = Result<JsValue, Failure>> + 'static) -> Promise {
+    settle(Box::pin(work))
+}
+
+/// Once for all kinds of work: what turns a future into a promise weighs more than most of them.
+fn settle(work: Pin<Box<dyn Future<Output = Result<JsValue, Failure>>>>) -> Promise {
     future_to_promise(async move { work.await.map_err(|failure| to_js(&failure)) })
 }

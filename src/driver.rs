@@ -6,6 +6,7 @@
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet, VecDeque},
+    pin::Pin,
     rc::{Rc, Weak},
 };
 
@@ -709,7 +710,9 @@ impl Driver {
 
     fn spawn(&self, task: impl AsyncFnOnce(Rc<Driver>) + 'static) {
         if let Some(driver) = self.this.upgrade() {
-            spawn_local(task(driver));
+            // Boxed, so that what runs a task is there once, not once for each kind of task.
+            let task: Pin<Box<dyn Future<Output = ()>>> = Box::pin(task(driver));
+            spawn_local(task);
         }
     }
 

@@ -278,18 +278,6 @@ fn is_status(frame: &Bytes) -> bool {
     matches!(codec::decode_server(frame.clone()).unwrap().frame, Some(Frame::Status(_)))
 }
 
-/// A welcome with the time of another, by which the clients of the simulation set their clocks; any other frame
-/// as it is.
-fn with_time_of(real: Bytes, simulated: Bytes) -> Bytes {
-    let mut real = codec::decode_server(real).unwrap();
-    let simulated = codec::decode_server(simulated).unwrap();
-    if let (Some(Frame::Welcome(real)), Some(Frame::Welcome(simulated))) = (&mut real.frame, simulated.frame)
-    {
-        real.server_time = simulated.server_time;
-    }
-    codec::encode(&real)
-}
-
 /// A frame without what two servers do not have in common: clocks, names of logs, and words for people.
 fn comparable(frame: Bytes) -> Frame {
     let mut frame = codec::decode_server(frame).unwrap().frame.unwrap();
