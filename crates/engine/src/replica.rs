@@ -575,9 +575,10 @@ impl Replica {
 
     fn apply_event(&mut self, event: wire::Event, applied: &mut Applied) {
         let operation = OperationId::try_from(&event.operation).ok();
-        // What other devices have sent was never in this one's outbox: there is nothing to remember.
+        // What others have sent was never in an outbox of the account: there is nothing to remember. What its
+        // other devices have sent may lie in this one's, too: an application may send under one id on two.
         let others = matches!(&event.body, Some(event::Body::Message(message))
-            if message.device[..] != self.device.as_bytes()[..]);
+            if message.sender != self.account);
         let own = operation.filter(|id| !others || self.outbox.get(*id).is_some());
         match event.body {
             Some(event::Body::Message(message)) => self.apply_message(message, applied),
