@@ -14,7 +14,7 @@ const LONG_TASK = 50;
 const stage = new Stage();
 after(() => stage.clear());
 
-test("10,000 messages in 200 conversations are caught up in pages, and the page stays responsive", async (t) => {
+test("M2 10,000 messages in 200 conversations are caught up in pages, and the page stays responsive", async (t) => {
   const server = await stage.server({ args: ["--rate-burst", "1000000", "--rate-per-second", "1000000"] });
   const device = await stage.profile(server);
   const before = await device.client("ann");

@@ -8,7 +8,7 @@ import { until } from "./support/until.mjs";
 const stage = new Stage();
 after(() => stage.clear());
 
-test("messages sent offline arrive once and in order after the browser was killed", async (t) => {
+test("M3 messages sent offline arrive once and in order after the browser was killed", async (t) => {
   const server = await stage.server();
   const [first, second, third] = await stage.profiles(server, 3);
   const tabs = [await first.client("ann"), await first.client("ann")];

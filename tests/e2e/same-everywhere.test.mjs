@@ -8,7 +8,7 @@ import { until } from "./support/until.mjs";
 const stage = new Stage();
 after(() => stage.clear());
 
-test("every tab and device shows the same list, over one connection a profile", async (t) => {
+test("M1 every tab and device shows the same list, over one connection a profile", async (t) => {
   const server = await stage.server();
   const [first, second, third] = await stage.profiles(server, 3);
   const [ann, bob] = ["ann", "bob"];

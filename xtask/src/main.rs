@@ -4,6 +4,7 @@
 //! it is missing, and says what and why.
 
 mod bench;
+mod capabilities;
 mod coverage;
 mod demo;
 mod fuzz;

@@ -13,6 +13,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
+    capabilities::capabilities,
     demo::build_site,
     pack::{later_versions, later_versions_dir, pack, size},
     purity::purity,
@@ -69,6 +70,7 @@ const STEPS: &[Step] = &[
     Step { name: "package, later versions", parts: END_TO_END, run: || check(later_versions()) },
     Step { name: "server", parts: END_TO_END, run: || check(build_server()) },
     Step { name: "end-to-end tests", parts: END_TO_END, run: end_to_end_tests },
+    Step { name: "capabilities", parts: END_TO_END, run: || check(capabilities()) },
 ];
 
 /// Runs the tests, or a part of them, up to the first step that fails.

@@ -33,7 +33,7 @@ export class Profile {
     this.#context.on("weberror", (error) => this.pageErrors.push(error.error()));
     this.#context.on("console", (line) => {
       // A connection that fails is the browser's own line; a panic is ours.
-      if (line.type() === "error" && line.text().startsWith("tutti-sync:")) this.pageErrors.push(line.text());
+      if (line.type() === "error" && line.text().startsWith("tutti-sync: panicked")) this.pageErrors.push(line.text());
     });
   }
 

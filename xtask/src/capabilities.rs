@@ -1,0 +1,96 @@
+//! What Tutti must do, by the ids of its mission, and which end-to-end tests show that it does.
+
+use std::{collections::BTreeMap, fs};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::run::root;
+
+/// A row of the mission.
+struct Capability {
+    id: &'static str,
+    what: &'static str,
+    state: State,
+}
+
+/// How far it is.
+enum State {
+    /// It is there, and tests say so.
+    Built,
+    /// Some of it is; this is not.
+    Without(&'static str),
+    /// Nothing of it is.
+    NotYet,
+}
+
+use State::{Built, NotYet, Without};
+
+/// In the order of the mission. What is not here yet is another chapter of it.
+const CAPABILITIES: &[Capability] = &[
+    of("M1", "messages appear on all devices", Built),
+    of("M2", "a device that was offline catches up", Built),
+    of("M3", "sending works offline", Built),
+    of("M4", "a new device gets the last days, and older history on demand", NotYet),
+    of("M5", "recall", Built),
+    of("M6", "edits, the latest holds", Built),
+    of("M7", "conversation list, the same on all devices", Built),
+    of("M8", "messages through the server's API, for the sender's devices or not", NotYet),
+    of("M9", "search in the local messages", Built),
+    of("S1", "typing", Built),
+    of("S2", "presence", Built),
+    of("S3", "custom status", Built),
+    of("S4", "status reaches only who is online", Built),
+    of("C1", "what the user is doing goes on elsewhere", Built),
+    of("C2", "field by field, by timestamp", Built),
+    of("C3", "interrupted networks are expected", Without("tests of its own")),
+    of("D4", "who may be online at once, by platform", NotYet),
+    of("F", "configuration", Without("history, notifications, anonymous devices, compensation, push")),
+    of("O", "the service switch", NotYet),
+];
+
+const fn of(id: &'static str, what: &'static str, state: State) -> Capability {
+    Capability { id, what, state }
+}
+
+/// Prints each capability with its state and its tests.
+///
+/// # Errors
+/// When one that is built has no test named after it.
+pub(crate) fn capabilities() -> Result<()> {
+    let tests = tests()?;
+    let mut untested = Vec::new();
+    for Capability { id, what, state } in CAPABILITIES {
+        let count = tests.get(id).copied().unwrap_or_default();
+        let state = match state {
+            Built if count == 0 => {
+                untested.push(*id);
+                "NO TEST".to_owned()
+            }
+            Built => "built".to_owned(),
+            Without(missing) => format!("in part, without {missing}"),
+            NotYet => "not yet".to_owned(),
+        };
+        let tests = if count == 0 { String::new() } else { format!(", {count} tests") };
+        println!("{id:<3} {what}: {state}{tests}");
+    }
+    ensure!(untested.is_empty(), "no end-to-end test is named after {}", untested.join(", "));
+    Ok(())
+}
+
+/// How many end-to-end tests are named after each id: their names begin with it.
+fn tests() -> Result<BTreeMap<&'static str, usize>> {
+    let folder = root().join("tests/e2e");
+    let mut tests = BTreeMap::new();
+    for file in fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))? {
+        let path = file?.path();
+        if !path.to_string_lossy().ends_with(".test.mjs") {
+            continue;
+        }
+        let source = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        for Capability { id, .. } in CAPABILITIES {
+            let named = ['"', '`'].map(|quote| source.matches(&format!("test({quote}{id} ")).count());
+            *tests.entry(*id).or_default() += named.into_iter().sum::<usize>();
+        }
+    }
+    Ok(tests)
+}
