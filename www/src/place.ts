@@ -1,7 +1,10 @@
-/** How much of an element is above the view, as a part of its height: unlike pixels, that holds on any screen. */
+/**
+ * How much of an element is above the view, as a part of its height: unlike pixels, that holds on any screen. Of one
+ * that begins below the edge nothing is; on another screen the gap above it would grow into the one before.
+ */
 export function offsetOf(scroller: HTMLElement, element: HTMLElement): number {
   const above = scroller.getBoundingClientRect().top - element.getBoundingClientRect().top;
-  return Math.round((above / element.offsetHeight) * 1000) / 1000;
+  return Math.round((Math.max(0, above) / element.offsetHeight) * 1000) / 1000;
 }
 
 /** Scrolls so that so much of an element is above the view. */
