@@ -57,7 +57,7 @@ const fn of(id: &'static str, what: &'static str, state: State) -> Capability {
 /// # Errors
 /// When one that is built has no test named after it.
 pub(crate) fn capabilities() -> Result<()> {
-    let tests = tests()?;
+    let tests = named_tests()?;
     let mut untested = Vec::new();
     for Capability { id, what, state } in CAPABILITIES {
         let count = tests.get(id).copied().unwrap_or_default();
@@ -78,7 +78,7 @@ pub(crate) fn capabilities() -> Result<()> {
 }
 
 /// How many end-to-end tests are named after each id: their names begin with it.
-fn tests() -> Result<BTreeMap<&'static str, usize>> {
+fn named_tests() -> Result<BTreeMap<&'static str, usize>> {
     let folder = root().join("tests/e2e");
     let mut tests = BTreeMap::new();
     for file in fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))? {
@@ -93,4 +93,12 @@ fn tests() -> Result<BTreeMap<&'static str, usize>> {
         }
     }
     Ok(tests)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_is_said_to_be_built_has_tests() {
+        super::capabilities().unwrap();
+    }
 }
