@@ -88,6 +88,19 @@ pub(crate) struct Change {
     pub(crate) gone: bool,
 }
 
+impl Applied {
+    /// Takes in what was done after this.
+    pub(crate) fn absorb(&mut self, later: Self) {
+        self.messages.extend(later.messages);
+        self.conversations.extend(later.conversations);
+        for (target, change) in later.sessions {
+            let by = change.by;
+            self.sessions.entry(target).or_insert(change).by = by;
+        }
+        self.failures.extend(later.failures);
+    }
+}
+
 impl Change {
     pub(crate) fn to(message: Message, known: bool) -> Self {
         Self { message, known, gone: false }

@@ -83,8 +83,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "refusal-not-written",
         file: ADVANCE,
-        from: "writes.extend(refused.iter().filter(|queued| is_send(queued))",
-        to: "writes.extend(refused.iter().filter(|_| false)",
+        from: "discarded.iter().chain(refused.iter().filter(|queued| is_send(queued)))",
+        to: "discarded.iter().chain(refused.iter().filter(|_| false))",
     },
     Mutant {
         name: "commit-waits-for-news",
@@ -657,8 +657,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "giving-up-is-not-lasting",
         file: ADVANCE,
-        from: "writes.extend(discarded.iter().filter_map(",
-        to: "writes.extend(discarded.iter().filter(|_| false).filter_map(",
+        from: "let kept = discarded.iter().chain(",
+        to: "let kept = discarded.iter().take(0).chain(",
     },
     Mutant {
         name: "sessions-not-folded",

@@ -231,10 +231,8 @@ impl Engine {
         writes.extend(settled.iter().map(|id| Write::Delete(Table::Outbox, Key::Operation(*id))));
         let discarded: Vec<Queued> =
             discarded.iter().filter_map(|id| self.replica.outbox.get(*id)).map(given_up).collect();
-        writes.extend(discarded.iter().filter_map(|queued| {
-            Some(Write::Put(Table::Outbox, Key::Operation(queued_id(queued)?), codec::encode(queued)))
-        }));
-        writes.extend(refused.iter().filter(|queued| is_send(queued)).filter_map(|queued| {
+        let kept = discarded.iter().chain(refused.iter().filter(|queued| is_send(queued)));
+        writes.extend(kept.filter_map(|queued| {
             Some(Write::Put(Table::Outbox, Key::Operation(queued_id(queued)?), codec::encode(queued)))
         }));
         let meta = local::Meta { log: log.map(LogId::to_bytes).unwrap_or_default(), cursor: cursor.0 };
@@ -379,8 +377,8 @@ impl Engine {
         if self.withdrawals.is_empty() {
             return;
         }
-        let timeout = || Err(Failure::new(Code::Timeout, "no tab could do this in time"));
-        self.end_withdrawals(|it| it.until <= now.monotonic, timeout);
+        let timeout = Failure::new(Code::Timeout, "no tab could do this in time");
+        self.end_withdrawals(|it| it.until <= now.monotonic, Err(timeout));
         let mut done = Vec::new();
         let mut ask = Vec::new();
         for wish in &mut self.withdrawals {
@@ -420,7 +418,7 @@ impl Engine {
             }
         }
         for (who, result) in done {
-            self.end_withdrawals(|it| it.who == who, || result.clone());
+            self.end_withdrawals(|it| it.who == who, result);
         }
         for wish in ask {
             self.broadcast(channel_frame::Frame::Withdraw(wish));
@@ -430,10 +428,10 @@ impl Engine {
     pub(super) fn end_withdrawals(
         &mut self,
         which: impl Fn(&Withdrawal) -> bool,
-        result: impl Fn() -> Result<(), Failure>,
+        result: Result<(), Failure>,
     ) {
         for withdrawal in self.withdrawals.extract_if(.., |it| which(it)).collect::<Vec<_>>() {
-            self.answer_wish(withdrawal.who, result());
+            self.answer_wish(withdrawal.who, result.clone());
         }
     }
 

@@ -162,13 +162,9 @@ impl Engine {
         self.leadership.leave();
         self.step_down();
         self.broadcast(channel_frame::Frame::Leave(local::Leave {}));
-        for sync in std::mem::take(&mut self.syncs) {
-            self.answer_wish(sync.who, Err(closed(why)));
-        }
-        for withdrawal in std::mem::take(&mut self.withdrawals) {
-            self.answer_wish(withdrawal.who, Err(closed(why)));
-        }
-        self.refuse_questions(&closed(why));
+        self.end_syncs(|_| true, Err(closed(why)));
+        self.end_withdrawals(|_| true, Err(closed(why)));
+        self.end_questions(|_| true, Err(closed(why)));
         // What is being written is answered when it is written; what waits will not be.
         for Enqueued { request, .. } in std::mem::take(&mut self.waiting) {
             self.answer(request, Err(closed(why)));

@@ -258,11 +258,7 @@ impl Engine {
         self.questions.iter_mut().for_each(|it| (it.ask_at, it.asked) = (Millis(0), None));
     }
 
-    pub(super) fn refuse_questions(&mut self, why: &Failure) {
-        self.end_questions(|_| true, Err(why.clone()));
-    }
-
-    fn end_questions(
+    pub(super) fn end_questions(
         &mut self,
         which: impl Fn(&Question) -> bool,
         result: Result<wire::AccountPresence, Failure>,

@@ -243,7 +243,6 @@ impl Engine {
         self.storage.reset();
         self.identity.device = replica.device();
         let old = std::mem::replace(&mut self.replica, replica);
-        // What is recalled or edited is not here any more, but the server has it.
         let saved = old.outbox.iter().filter(|(_, queued)| queued.refused.is_none());
         let saved = saved.map(|(_, queued)| Enqueued { request: None, queued: queued.clone() });
         self.waiting.splice(..0, saved);
@@ -416,12 +415,7 @@ impl Engine {
                 reload.queued.push(queued.clone());
             }
             if let Some(applied) = self.replica.enqueue(queued) {
-                all.messages.extend(applied.messages);
-                all.conversations.extend(applied.conversations);
-                for (target, change) in applied.sessions {
-                    let by = change.by;
-                    all.sessions.entry(target).or_insert(change).by = by;
-                }
+                all.absorb(applied);
             }
         }
         if let Role::Follower(follower) = &mut self.role {

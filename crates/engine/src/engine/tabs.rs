@@ -306,16 +306,16 @@ impl Engine {
 
     fn handle_sync_done(&mut self, done: local::SyncDone) {
         let who = Who::Local(RequestId(done.id));
-        let result = || match done.code.as_str() {
+        let result = match done.code.as_str() {
             "" => Ok(()),
-            code => Err(Failure::new(Code::parse(code), done.message.clone())),
+            code => Err(Failure::new(Code::parse(code), done.message)),
         };
-        self.end_withdrawals(|it| it.who == who, result);
-        if done.code.is_empty() {
+        self.end_withdrawals(|it| it.who == who, result.clone());
+        if result.is_ok() {
             // The leader is done. It has said at which revision, so this tab reads if it must.
             self.syncs.iter_mut().filter(|sync| sync.who == who).for_each(|sync| sync.ask_at = None);
         } else {
-            self.end_syncs(|sync| sync.who == who, result());
+            self.end_syncs(|sync| sync.who == who, result);
         }
     }
 
@@ -365,7 +365,9 @@ impl Engine {
                 continue;
             };
             claim.ids.push(id.to_bytes());
-            over.extend(Some(id).filter(|id| self.replica.is_over(*id)));
+            if self.replica.is_over(id) {
+                over.push(id);
+            }
             if let Some(reload) = &mut self.reload {
                 reload.queued.push(queued.clone());
             }
