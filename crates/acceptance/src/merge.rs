@@ -1,6 +1,7 @@
-//! Which of two values holds. The last writer wins, by the clocks of the devices, whatever came first.
+//! Which of two values holds. The last writer wins: of two devices by their clocks, whatever came first; of one by
+//! the order in which it tells, whatever its clock says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 
 use bytes::Bytes;
 use tutti_protocol::{Timestamp, limits, wire};
@@ -14,9 +15,19 @@ pub struct Stamp {
     pub device: Bytes,
 }
 
-/// A value of a field. Of two the greater one holds: the stamps decide, and should they be the same, the
-/// values, so that the order in which they come never does.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+impl Stamp {
+    /// Whether what has this stamp holds against what is known already, and the stamp that it has then. A
+    /// device tells what it did in that order, so nothing of it counts as earlier than what it told before.
+    #[must_use]
+    pub fn over(&self, known: &Self) -> Option<Self> {
+        let clock = if self.device == known.device { self.clock.max(known.clock) } else { self.clock };
+        let stamp = Self { clock, device: self.device.clone() };
+        (stamp >= *known).then_some(stamp)
+    }
+}
+
+/// A value of a field.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
     /// When and where it was set.
     pub stamp: Stamp,
@@ -40,11 +51,13 @@ impl Fields {
     pub fn merge(&mut self, others: Self) -> Self {
         let mut won = Self::default();
         for (name, field) in others.0 {
-            if self.0.get(&name).is_none_or(|own| *own < field) {
-                self.0.insert(name.clone(), field.clone());
-                won.0.insert(name, field);
-            }
+            let stamp = match self.0.get(&name) {
+                Some(own) => field.stamp.over(&own.stamp),
+                None => Some(field.stamp),
+            };
+            won.0.extend(stamp.map(|stamp| (name, Field { stamp, value: field.value })));
         }
+        self.extend(won.clone());
         won
     }
 
@@ -83,6 +96,22 @@ impl Fields {
     }
 }
 
+impl Extend<(String, Field)> for Fields {
+    /// Puts these in the place of those that have their names.
+    fn extend<T: IntoIterator<Item = (String, Field)>>(&mut self, fields: T) {
+        self.0.extend(fields);
+    }
+}
+
+impl IntoIterator for Fields {
+    type Item = (String, Field);
+    type IntoIter = btree_map::IntoIter<String, Field>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
 impl FromIterator<(String, Field)> for Fields {
     fn from_iter<T: IntoIterator<Item = (String, Field)>>(fields: T) -> Self {
         Self(fields.into_iter().collect())
@@ -114,11 +143,11 @@ mod tests {
         }
     }
 
-    /// What some device sets, by a clock that is up to ten years off, and often that of another.
-    fn some_set(rng: &mut Rng) -> Fields {
+    /// What a device sets, by a clock that is up to ten years off, and often that of another.
+    fn some_set(rng: &mut Rng, device: u64) -> Fields {
         let off = [0, 1, 2, TEN_YEARS, 2 * TEN_YEARS, rng.below(2 * TEN_YEARS)];
         let time = Millis(NOW - TEN_YEARS + off[rng.below(6) as usize]);
-        let device = match rng.below(5) {
+        let device = match device {
             0 => Bytes::new(),
             device => Bytes::from(vec![device as u8; 16]),
         };
@@ -143,25 +172,41 @@ mod tests {
         all
     }
 
-    fn shuffle(sets: &mut [Fields], rng: &mut Rng) {
-        for end in (1..sets.len()).rev() {
-            sets.swap(end, rng.below(end as u64 + 1) as usize);
+    /// What several devices set, as it may come: each keeps its order, and which is next is chance.
+    fn interleaved<'a>(devices: &'a [Vec<Fields>], rng: &mut Rng) -> Vec<&'a Fields> {
+        let mut rest: Vec<_> = devices.iter().map(|sets| sets.iter()).collect();
+        let mut all = Vec::new();
+        while rest.iter().any(|sets| sets.len() > 0) {
+            let next = rng.below(rest.len() as u64) as usize;
+            all.extend(rest[next].next());
+        }
+        all
+    }
+
+    #[test]
+    fn what_devices_set_ends_the_same_whichever_comes_first() {
+        for seed in 0..5_000 {
+            let mut rng = Rng(seed);
+            let sets_of = |device| (0..rng.below(5)).map(|_| some_set(&mut rng, device)).collect();
+            let devices: Vec<Vec<Fields>> = (0..5).map(sets_of).collect();
+            let expected = merged(interleaved(&devices, &mut rng));
+            for _ in 0..8 {
+                assert_eq!(merged(interleaved(&devices, &mut rng)), expected, "seed {seed}");
+            }
         }
     }
 
     #[test]
-    fn sets_end_the_same_in_every_order_and_however_often_they_come() {
-        for seed in 0..5_000 {
+    fn of_one_device_the_last_holds_whatever_its_clock_says() {
+        for seed in 0..1_000 {
             let mut rng = Rng(seed);
-            let mut sets: Vec<_> = (0..rng.below(12)).map(|_| some_set(&mut rng)).collect();
-            let expected = merged(&sets);
-            for _ in 0..4 {
-                shuffle(&mut sets, &mut rng);
-                assert_eq!(merged(&sets), expected, "seed {seed}");
-                assert_eq!(merged(sets.iter().chain(&sets)), expected, "seed {seed}: twice");
-                let (some, others) = sets.split_at(rng.below(sets.len() as u64 + 1) as usize);
-                assert_eq!(merged([&merged(some), &merged(others)]), expected, "seed {seed}: in parts");
+            let sets: Vec<_> = (0..8).map(|_| some_set(&mut rng, 1)).collect();
+            let mut last = BTreeMap::new();
+            for (name, field) in sets.iter().flat_map(Fields::iter) {
+                last.insert(name.clone(), field.value.clone());
             }
+            let values = merged(&sets).into_iter().map(|(name, field)| (name, field.value));
+            assert_eq!(values.collect::<BTreeMap<_, _>>(), last, "seed {seed}");
         }
     }
 
@@ -169,13 +214,13 @@ mod tests {
     fn what_won_is_what_changed() {
         for seed in 0..5_000 {
             let mut rng = Rng(seed);
-            let mut before = merged(&(0..4).map(|_| some_set(&mut rng)).collect::<Vec<_>>());
-            let set = some_set(&mut rng);
+            let mut before = merged(&(0..4).map(|device| some_set(&mut rng, device)).collect::<Vec<_>>());
+            let device = rng.below(5);
+            let set = some_set(&mut rng, device);
             let mut after = before.clone();
             let won = after.merge(set.clone());
-            assert!(won.iter().all(|(name, field)| set.0[name] == *field), "seed {seed}");
-            assert_eq!(won.is_empty(), before == after, "seed {seed}");
-            before.0.extend(won.0);
+            assert!(won.iter().all(|(name, field)| set.0[name].value == field.value), "seed {seed}");
+            before.extend(won);
             assert_eq!(before, after, "seed {seed}");
         }
     }
@@ -183,8 +228,11 @@ mod tests {
     #[test]
     fn the_later_clock_decides_then_the_greater_device() {
         let stamp = |clock, device: &'static [u8]| Stamp { clock: Timestamp(clock), device: device.into() };
-        assert!(stamp(2, b"a") > stamp(1, b"b"));
-        assert!(stamp(1, b"b") > stamp(1, b"a"));
-        assert!(stamp(1, b"a") > stamp(1, b""), "any device comes before the HTTP API");
+        let over = |stamp: Stamp, known: Stamp| stamp.over(&known);
+        assert_eq!(over(stamp(2, b"a"), stamp(1, b"b")), Some(stamp(2, b"a")));
+        assert_eq!(over(stamp(1, b"b"), stamp(1, b"a")), Some(stamp(1, b"b")));
+        assert_eq!(over(stamp(1, b"a"), stamp(1, b"b")), None);
+        assert_eq!(over(stamp(1, b""), stamp(1, b"a")), None, "any device comes before the HTTP API");
+        assert_eq!(over(stamp(1, b"a"), stamp(2, b"a")), Some(stamp(2, b"a")), "no device goes back");
     }
 }

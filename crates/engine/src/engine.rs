@@ -525,9 +525,7 @@ impl Engine {
         self.broadcast_leader_status(now);
         self.tell_revision();
         self.tell_offline();
-        if self.config.change > 0 {
-            self.tell_config();
-        }
+        self.tell_config();
     }
 
     fn tell_revision(&mut self) {

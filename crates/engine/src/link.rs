@@ -89,8 +89,6 @@ pub(crate) enum Arrived {
 pub(crate) struct Link {
     connection: ConnectionId,
     state: State,
-    /// The latest clock that was sent with an operation.
-    clock: u64,
     backoff: Backoff,
     /// Why there is no connection.
     reason: Option<Failure>,
@@ -178,7 +176,6 @@ impl Link {
         Self {
             connection: first,
             state: State::Waiting(None),
-            clock: 0,
             backoff: Backoff::default(),
             reason: held.then(offline),
             held,
@@ -446,12 +443,7 @@ impl Link {
                 break;
             }
             session.submitted.insert(id);
-            // Not ahead of the server; and one after the other, however many are, unless its clock was set back.
-            let next = self.clock.saturating_add(1);
-            let far = next > Timestamp::at(corrected.plus(limits::CLOCK_AHEAD)).0;
-            let latest = Timestamp::at(corrected).0.max(if far { 0 } else { next });
-            let clock = operation.clock.min(latest);
-            self.clock = clock;
+            let clock = operation.clock.min(Timestamp::at(corrected).0);
             submit.operations.push(wire::Operation { clock, ..operation.clone() });
         }
         if !submit.operations.is_empty() {

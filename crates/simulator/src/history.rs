@@ -221,6 +221,12 @@ fn end(world: &mut World, tell: &mut dyn FnMut(&World, &str)) {
     world.pass(QUIET);
     assert_eq!(epochs(world), led, "leaders change though all is well");
     let anyone = world.alive()[0];
+    let last = world.newest(anyone, TEAM).pop().expect("one more message");
+    tell(world, "it is edited");
+    let text = world.text();
+    let content = world.edit(anyone, last, &text);
+    world.pass(AT_ONCE);
+    world.check_last(TEAM, &content);
     tell(world, "something is said to those who are there");
     world.check_status(anyone, TEAM, AT_ONCE);
     world.model.check(&world.server);

@@ -9,6 +9,7 @@
 //! A [`history::History`] is a list of words, each with the dice that its details come from. A new kind of
 //! operation or fault is one entry in [`vocabulary`].
 
+pub mod decided;
 pub mod history;
 pub mod hunt;
 pub mod model;

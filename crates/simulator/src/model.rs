@@ -8,7 +8,9 @@ use tutti_engine::{Replica, RequestId};
 use tutti_protocol::{Conversation, OperationId, wire};
 
 use crate::{
+    decided::Decided,
     server::{Server, View},
+    vocabulary::TEAM,
     world::At,
 };
 
@@ -39,10 +41,48 @@ pub struct Model {
     replaced: bool,
     /// What was wanted of messages, by id.
     changes: BTreeMap<OperationId, Wanted>,
-    /// What was set, by account, target and field: all values, and whether one was promised.
-    fields: BTreeMap<(String, String, String), (BTreeSet<Bytes>, bool)>,
+    /// What was set, by account, target and field.
+    fields: BTreeMap<(String, String, String), Wishes>,
     /// Calls that are not answered yet.
     calls: BTreeMap<RequestId, Call>,
+    /// Messages that were given up before they were sent, and that was promised.
+    stopped: BTreeSet<OperationId>,
+}
+
+/// Values that users wanted something to have.
+#[derive(Debug, Default)]
+struct Wishes {
+    values: BTreeSet<Bytes>,
+    /// One of them was promised.
+    promised: bool,
+    /// In which tabs.
+    tabs: BTreeSet<At>,
+    /// The last one, and the call.
+    last: Option<(RequestId, Bytes)>,
+    /// It was promised.
+    kept: bool,
+}
+
+impl Wishes {
+    fn add(&mut self, at: At, request: RequestId, value: &Bytes) {
+        self.values.insert(value.clone());
+        self.tabs.insert(at);
+        self.last = Some((request, value.clone()));
+        self.kept = false;
+    }
+
+    fn promise(&mut self, request: RequestId) {
+        self.promised = true;
+        self.kept |= self.last.as_ref().is_some_and(|(last, _)| *last == request);
+    }
+
+    /// Whether this may be what it has: where one tab alone has wished, only the last one that was promised.
+    fn fulfilled(&self, value: &Bytes) -> bool {
+        match &self.last {
+            Some((_, last)) if self.kept && self.tabs.len() == 1 => value == last,
+            _ => self.values.contains(value),
+        }
+    }
 }
 
 /// What users wanted of a message that was sent.
@@ -51,9 +91,7 @@ struct Wanted {
     /// What it said at first.
     first: Bytes,
     /// What it was to say instead.
-    edits: BTreeSet<Bytes>,
-    /// An edit was promised.
-    edited: bool,
+    edits: Wishes,
     /// It was to be taken back, and that was promised.
     recall: bool,
     recalled: bool,
@@ -64,6 +102,7 @@ enum Call {
     Edit(OperationId),
     Recall(OperationId),
     Set(String, String, String),
+    GiveUp(OperationId),
 }
 
 #[derive(Debug)]
@@ -106,8 +145,8 @@ impl Model {
     }
 
     /// A user gives a message other content.
-    pub fn edits(&mut self, request: RequestId, id: OperationId, now: &Bytes, content: &Bytes) {
-        self.wanted(id, now).edits.insert(content.clone());
+    pub fn edits(&mut self, at: At, request: RequestId, id: OperationId, now: &Bytes, content: &Bytes) {
+        self.wanted(id, now).edits.add(at, request, content);
         self.calls.insert(request, Call::Edit(id));
     }
 
@@ -118,9 +157,17 @@ impl Model {
     }
 
     /// A user sets a field.
-    pub fn sets(&mut self, request: RequestId, account: &str, target: &str, name: &str, value: &Bytes) {
+    pub fn sets(
+        &mut self,
+        at: At,
+        request: RequestId,
+        account: &str,
+        target: &str,
+        name: &str,
+        value: &Bytes,
+    ) {
         let of = (account.to_owned(), target.to_owned(), name.to_owned());
-        self.fields.entry(of.clone()).or_default().0.insert(value.clone());
+        self.fields.entry(of.clone()).or_default().add(at, request, value);
         self.calls.insert(request, Call::Set(of.0, of.1, of.2));
     }
 
@@ -142,8 +189,14 @@ impl Model {
     }
 
     /// A user gives up what is on its way, if it can be stopped.
-    pub fn given_up(&mut self, id: OperationId, now: &Bytes) {
+    pub fn gives_up(&mut self, request: RequestId, id: OperationId, now: &Bytes) {
         self.excused.insert(self.first(id, now));
+        self.calls.insert(request, Call::GiveUp(id));
+    }
+
+    /// A message was given up in time: from now on it is not sent any more.
+    pub fn stopped(&mut self, id: OperationId) {
+        self.stopped.insert(id);
     }
 
     /// What was just sent was sent where one may not.
@@ -221,20 +274,22 @@ impl Model {
         self.marks.insert(request, Mark { account, conversation, position });
     }
 
-    /// A call was done.
-    pub fn done(&mut self, request: RequestId) {
+    /// A call was done. Tells which message was given up by it.
+    pub fn done(&mut self, request: RequestId) -> Option<OperationId> {
         if let Some(Mark { account, conversation, position }) = self.marks.remove(&request) {
             let (least, _) = self.read.entry((account, conversation)).or_default();
             *least = position.max(*least);
         }
         match self.calls.remove(&request) {
-            Some(Call::Edit(id)) => self.changes.entry(id).or_default().edited = true,
+            Some(Call::Edit(id)) => self.changes.entry(id).or_default().edits.promise(request),
             Some(Call::Recall(id)) => self.changes.entry(id).or_default().recalled = true,
             Some(Call::Set(account, target, name)) => {
-                self.fields.entry((account, target, name)).or_default().1 = true;
+                self.fields.entry((account, target, name)).or_default().promise(request);
             }
+            Some(Call::GiveUp(id)) => return Some(id),
             None => {}
         }
+        None
     }
 
     /// What a message at the server said at first.
@@ -245,7 +300,7 @@ impl Model {
     /// A record of a store has nothing of what was recalled.
     pub fn check_record(&self, record: &[u8]) {
         for wanted in self.changes.values().filter(|wanted| wanted.recalled && !self.replaced) {
-            for content in wanted.edits.iter().chain([&wanted.first]) {
+            for content in wanted.edits.values.iter().chain([&wanted.first]) {
                 let found = record.windows(content.len()).any(|window| window == content);
                 assert!(!found, "kept: {content:?}, which was recalled");
             }
@@ -254,6 +309,7 @@ impl Model {
 
     /// What has become of messages and fields is what one of those wanted who may.
     fn check_changes(&self, server: &Server) {
+        let decided = server.decided.as_ref();
         for account in server.storage.accounts() {
             let messages = server.views(&account).into_values().flat_map(|view| view.messages);
             for message in messages {
@@ -266,21 +322,32 @@ impl Model {
                     continue;
                 };
                 let recalled = wanted.recall && message.recalled && message.content.is_empty();
-                let said = wanted.first == message.content && !wanted.edited
-                    || wanted.edits.contains(&message.content);
+                let said = wanted.first == message.content && !wanted.edits.promised
+                    || wanted.edits.fulfilled(&message.content);
                 let holds = recalled || !wanted.recalled && !message.recalled && said;
-                let excused = self.replaced && (wanted.first == message.content || said);
+                let known = wanted.edits.values.contains(&message.content);
+                let excused = self.replaced && (wanted.first == message.content || known);
                 assert!(holds || excused, "divergent: {message:?} after {wanted:?}");
+                let edited = decided.filter(|_| !message.recalled).and_then(|decided| decided.content(id));
+                let latest = edited.is_none_or(|content| *content == message.content);
+                assert!(latest, "divergent: {message:?}, but {edited:?} was decided later");
             }
         }
-        for ((account, target, name), (values, promised)) in &self.fields {
+        for ((account, target, name), wishes) in &self.fields {
             let fields = match target.strip_prefix("session:") {
                 Some(key) => server.sessions(account).remove(key),
                 None => server.views(account).remove(target).map(|view| view.settings),
             };
             let value = fields.and_then(|mut fields| fields.remove(name)).unwrap_or_default();
-            let holds = values.contains(&value) || value.is_empty() && (!promised || self.replaced);
-            assert!(holds, "divergent: {target} {name} of {account} is {value:?}, not one of {values:?}");
+            let holds = wishes.fulfilled(&value)
+                || value.is_empty() && !wishes.promised
+                || self.replaced && (value.is_empty() || wishes.values.contains(&value));
+            assert!(holds, "divergent: {target} {name} of {account} is {value:?} after {wishes:?}");
+            let latest = decided.is_none_or(|decided| decided.value(account, target, name) == value);
+            assert!(
+                latest,
+                "divergent: {target} {name} of {account} is {value:?}, not what was decided last"
+            );
         }
     }
 
@@ -376,9 +443,19 @@ impl Model {
                 assert!(there || self.excused.contains(content), "lost: {content:?} for {account}");
             }
         }
-        for account in server.storage.accounts() {
-            for (conversation, view) in server.views(&account) {
-                self.check_view(&account, &conversation, &view);
+        let accounts = server.storage.accounts().into_iter();
+        let views: BTreeMap<_, _> =
+            accounts.map(|account| (account.clone(), server.views(&account))).collect();
+        for (account, conversations) in &views {
+            for (conversation, view) in conversations {
+                self.check_view(account, conversation, view);
+                if let Some(decided) = server.decided.as_ref().filter(|_| !self.replaced) {
+                    check_readers(account, conversation, view, &views, decided);
+                }
+                for message in &view.messages {
+                    let stopped = self.stopped.iter().any(|id| id.to_bytes() == message.id);
+                    assert!(!stopped || self.replaced, "sent though it was given up: {message:?}");
+                }
             }
         }
         if !self.replaced {
@@ -468,5 +545,28 @@ impl Model {
             (account, contents)
         };
         server.storage.accounts().into_iter().map(log).collect()
+    }
+}
+
+/// Others know how far somebody has read, if that is not hidden, and only then. Who is in the team or in a direct
+/// conversation has always been, and so counts the same messages.
+fn check_readers(
+    account: &str,
+    conversation: &str,
+    view: &View,
+    views: &BTreeMap<String, BTreeMap<String, View>>,
+    decided: &Decided,
+) {
+    let (readers, theirs): (Vec<&str>, _) = match Conversation::parse(conversation) {
+        Ok(Conversation::Direct(other)) => (vec![other], Conversation::Direct(account).to_string()),
+        _ if conversation == TEAM => (view.members.iter().map(String::as_str).collect(), TEAM.to_owned()),
+        _ => return,
+    };
+    for reader in readers.into_iter().filter(|reader| *reader != account) {
+        let told = view.read_by.get(reader).map_or(0, |position| position.0);
+        let read = views.get(reader).and_then(|views| views.get(&theirs)).map_or(0, |view| view.read);
+        let (most, all) = decided.shown(reader, &theirs);
+        let right = told <= most.min(read) && (!all || told == read);
+        assert!(right, "divergent: {account} was told that {reader} has read {told} of {read} in {theirs}");
     }
 }

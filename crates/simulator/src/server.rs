@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use tutti_acceptance::{
-    accept::{Refusal, Submission, Verdict, decide},
+    accept::{Decision, Refusal, Submission, Verdict},
     groups::PutGroup,
     status::{Presence, audience},
     storage::{MemoryStorage, Page, Storage as _},
@@ -19,6 +19,8 @@ use tutti_protocol::{
     Code, LogId, Millis, OperationId, Position, Seq, codec, limits,
     wire::{self, Availability, client_frame, event, operation, server_frame, status::Status as Kind},
 };
+
+use crate::decided::Decided;
 
 /// Which connection, from the server's side.
 pub type Wire = u64;
@@ -41,6 +43,8 @@ pub struct Server {
     pub places: usize,
     /// What it says is or was lost or doubled on the way, so that clients may misunderstand it.
     pub in_disorder: bool,
+    /// Accounts with something new in their logs, of which nobody was told.
+    grown: BTreeSet<String>,
     sessions: BTreeMap<Wire, Session>,
     /// Connections that are open, and what comes over those comes by post.
     open: BTreeMap<Wire, Transport>,
@@ -53,6 +57,8 @@ pub struct Server {
     presences: BTreeMap<String, (wire::AccountPresence, wire::AccountPresence)>,
     /// Contents of statuses that went to those who were there.
     pub forwarded: Vec<Bytes>,
+    /// What must hold of all that it was asked for; none once it has gone back to a backup.
+    pub decided: Option<Decided>,
     mirror: Option<Box<dyn Mirror>>,
 }
 
@@ -142,6 +148,7 @@ impl Default for Server {
             submits: Vec::new(),
             places: limits::CONNECTIONS,
             in_disorder: false,
+            grown: BTreeSet::new(),
             sessions: BTreeMap::new(),
             open: BTreeMap::new(),
             gone: BTreeSet::new(),
@@ -149,6 +156,7 @@ impl Default for Server {
             availabilities: BTreeMap::new(),
             presences: BTreeMap::new(),
             forwarded: Vec::new(),
+            decided: Some(Decided::default()),
             mirror: None,
         }
     }
@@ -242,6 +250,13 @@ impl Server {
         self.push();
     }
 
+    /// A client that is none of ours asks for this in the name of an account.
+    pub fn meddle(&mut self, account: &str, id: OperationId, body: operation::Body, now: Millis) {
+        let operation = wire::Operation { id: id.to_bytes(), clock: 0, body: Some(body) };
+        self.decide(submission(account.to_owned(), Some(Bytes::new()), vec![operation], now));
+        self.push();
+    }
+
     /// Lets an account have so many connections from the web.
     pub fn set_places(&mut self, places: usize) {
         if let Some(mirror) = &mut self.mirror {
@@ -307,8 +322,7 @@ impl Server {
 
     /// Becomes what another server would be, set up anew, with these groups.
     pub fn forget_all(&mut self, log: LogId, groups: &[(&str, &[&str])]) {
-        self.bye(100);
-        self.storage.restore(&MemoryStorage::new(log), log);
+        self.restore(&MemoryStorage::new(log), log);
         for (id, members) in groups {
             self.set_group(id, members);
         }
@@ -317,6 +331,7 @@ impl Server {
     /// Goes back to a backup, under the name of another log.
     pub fn restore(&mut self, backup: &MemoryStorage, log: LogId) {
         self.bye(100);
+        self.decided = None;
         self.storage.restore(backup, log);
     }
 
@@ -459,7 +474,14 @@ impl Server {
         self.budget = self.budget.map(|budget| budget - granted);
         operations.truncate(granted);
         let submission = Submission { hide_reads, ..submission(account, device, operations, now) };
-        let mut verdicts = self.decide(submission);
+        let mut verdicts = self.decide(submission.clone());
+        if let (Some(decided), Some(device)) = (&mut self.decided, &submission.device) {
+            for (operation, verdict) in submission.operations.iter().zip(&verdicts) {
+                if matches!(verdict, Verdict::Accepted { .. }) {
+                    decided.accept(&submission.account, device, hide_reads, operation);
+                }
+            }
+        }
         let wait = std::time::Duration::from_secs(1);
         verdicts.resize(ids.len(), Verdict::Refused(Refusal::rate_limited(wait)));
         let waits = verdicts.iter().map(|verdict| match verdict {
@@ -473,22 +495,29 @@ impl Server {
         self.push();
     }
 
-    fn decide(&self, submission: Submission) -> Vec<Verdict> {
-        poll(decide(&self.storage, submission))
+    fn decide(&mut self, submission: Submission) -> Vec<Verdict> {
+        let mut decision = Decision::from(submission);
+        while let Some(rest) = decision.rest() {
+            decision.note(self.perform(&rest));
+        }
+        decision.verdicts()
     }
 
-    fn perform<W: Work>(&self, work: &W) -> tutti_acceptance::storage::Result<W::Answer> {
-        poll(perform(&self.storage, work)).map(|(answer, _)| answer)
+    fn perform<W: Work>(&mut self, work: &W) -> tutti_acceptance::storage::Result<W::Answer> {
+        let (answer, growth) = poll(perform(&self.storage, work))?;
+        self.grown.extend(growth.accounts().cloned());
+        Ok(answer)
     }
 
     fn page(&self, account: &str, after: u64) -> Page {
         poll(self.storage.page(account, Seq(after))).expect("memory holds")
     }
 
-    /// Tells every live connection what is new.
+    /// Tells the live connections of those whose logs have grown what is new.
     fn push(&mut self) {
+        let grown = std::mem::take(&mut self.grown);
         let mut frames = Vec::new();
-        for (wire, session) in &self.sessions {
+        for (wire, session) in self.sessions.iter().filter(|(_, session)| grown.contains(&session.account)) {
             let mut live = session.live;
             while let Some(after) = live {
                 let Page { events, next, head } = self.page(&session.account, after);

@@ -9,7 +9,7 @@ use tutti_engine::{Input, Message, State};
 use tutti_protocol::{
     LogId, OperationId, TabId, codec, limits,
     local::{self, channel_frame},
-    wire::Availability,
+    wire::{self, Availability, operation},
 };
 
 use crate::{
@@ -258,6 +258,50 @@ pub const VOCABULARY: &[Word] = &[
         world.edit(other, there, &second);
         Some(format!("{at:?} edits to {first} what {other:?} edits to {second}"))
     }),
+    word("edit at once", [1, 1, 1], |world, dice| {
+        // What another tab has just sent, before anybody else knows of it.
+        let at = dice.one_of(world.awake().into_iter())?;
+        let text = world.text();
+        world.send(at, TEAM, &text);
+        world.pass(dice.millis(100));
+        let other = dice.one_of(world.awake().into_iter().filter(|other| other.0 == at.0))?;
+        let said = format!("\"{text}\"");
+        let message = world.newest(other, TEAM).into_iter().rev().find(|it| it.content == said)?;
+        let edited = world.text();
+        world.edit(other, message, &edited);
+        Some(format!("{at:?} sends {text}, and {other:?} makes it {edited}"))
+    }),
+    word("decide out of reach", [2, 2, 3], |world, dice| {
+        // One device decides something without a network; another one decides otherwise later, and is faster.
+        let at = dice.one_of(world.awake().into_iter())?;
+        let account = world.profiles[at.0].account.clone();
+        let elsewhere = |other: &At| other.0 != at.0 && world.profiles[other.0].account == account;
+        let other = dice.one_of(world.awake().into_iter().filter(elsewhere))?;
+        let there = world.newest(other, TEAM);
+        let mut messages = world.newest(at, TEAM).into_iter().rev();
+        let both = messages.find_map(|here| {
+            let there = there.iter().find(|it| it.id == here.id && it.state == State::Sent)?;
+            let own = here.sender == account && here.state == State::Sent && !world.is_reused(here.id);
+            own.then(|| (here, there.clone()))
+        });
+        let (first, second) = (world.text(), world.text());
+        let value = |text: &str| Bytes::from(format!("\"{text}\""));
+        let (here, there) = both.filter(|_| dice.coin()).unzip();
+        world.input(at, Input::SetOffline(true));
+        match here {
+            Some(message) => drop(world.edit(at, message, &first)),
+            None => world.set(at, TEAM, "draft", value(&first)),
+        }
+        world.pass(1 + dice.millis(1_000));
+        let what = if there.is_some() { "a message" } else { "the draft" };
+        match there {
+            Some(message) => drop(world.edit(other, message, &second)),
+            None => world.set(other, TEAM, "draft", value(&second)),
+        }
+        world.pass(dice.millis(10_000));
+        world.input(at, Input::SetOffline(false));
+        Some(format!("{at:?} makes {what} {first} and works offline, then {other:?} makes it {second}"))
+    }),
     word("set", [2, 2, 3], |world, dice| {
         let at = dice.tab(world)?;
         let (target, name, value) = match dice.roll(4) {
@@ -366,6 +410,23 @@ pub const VOCABULARY: &[Word] = &[
         let text = world.text();
         world.post(&sender, TEAM, id, &text);
         Some(format!("{sender} sends {text} from elsewhere"))
+    }),
+    word("meddle", [1, 0, 1], |world, dice| {
+        // Past every client, who would not ask for that.
+        let at = dice.tab(world)?;
+        let account = world.profiles[dice.profile(world)].account.clone();
+        let conversation = dice.conversation(world, at);
+        let mut messages = world.newest(at, &conversation);
+        messages.retain(|message| message.sender != account && message.position.is_some());
+        let pick = dice.roll(messages.len());
+        let message = messages.get(pick)?;
+        let (id, content) = (message.id.to_bytes(), Bytes::from(format!("\"{}\"", world.text())));
+        let body = match dice.coin() {
+            true => operation::Body::Edit(wire::Edit { message: id, content }),
+            false => operation::Body::Recall(wire::Recall { message: id }),
+        };
+        world.meddle(&account, body);
+        Some(format!("{account} wants to change {}, which another has sent", short(message)))
     }),
     word("flood", [1, 1, 1], |world, dice| {
         // As seldom as it happens, since much takes long. Each time so much that it is folded.

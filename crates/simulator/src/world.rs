@@ -536,10 +536,11 @@ impl World {
     }
 
     /// The user of a tab gives a message other content.
-    pub fn edit(&mut self, at: At, message: Message, text: &str) {
+    pub fn edit(&mut self, at: At, message: Message, text: &str) -> Bytes {
         let (request, content) = (self.request(), Bytes::from(format!("\"{text}\"")));
-        self.model.edits(request, message.id, &message.content, &content);
-        self.input(at, Input::Edit { request, message, content });
+        self.model.edits(at, request, message.id, &message.content, &content);
+        self.input(at, Input::Edit { request, message, content: content.clone() });
+        content
     }
 
     /// The user of a tab takes a message back.
@@ -552,7 +553,7 @@ impl World {
     /// The user of a tab sets a field, or removes it.
     pub fn set(&mut self, at: At, target: &str, name: &str, value: Bytes) {
         let request = self.request();
-        self.model.sets(request, &self.profiles[at.0].account, target, name, &value);
+        self.model.sets(at, request, &self.profiles[at.0].account, target, name, &value);
         let fields = vec![wire::Field { name: name.to_owned(), value }];
         let set = wire::Set { target: target.to_owned(), fields };
         self.input(at, Input::Set { request, set });
@@ -562,7 +563,7 @@ impl World {
     pub fn withdraw(&mut self, at: At, message: &Message, retry: bool) {
         let request = self.request();
         if !retry {
-            self.model.given_up(message.id, &message.content);
+            self.model.gives_up(request, message.id, &message.content);
             self.profiles[at.0].store.given_up.insert(message.id);
         }
         self.input(at, Input::Withdraw { request, id: message.id, retry });
@@ -624,6 +625,13 @@ impl World {
         }
         let now = self.clock();
         self.server.post_all(sender, &messages, now);
+        self.deliver();
+    }
+
+    /// Somebody asks the server for something, past every client, in the name of an account.
+    pub fn meddle(&mut self, account: &str, body: operation::Body) {
+        let (id, now) = (OperationId::mint(self.clock(), self.random()), self.clock());
+        self.server.meddle(account, id, body, now);
         self.deliver();
     }
 
@@ -962,6 +970,15 @@ impl World {
         }
     }
 
+    /// The last message of a conversation says this, in all tabs.
+    pub fn check_last(&self, conversation: &str, content: &[u8]) {
+        for at in self.alive() {
+            let last = self.newest(at, conversation).pop();
+            let said = last.as_ref().is_some_and(|last| last.content == content);
+            assert!(said, "stuck: {at:?} has not heard of an edit in {conversation}");
+        }
+    }
+
     /// All tabs have heard of the last message of a conversation that all are in.
     pub fn check_arrived(&self, conversation: &str) {
         for (profile, place) in self.profiles.iter().enumerate() {
@@ -1270,7 +1287,9 @@ impl World {
                         self.model.confirmed(at, &content);
                     }
                     Ok(Reply::Done) => {
-                        self.model.done(id);
+                        if let Some(message) = self.model.done(id) {
+                            self.note_given_up(at, message);
+                        }
                         let account = &self.profiles[at.0].account;
                         // A page that was said twice may be taken for the one that was asked for.
                         let tab = self.profiles[at.0].tabs.get(&at.1).filter(|_| !self.server.in_disorder);
@@ -1308,6 +1327,18 @@ impl World {
                     tab.ended = true;
                 }
             }
+        }
+    }
+
+    /// A message was given up. If it has not arrived, it never will, unless a tab that led before has sent it
+    /// or will, and knows nothing of the one that leads now.
+    fn note_given_up(&mut self, at: At, message: OperationId) {
+        let place = &self.profiles[at.0];
+        let leaders = place.tabs.values().filter(|tab| tab.engine.status().leader).count();
+        let views = self.server.views(&place.account).into_values();
+        let mut sent = views.flat_map(|view| view.messages).map(|message| message.id);
+        if leaders == 1 && !sent.any(|id| id == message.to_bytes()) {
+            self.model.stopped(message);
         }
     }
 

@@ -572,14 +572,20 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "recall-undone-by-an-edit",
         file: CHANGE,
-        from: "message.recalled || message.edit.is_some_and(|latest| stamp < latest)",
-        to: "message.edit.is_some_and(|latest| stamp < latest)",
+        from: "_ if message.recalled => None,",
+        to: "",
     },
     Mutant {
         name: "earlier-edit-wins",
         file: CHANGE,
-        from: "message.edit.is_some_and(|latest| stamp < latest)",
-        to: "message.edit.is_some_and(|latest| stamp >= latest)",
+        from: "Some(latest) => stamp.over(latest),",
+        to: "Some(latest) => if stamp.over(latest).is_some() { None } else { Some(stamp) },",
+    },
+    Mutant {
+        name: "edited-last-by-order-alone",
+        file: CHANGE,
+        from: "Some(latest) => stamp.over(latest),",
+        to: "Some(_) => Some(stamp),",
     },
     Mutant {
         name: "anybody-may-change-a-message",
@@ -588,7 +594,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         to: "if message.held",
     },
     Mutant {
-        name: "only-the-sender-learns-of-a-change",
+        name: "others-not-woken-for-a-change",
         file: CHANGE,
         from: "let told = self.tx.tell_changed(message, id).await?;",
         to: "let told = self.tx.tell_changed(message, id).await?; let told: std::collections::BTreeMap<_, _> =\
@@ -597,11 +603,23 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "field-set-last-by-order-alone",
         file: MERGE,
-        from: "self.0.get(&name).is_none_or(|own| *own < field)",
-        to: "!self.0.contains_key(&name)",
+        from: "Some(own) => field.stamp.over(&own.stamp),",
+        to: "Some(_) => Some(field.stamp),",
     },
     Mutant {
-        name: "set-keeps-nothing-of-before",
+        name: "field-stays-what-it-was-at-first",
+        file: MERGE,
+        from: "Some(own) => field.stamp.over(&own.stamp),",
+        to: "Some(_) => None,",
+    },
+    Mutant {
+        name: "device-overruled-by-what-it-did-before",
+        file: MERGE,
+        from: "if self.device == known.device { self.clock.max(known.clock) } else { self.clock }",
+        to: "self.clock",
+    },
+    Mutant {
+        name: "older-value-wins-over-a-newer",
         file: SHARE,
         from: "let won = fields.merge(Fields::stamped(&set.fields, &stamp));",
         to: "fields = Fields::default(); let won = fields.merge(Fields::stamped(&set.fields, &stamp));",
@@ -609,14 +627,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "clock-ahead-of-the-server-sent",
         file: LINK,
-        from: "let clock = operation.clock.min(latest);",
-        to: "let clock = operation.clock; let _ = latest;",
-    },
-    Mutant {
-        name: "capped-clocks-all-the-same",
-        file: LINK,
-        from: "Timestamp::at(corrected).0.max(if far { 0 } else { next });",
-        to: "Timestamp::at(corrected).0; let _ = (far, next);",
+        from: "let clock = operation.clock.min(Timestamp::at(corrected).0);",
+        to: "let clock = operation.clock; let _ = (corrected, Timestamp::default());",
     },
     Mutant {
         name: "recalled-content-kept-until-the-next-fold",
@@ -683,6 +695,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: READ,
         from: "if !self.submission.hide_reads {",
         to: "if self.submission.hide_reads {",
+    },
+    Mutant {
+        name: "hidden-reader-told-of-to-others",
+        file: READ,
+        from: "if !self.submission.hide_reads {",
+        to: "if !self.submission.hide_reads || self.submission.include_sender {",
     },
     Mutant {
         name: "those-who-left-not-told",

@@ -11,9 +11,14 @@ impl Submitter<'_> {
     pub(super) async fn edit(&mut self, id: OperationId, edit: &wire::Edit, clock: u64) -> Result<Seq, Stop> {
         let stamp = self.stamp(clock)?;
         let message = self.own_message(parse(&edit.message)?).await?;
-        if message.recalled || message.edit.is_some_and(|latest| stamp < latest) {
+        let stamp = match &message.edit {
+            _ if message.recalled => None,
+            Some(latest) => stamp.over(latest),
+            None => Some(stamp),
+        };
+        let Some(stamp) = stamp else {
             return Ok(Seq(0));
-        }
+        };
         self.tx.edit_message(message.key, &edit.content, &stamp, self.submission.now).await?;
         Ok(self.tell_changed(message.key, id).await?)
     }

@@ -550,7 +550,7 @@ impl Transaction for MemoryTransaction {
         new: NewFields<'_>,
     ) -> Result<Seq> {
         let account = self.state.account_of(account)?;
-        account.targets.entry(new.target.to_owned()).or_default().fields.merge(new.fields.clone());
+        account.targets.entry(new.target.to_owned()).or_default().fields.extend(new.fields.clone());
         Ok(account.tell_fields(operation.to_bytes(), new.target, new.updated_at, new.device.clone()))
     }
 

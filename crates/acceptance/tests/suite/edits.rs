@@ -38,9 +38,21 @@ async fn an_edit_takes_no_place_and_leaves_reading_alone() {
 }
 
 #[tokio::test]
+async fn of_one_device_the_last_edit_holds() {
+    let fixture = Fixture::new().await;
+    fixture.accepted("alice", &send(1, "direct:bob", "hi")).await;
+    for (clock, id) in [(5, 10), (3, 11)] {
+        assert!(fixture.accepted("alice", &at(clock, edit(id, 1, &id.to_string()))).await > 0);
+    }
+    assert_eq!(fixture.accepted_from(9, "alice", &at(4, edit(12, 1, "12"))).await, 0);
+    let said = said(&fixture, "bob").await;
+    assert!(said.iter().all(|content| content == "\"11\""), "{said:?}");
+}
+
+#[tokio::test]
 async fn edits_end_the_same_in_every_order() {
     // Clock and device; the third wins.
-    let edits = [(5, 1), (4, 9), (6, 2), (6, 1)];
+    let edits = [(5, 3), (4, 9), (6, 2), (6, 1)];
     for first in 0..4 {
         let fixture = Fixture::new().await;
         fixture.accepted("alice", &send(1, "direct:bob", "hi")).await;

@@ -47,8 +47,7 @@ async fn fields_merge_one_by_one_and_the_last_event_of_a_target_has_them_all() {
 async fn an_earlier_value_does_not_win_and_one_that_changes_nothing_is_not_told() {
     let fixture = Fixture::new().await;
     let target = "session:a";
-    let by = |device, operation: &wire::Operation| from_device(device, one("alice", operation));
-    let submit = async |device, operation| seq(&fixture.decide(by(device, &operation)).await);
+    let submit = async |device, operation| fixture.accepted_from(device, "alice", &operation).await;
     assert_eq!(submit(5, at(10, set(1, target, &[("x", "1"), ("y", "1")]))).await, 1);
     assert_eq!(submit(9, at(9, set(2, target, &[("x", "2")]))).await, 0);
     assert_eq!(submit(4, at(10, set(3, target, &[("x", "3")]))).await, 0);
@@ -62,16 +61,32 @@ async fn an_earlier_value_does_not_win_and_one_that_changes_nothing_is_not_told(
 }
 
 #[tokio::test]
+async fn of_one_device_the_last_value_holds_and_others_count_from_its_latest_clock() {
+    let fixture = Fixture::new().await;
+    let submit = async |device, clock, id, value| {
+        let set = at(clock, set(id, "session:a", &[("x", value)]));
+        fixture.accepted_from(device, "alice", &set).await
+    };
+    assert_eq!(submit(5, 10, 1, "1").await, 1);
+    assert_eq!(submit(5, 7, 2, "2").await, 2, "its clock was set back");
+    assert_eq!(submit(6, 9, 3, "3").await, 0, "the first had come later");
+    assert_eq!(present(&fixture, "alice", "session:a").await, pairs(&[("x", "2")]));
+    assert_eq!(submit(6, 11, 4, "4").await, 3);
+    assert_eq!(submit(5, 8, 5, "5").await, 0);
+    assert_eq!(present(&fixture, "alice", "session:a").await, pairs(&[("x", "4")]));
+}
+
+#[tokio::test]
 async fn what_was_removed_comes_back_by_no_older_set() {
     let fixture = Fixture::new().await;
     let target = "direct:bob";
     fixture.accepted("alice", &at(1, set(1, target, &[("draft", "\"hi\""), ("pinned", "true")]))).await;
     assert_eq!(fixture.accepted("alice", &at(5, set(2, target, &[("draft", "")]))).await, 2);
-    assert_eq!(fixture.accepted("alice", &at(4, set(3, target, &[("draft", "\"ho\"")]))).await, 0);
+    assert_eq!(fixture.accepted_from(9, "alice", &at(4, set(3, target, &[("draft", "\"ho\"")]))).await, 0);
     assert_eq!(present(&fixture, "alice", target).await, pairs(&[("pinned", "true")]));
     // A removal that comes before what it removes holds just so.
     assert_eq!(fixture.accepted("alice", &at(5, set(4, target, &[("muted", "")]))).await, 3);
-    assert_eq!(fixture.accepted("alice", &at(4, set(5, target, &[("muted", "true")]))).await, 0);
+    assert_eq!(fixture.accepted_from(9, "alice", &at(4, set(5, target, &[("muted", "true")]))).await, 0);
     assert_eq!(fixture.accepted("alice", &at(6, set(6, target, &[("muted", "true")]))).await, 4);
     assert_eq!(present(&fixture, "alice", target).await, pairs(&[("muted", "true"), ("pinned", "true")]));
 }

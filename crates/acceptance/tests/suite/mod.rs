@@ -52,6 +52,11 @@ impl Fixture {
         seq(&self.decide(one(account, operation)).await)
     }
 
+    /// The same from one of several devices.
+    async fn accepted_from(&self, device: u8, account: &str, operation: &wire::Operation) -> u64 {
+        seq(&self.decide(from_device(device, one(account, operation))).await)
+    }
+
     /// Submits one operation that is to be refused, and answers why.
     async fn refused(&self, account: &str, operation: &wire::Operation) -> Code {
         refusal(&self.decide(one(account, operation)).await).code

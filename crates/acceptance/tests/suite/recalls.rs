@@ -128,7 +128,10 @@ async fn a_removed_draft_comes_back_by_no_older_set() {
     let draft = format!("\"{}\"", id_text(1));
     fixture.accepted("bob", &at(5, set(2, "direct:alice", &[("draft", &draft)]))).await;
     fixture.accepted("alice", &recall(3, 1)).await;
-    assert_eq!(fixture.accepted("bob", &at(4, set(4, "direct:alice", &[("draft", &draft)]))).await, 0);
+    assert_eq!(
+        fixture.accepted_from(9, "bob", &at(4, set(4, "direct:alice", &[("draft", &draft)]))).await,
+        0
+    );
     assert_eq!(fixture.accepted("bob", &at(6, set(5, "direct:alice", &[("draft", "\"new\"")]))).await, 5);
     assert_eq!(drafts(&fixture, "bob").await, [("direct:alice".to_owned(), Some("\"new\"".into()))]);
 }

@@ -199,7 +199,7 @@ impl Engine {
                 let told = Configured { change: config.change, config: config.into() };
                 match told.cmp(&self.config) {
                     Ordering::Greater if told.change > 0 => self.configure(told, now),
-                    Ordering::Less => self.tell_config(),
+                    Ordering::Less if self.config.change > 0 => self.tell_config(),
                     _ => {}
                 }
             }
