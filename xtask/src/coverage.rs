@@ -7,7 +7,6 @@ use anyhow::Result;
 use crate::{
     run::{cargo, command, read, root, run, target_dir},
     setup,
-    simulate::KEEP_MEMORY,
 };
 
 /// One at a time: threads would wait for each other's counters.
@@ -34,7 +33,7 @@ pub(crate) fn coverage(options: &[&str]) -> Result<()> {
     let (raw, profile, page) = (folder.join("raw"), folder.join("profile"), folder.join("html"));
     let mut play = command(&simulator);
     play.args(HISTORIES.iter().filter(|_| options.is_empty())).args(options);
-    run(play.env("LLVM_PROFILE_FILE", &raw).env(KEEP_MEMORY.0, KEEP_MEMORY.1))?;
+    run(play.env("LLVM_PROFILE_FILE", &raw))?;
 
     run(command(tools.join("llvm-profdata")).args(["merge", "--sparse"]).arg(&raw).arg("-o").arg(&profile))?;
     let show = |verb: &str| {

@@ -13,10 +13,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{
-    run::{cargo, command, each_line_until, elapsed, interrupted, root, run, target_dir},
-    simulate::KEEP_MEMORY,
-};
+use crate::run::{cargo, command, each_line_until, elapsed, interrupted, root, run, target_dir};
 use table::MUTANTS;
 
 /// A bug: one text in one file becomes another.
@@ -194,7 +191,7 @@ impl<'a> Tree<'a> {
 
     fn simulate(&self) -> Result<Option<Caught>> {
         let mut simulator = limited(&self.target.join("release/tutti-simulator"));
-        simulator.args(["--histories", self.histories, "--no-shrink"]).env(KEEP_MEMORY.0, KEEP_MEMORY.1);
+        simulator.args(["--histories", self.histories, "--no-shrink"]);
         if let Some(jobs) = self.jobs {
             simulator.args(["--jobs", jobs]);
         }

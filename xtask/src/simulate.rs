@@ -6,12 +6,6 @@ use crate::run::{cargo, run};
 
 /// How many histories each run of the tests plays.
 const TESTED: &str = "20000";
-/// Each history needs about as much memory as the one before. To give it back and ask for it again takes
-/// a third of the time.
-pub(crate) const KEEP_MEMORY: (&str, &str) = (
-    "GLIBC_TUNABLES",
-    "glibc.malloc.trim_threshold=1000000000:glibc.malloc.mmap_threshold=1000000000:glibc.malloc.top_pad=67108864",
-);
 
 /// Builds the simulator to be as fast as it goes, and runs it with these options.
 pub(crate) fn simulate(options: &[&str]) -> Result<()> {
@@ -27,5 +21,5 @@ pub(crate) fn test() -> Result<()> {
 fn play(build: &[&str], options: &[&str]) -> Result<()> {
     let mut simulator = cargo();
     simulator.arg("run").args(build).args(["-p", "tutti-simulator", "--"]).args(options);
-    run(simulator.env(KEEP_MEMORY.0, KEEP_MEMORY.1))
+    run(&mut simulator)
 }

@@ -10,6 +10,10 @@ use tutti_simulator::{
     vocabulary::{Climate, VOCABULARY},
 };
 
+/// Histories are made of many small pieces of memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Attempts to make a failing history shorter.
 const ATTEMPTS: usize = 3_000;
 
