@@ -646,6 +646,10 @@ impl Replica {
             // What it foretold is here.
             drop(self.outbox.settle(own));
         }
+        if message.sender == self.account {
+            // What has changed was sent, though the record that said so may have been folded before.
+            drop(self.outbox.settle(id));
+        }
         self.outbox.rebase(&message);
         let position = Position(message.position);
         let head = self.head_mut(&message.conversation);

@@ -916,7 +916,9 @@ impl World {
                     let views = self.server.views(&place.account).into_values();
                     views.flat_map(|view| view.messages).any(|message| message.id == id)
                 };
-                if queued.refused.is_none() && !queued.discarded && known && !arrived() {
+                // Of what was given up a tab that stands still may bring back what the browser has erased.
+                let given_up = OperationId::try_from(&id).is_ok_and(|id| place.store.given_up.contains(&id));
+                if queued.refused.is_none() && !queued.discarded && known && !given_up && !arrived() {
                     unsent.insert((profile, key));
                 }
             }

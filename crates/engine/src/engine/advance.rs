@@ -207,6 +207,8 @@ impl Engine {
         if reset {
             let derived = [Table::Journal, Table::Blocks, Table::Heads, Table::Locators];
             writes.extend(derived.map(Write::Clear));
+            // Nor may a block be put back that was read from what is cleared.
+            leader.outdated = Reading::Idle;
         }
         let first = if reset { 0 } else { self.replica.next_journal };
         let journal = fold::cut(
