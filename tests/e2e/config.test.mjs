@@ -1,18 +1,10 @@
 // F: what each option of the configuration does, in all tabs, at once.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { agree, cast, devices, leave } from "./support/cast.mjs";
-import { Stage } from "./support/stage.mjs";
+import { test } from "node:test";
+import { agree, begin, cast, leave } from "./support/cast.mjs";
 import { until } from "./support/until.mjs";
 
-const stage = new Stage();
-after(() => stage.clear());
-let server, browsers;
-
-before(async () => {
-  server = await stage.server();
-  browsers = await devices(stage, server);
-});
+const { browsers } = await begin();
 
 const DEFAULTS = {
   enableMessageSync: true,

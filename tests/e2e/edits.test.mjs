@@ -1,24 +1,13 @@
 // M6: whoever edits a message when and where, all end with the same, decided by when it was done.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { agree, away, back, cast, complaints, devices, leave } from "./support/cast.mjs";
+import { test } from "node:test";
+import { agree, away, back, begin, cast, complaints, leave } from "./support/cast.mjs";
 import { Client, inPage } from "./support/client.mjs";
-import { Stage } from "./support/stage.mjs";
 import { until } from "./support/until.mjs";
 
 const HOUR = 60 * 60 * 1000;
 
-const stage = new Stage();
-after(() => stage.clear());
-let server, browsers;
-
-before(async () => {
-  server = await stage.server();
-  browsers = await devices(stage, server);
-});
-after(() => {
-  for (const { pageErrors } of Object.values(browsers)) assert.deepEqual(pageErrors, []);
-});
+const { stage, browsers } = await begin();
 
 /** Clocks of the phone's page, in milliseconds ahead: when it opens, and from when it is online. */
 const CLOCKS = {

@@ -1,21 +1,10 @@
 // A message that the server refuses is kept and shown, until its sender tries again or gives it up.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { agree, away, back, cast, devices, leave, told } from "./support/cast.mjs";
-import { Stage } from "./support/stage.mjs";
+import { test } from "node:test";
+import { agree, away, back, begin, cast, leave, told } from "./support/cast.mjs";
 import { until } from "./support/until.mjs";
 
-const stage = new Stage();
-after(() => stage.clear());
-let server, browsers;
-
-before(async () => {
-  server = await stage.server();
-  browsers = await devices(stage, server);
-});
-after(() => {
-  for (const { pageErrors } of Object.values(browsers)) assert.deepEqual(pageErrors, []);
-});
+const { server, browsers } = await begin();
 
 for (const by of ["laptop", "tab"]) {
   test(`a message to a group that one is not in fails, and is sent by retry from the ${by} once one is`, async () => {

@@ -3,23 +3,12 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { readFile, readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
-import { agree, away, back, cast, complaints, devices, leave, told } from "./support/cast.mjs";
+import { test } from "node:test";
+import { agree, away, back, begin, cast, complaints, devices, leave, told } from "./support/cast.mjs";
 import { inPage } from "./support/client.mjs";
-import { Stage } from "./support/stage.mjs";
 import { until } from "./support/until.mjs";
 
-const stage = new Stage();
-after(() => stage.clear());
-let server, browsers;
-
-before(async () => {
-  server = await stage.server();
-  browsers = await devices(stage, server);
-});
-after(() => {
-  for (const { pageErrors } of Object.values(browsers)) assert.deepEqual(pageErrors, []);
-});
+const { stage, server, browsers } = await begin();
 
 /** `by`: who takes it back; `away`: whose network is gone meanwhile, and in which order they return. */
 const RECALLS = [

@@ -1,21 +1,10 @@
 // C1 and C2: what the user is doing here goes on there.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { agree, away, back, cast, complaints, devices, leave } from "./support/cast.mjs";
-import { Stage } from "./support/stage.mjs";
+import { test } from "node:test";
+import { agree, away, back, begin, cast, complaints, leave } from "./support/cast.mjs";
 import { until } from "./support/until.mjs";
 
-const stage = new Stage();
-after(() => stage.clear());
-let server, browsers;
-
-before(async () => {
-  server = await stage.server();
-  browsers = await devices(stage, server);
-});
-after(() => {
-  for (const { pageErrors } of Object.values(browsers)) assert.deepEqual(pageErrors, []);
-});
+const { stage, server, browsers } = await begin();
 
 /** What an application may keep of a task. */
 const TASKS = {

@@ -1,20 +1,9 @@
 // M7: the conversation list is the same on all devices, and says how far others have read.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { agree, away, back, cast, complaints, devices, leave } from "./support/cast.mjs";
-import { Stage } from "./support/stage.mjs";
+import { test } from "node:test";
+import { agree, away, back, begin, cast, complaints, leave } from "./support/cast.mjs";
 
-const stage = new Stage();
-after(() => stage.clear());
-let server, browsers;
-
-before(async () => {
-  server = await stage.server();
-  browsers = await devices(stage, server);
-});
-after(() => {
-  for (const { pageErrors } of Object.values(browsers)) assert.deepEqual(pageErrors, []);
-});
+const { server, browsers } = await begin();
 
 const NONE = { draft: null, muted: false, pinned: false };
 

@@ -1,5 +1,20 @@
 // Who takes part: Ann on two devices, one of them with two tabs, and Bob.
+import assert from "node:assert/strict";
+import { after } from "node:test";
+import { Stage } from "./stage.mjs";
 import { until } from "./until.mjs";
+
+/** A server, and the browsers on which all tests of a file play; afterwards nothing has gone wrong in their pages. */
+export async function begin() {
+  const stage = new Stage();
+  after(() => stage.clear());
+  const server = await stage.server();
+  const browsers = await devices(stage, server);
+  after(() => {
+    for (const { pageErrors } of Object.values(browsers)) assert.deepEqual(pageErrors, []);
+  });
+  return { stage, server, browsers };
+}
 
 /** The devices, each a browser of its own; Bob's is a Firefox, so that nothing holds in one engine alone. */
 export async function devices(stage, server) {
