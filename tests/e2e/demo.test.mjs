@@ -1,18 +1,15 @@
 // The demo as a person meets it.
 import assert from "node:assert/strict";
-import { mkdir } from "node:fs/promises";
-import { join, resolve } from "node:path";
 import { after, test } from "node:test";
-import { ROOT, Stage } from "./support/stage.mjs";
+import { SITE, message, openConversation, screenshots, shows, signIn, write } from "./support/demo.mjs";
+import { Stage } from "./support/stage.mjs";
 import { until } from "./support/until.mjs";
-
-const SCREENSHOTS = join(resolve(ROOT, process.env.CARGO_TARGET_DIR ?? "target"), "e2e");
 
 const stage = new Stage();
 after(() => stage.clear());
 
 test("two people chat in the demo, in two browsers", async () => {
-  const server = await stage.server({ www: join(ROOT, "www/dist") });
+  const server = await stage.server(SITE);
   const [first, second] = await stage.profiles(server, 2);
   const ann = await signIn(await first.tab(), "ann", "Laptop");
   const bob = await signIn(await second.tab(), "bob", "Phone");
@@ -55,7 +52,7 @@ test("two people chat in the demo, in two browsers", async () => {
 });
 
 test("a browser without a place for its connection says who has them, and takes one", async () => {
-  const server = await stage.server({ www: join(ROOT, "www/dist") });
+  const server = await stage.server(SITE);
   await server.call("PUT", "/api/settings", { limits: { web: 1 } });
   const [first, second] = await stage.profiles(server, 2);
   const laptop = await signIn(await first.tab(), "ann", "Laptop");
@@ -65,8 +62,7 @@ test("a browser without a place for its connection says who has them, and takes 
   const limit = phone.getByTestId("connection-limit");
   await limit.locator("summary").click();
   await limit.getByText("Laptop").waitFor();
-  await mkdir(SCREENSHOTS, { recursive: true });
-  await phone.screenshot({ path: join(SCREENSHOTS, "connection-limit.png") });
+  await screenshots(phone, "connection-limit");
   await limit.getByRole("button").click();
   await shows(phone, "status-connection", "online");
   await limit.waitFor({ state: "detached" });
@@ -75,7 +71,7 @@ test("a browser without a place for its connection says who has them, and takes 
 });
 
 test("a message is edited, recalled, and read, for all to see", async () => {
-  const server = await stage.server({ www: join(ROOT, "www/dist") });
+  const server = await stage.server(SITE);
   const [first, second, third] = await stage.profiles(server, 3);
   const laptop = await signIn(await first.tab(), "ann", "Laptop");
   const phone = await signIn(await second.tab(), "ann", "Phone");
@@ -115,7 +111,7 @@ test("a message is edited, recalled, and read, for all to see", async () => {
 });
 
 test("a message that failed is tried again, and another one given up", async () => {
-  const server = await stage.server({ www: join(ROOT, "www/dist") });
+  const server = await stage.server(SITE);
   const profile = await stage.profile(server);
   const ann = await signIn(await profile.tab(), "ann", "Laptop");
   await shows(ann, "status-connection", "online");
@@ -134,7 +130,7 @@ test("a message that failed is tried again, and another one given up", async () 
 });
 
 test("drafts, pins and muting are the same on all devices", async () => {
-  const server = await stage.server({ www: join(ROOT, "www/dist") });
+  const server = await stage.server(SITE);
   const [first, second] = await stage.profiles(server, 2);
   const laptop = await signIn(await first.tab(), "ann", "Laptop");
   const phone = await signIn(await second.tab(), "ann", "Phone");
@@ -168,7 +164,7 @@ test("drafts, pins and muting are the same on all devices", async () => {
 });
 
 test("what is read on one device goes on where it was on the next, and both turn the page together", async () => {
-  const server = await stage.server({ www: join(ROOT, "www/dist") });
+  const server = await stage.server(SITE);
   const [first, second] = await stage.profiles(server, 2);
   const laptop = await signIn(await first.tab(), "ann", "Laptop");
   await shows(laptop, "status-connection", "online");
@@ -196,7 +192,7 @@ test("what is read on one device goes on where it was on the next, and both turn
 });
 
 test("music that plays on one device is seen, steered and taken over on another", async () => {
-  const server = await stage.server({ www: join(ROOT, "www/dist") });
+  const server = await stage.server(SITE);
   const [first, second] = await stage.profiles(server, 2);
   const [laptop, phone] = [
     await signIn(await first.tab(), "ann", "Laptop"),
@@ -236,7 +232,7 @@ test("music that plays on one device is seen, steered and taken over on another"
 });
 
 test("a conversation opens on another device at the message where it was left", async () => {
-  const server = await stage.server({ www: join(ROOT, "www/dist") });
+  const server = await stage.server(SITE);
   const [first, second] = await stage.profiles(server, 2);
   for (let number = 1; number <= 200; number += 1) {
     await server.message("bob", "direct:ann", `message number ${number}, ${"la ".repeat(number % 40)}`);
@@ -323,38 +319,4 @@ function topMessage(page, pixels = 0) {
     const messages = [...scroller.querySelectorAll("[data-message-id]")];
     return messages.find((it) => it.getBoundingClientRect().bottom > edge)?.textContent ?? "";
   }, pixels);
-}
-
-async function signIn(page, account, device) {
-  await page.getByTestId("sign-in-account").fill(account);
-  await page.getByTestId("sign-in-device").fill(device);
-  await page.getByTestId("sign-in-submit").click();
-  return page;
-}
-
-async function openConversation(page, name) {
-  await page.getByTestId("new-conversation").fill(name);
-  await page.getByTestId("new-conversation-open").click();
-}
-
-async function write(page, text) {
-  await page.getByTestId("composer").fill(text);
-  await page.getByTestId("send").click();
-}
-
-function message(page, text) {
-  return page.getByTestId("message").filter({ hasText: text });
-}
-
-async function shows(page, id, value) {
-  await page.locator(`[data-testid="${id}"][data-value="${value}"]`).waitFor();
-}
-
-/** What it looks like, for people to judge. */
-async function screenshots(page, name) {
-  await mkdir(SCREENSHOTS, { recursive: true });
-  for (const colorScheme of ["light", "dark"]) {
-    await page.emulateMedia({ colorScheme });
-    await page.screenshot({ path: join(SCREENSHOTS, `${name}-${colorScheme}.png`) });
-  }
 }

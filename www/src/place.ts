@@ -7,6 +7,13 @@ export function offsetOf(scroller: HTMLElement, element: HTMLElement): number {
   return Math.round((Math.max(0, above) / element.offsetHeight) * 1000) / 1000;
 }
 
+/** Scrolls so that an element is in the middle of the view, or at its top if it does not fit. */
+export function goToMiddle(scroller: HTMLElement, element: HTMLElement): void {
+  const from = element.getBoundingClientRect().top - scroller.getBoundingClientRect().top;
+  const above = Math.max(0, scroller.clientHeight - element.offsetHeight) / 2;
+  scroller.scrollTop += from - above;
+}
+
 /** Scrolls so that so much of an element is above the view. */
 export function goTo(scroller: HTMLElement, element: HTMLElement, offset: number, behavior: ScrollBehavior = "instant"): void {
   const from = element.getBoundingClientRect().top - scroller.getBoundingClientRect().top;

@@ -1,10 +1,11 @@
 import { createContext, useContext, useEffect, useState } from "react";
 import init, { SyncClient } from "tutti-sync";
-import type { Conversation, Events, Json, Session, Status } from "tutti-sync";
+import type { Conversation, Events, Json, Message, Session, Status } from "tutti-sync";
 import { Cell, useCell } from "./cell";
 import { explain } from "./errors";
 import { oncePerFrame } from "./frame";
 import { Later } from "./later";
+import { People } from "./people";
 import type { SignIn } from "./session";
 import { count, previewOf } from "./text";
 import { type Change, Timeline, type TimelineView } from "./timeline";
@@ -29,6 +30,7 @@ export type Doing = Session & { origin: "local" | "tab" | "remote" | "stored" };
  */
 export class Chat {
   readonly client: SyncClient;
+  readonly people: People;
   readonly status: Cell<Status>;
   readonly conversations = new Cell<readonly Conversation[]>([]);
   /** Null until the list was read, so that "no conversations yet" is never shown by mistake. */
@@ -36,12 +38,15 @@ export class Chat {
   readonly errors = new Cell<readonly unknown[]>([]);
   /** Who has the account's places for connections, while there is none for this browser. */
   readonly limit = new Cell<Events["connection-limit"] | null>(null);
+  /** What is searched for; it stands out wherever it is on screen. */
+  readonly query = new Cell("");
   /** What a screen reader should say next. */
   readonly announcement = new Cell("");
 
   readonly #byId = new Map<string, Conversation>();
   #reordered = false;
   readonly #timelines = new Set<Timeline>();
+  #sought: Message | null = null;
   #changes: Change[] = [];
   readonly #doing = new Map<string, Cell<Doing | null>>();
   readonly #later = new Later();
@@ -66,6 +71,7 @@ export class Chat {
 
   private constructor(client: SyncClient) {
     this.client = client;
+    this.people = new People(client);
     this.status = new Cell(client.status());
     const showSoon = oncePerFrame(() => this.#show());
     this.#off = [
@@ -98,9 +104,9 @@ export class Chat {
   }
 
   /** Tells the person what went wrong, if anything does. */
-  async attempt(work: Promise<void>): Promise<void> {
+  async attempt(work: Promise<void> | (() => Promise<void> | void)): Promise<void> {
     try {
-      await work;
+      await (typeof work === "function" ? work() : work);
     } catch (error) {
       this.report(error);
     }
@@ -184,14 +190,26 @@ export class Chat {
   /** Keeps `timeline` in step until the returned function is called, from where somebody was in it. */
   attach(timeline: Timeline): () => void {
     this.#timelines.add(timeline);
+    if (this.#sought?.conversation === timeline.conversation) timeline.sought.set(this.#sought.id);
+    this.#sought = null;
     void this.#open(timeline);
     return () => this.#timelines.delete(timeline);
   }
 
+  /** Takes the reader to a message, if its conversation is on screen, or else when it comes there next. */
+  seek(message: Message): void {
+    const { id, conversation } = message;
+    const shown = [...this.#timelines].filter((timeline) => timeline.conversation === conversation);
+    for (const timeline of shown) void timeline.seek(id);
+    this.#sought = shown.length > 0 ? null : message;
+  }
+
   async #open(timeline: Timeline): Promise<void> {
+    const sought = timeline.sought.get();
+    if (sought !== null) return timeline.seek(sought);
     const place = await this.client.session(placeKey(timeline.conversation)).catch(() => null);
     const { message, offset } = place?.fields ?? {};
-    if (typeof message === "string" && typeof offset === "number") await timeline.showPlace({ message, offset });
+    if (typeof message === "string" && typeof offset === "number") await timeline.show({ message, offset });
     else await timeline.showLatest();
   }
 
@@ -208,6 +226,7 @@ export class Chat {
 
   close(): Promise<void> {
     this.#later.end();
+    this.people.close();
     for (const off of this.#off) off();
     return this.client.close();
   }

@@ -21,6 +21,12 @@ export function previewOf(message: Message): string {
   return textOf(message).slice(0, 120).replace(/\s+/g, " ");
 }
 
+/** Who says it, where that is not plain from the conversation. */
+export function prefixOf(sender: string, conversation: string, account: string): string {
+  if (sender === account) return "You: ";
+  return isGroup(conversation) ? `${sender}: ` : "";
+}
+
 /** "direct:bob" → "bob", "group:choir" → "choir" */
 export function titleOf(conversation: string): string {
   return conversation.slice(conversation.indexOf(":") + 1);

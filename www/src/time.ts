@@ -18,6 +18,11 @@ export function briefly(time: number): string {
   return shortDate.format(time);
 }
 
+/** "14:05" today, "Yesterday, 14:05", "Friday, 21 November, 14:05" */
+export function dayAndTime(time: number): string {
+  return daysAgo(time) === 0 ? clock.format(time) : `${dayName(time)}, ${clock.format(time)}`;
+}
+
 export function dayName(time: number): string {
   const days = daysAgo(time);
   if (days === 0) return "Today";

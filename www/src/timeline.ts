@@ -20,6 +20,9 @@ export interface Place {
   readonly offset: number;
 }
 
+/** Where somebody is to be taken: a place, or a message in the middle of the view. */
+export type Destination = Place | { readonly message: string; readonly offset: null };
+
 /** Messages read at a time. */
 const PAGE = 50;
 /** Messages kept on screen at the end of a conversation, and while reading further up. */
@@ -42,9 +45,11 @@ const EMPTY: TimelineView = {
 export class Timeline {
   readonly conversation: string;
   readonly view = new Cell<TimelineView>(EMPTY);
+  /** The message that the reader has asked for. */
+  readonly sought = new Cell<string | null>(null);
   readonly #client: SyncClient;
   #following = true;
-  #place: Place | null = null;
+  #destination: Destination | null = null;
   /** Counts loads: one that a later load has overtaken must not show what it read. */
   #latestLoad = 0;
   /** Changes that arrived while a page was being read, which may or may not have them already. */
@@ -73,19 +78,25 @@ export class Timeline {
   }
 
   /** Where the reader is to be taken, once it is on screen; then never again. */
-  takePlace(): Place | null {
-    const place = this.#place;
-    this.#place = null;
-    return place;
+  takeDestination(): Destination | null {
+    const destination = this.#destination;
+    this.#destination = null;
+    return destination;
   }
 
-  /** Shows what is around a place, or the newest messages if it is nowhere. */
-  async showPlace(place: Place): Promise<void> {
-    const message = await this.#client.message(place.message).catch(() => null);
+  /** Shows a message and what is around it. */
+  async seek(message: string): Promise<void> {
+    this.sought.set(message);
+    await this.show({ message, offset: null });
+  }
+
+  /** Shows what is around a destination, or the newest messages if it is nowhere. */
+  async show(destination: Destination): Promise<void> {
+    const message = await this.#client.message(destination.message).catch(() => null);
     const position = message?.conversation === this.conversation ? message.position : null;
     if (position === null) return this.showLatest();
     this.#following = false;
-    this.#place = place;
+    this.#destination = destination;
     await this.#load("latest", async () => {
       const before = position + PAGE / 2;
       let page = await this.#client.history(this.conversation, { before, limit: PAGE });
@@ -99,6 +110,7 @@ export class Timeline {
   /** Goes back to the newest message, which is read again only if it is out of the window. */
   followLatest(): void {
     this.#following = true;
+    this.sought.set(null);
     if (this.view.get().hasNewer) void this.showLatest();
   }
 

@@ -1,9 +1,17 @@
+interface AvatarProps {
+  name: string;
+  shape?: "small" | "square" | undefined;
+  /** What sits on its edge. */
+  children?: React.ReactNode;
+}
+
 /** The first letter of a name, always in the same colour for the same name; groups are square. */
-export function Avatar({ name, shape }: { name: string; shape?: "small" | "square" | undefined }) {
+export function Avatar({ name, shape, children }: AvatarProps) {
   const style = { "--hue": hueOf(name) } as React.CSSProperties;
   return (
-    <span className={shape === undefined ? "avatar" : `avatar avatar-${shape}`} style={style} aria-hidden="true">
-      {[...name][0]?.toUpperCase()}
+    <span className={shape === undefined ? "avatar" : `avatar avatar-${shape}`} style={style}>
+      <span aria-hidden="true">{[...name][0]?.toUpperCase()}</span>
+      {children}
     </span>
   );
 }

@@ -13,7 +13,9 @@ import { ConversationView } from "./ConversationView";
 import { Errors } from "./Errors";
 import { NewConversation } from "./NewConversation";
 import { NothingSelected } from "./NothingSelected";
+import { OwnPresence } from "./OwnPresence";
 import { PlayerView } from "./PlayerView";
+import { Search } from "./Search";
 import { Shelf } from "./Shelf";
 import { StatusLine } from "./StatusLine";
 
@@ -28,8 +30,10 @@ export function ChatView({ signIn, onSignOut }: { signIn: SignIn; onSignOut: () 
         <header className="profile">
           <Avatar name={signIn.account} />
           <div className="profile-names">
-            <h1>{signIn.account}</h1>
-            <p>{signIn.device}</p>
+            <h1>
+              {signIn.account} <small>{signIn.device}</small>
+            </h1>
+            <OwnPresence />
           </div>
           <a className="button-quiet" href={addressFor(signIn)} target="_blank" rel="noopener">
             New tab
@@ -40,7 +44,9 @@ export function ChatView({ signIn, onSignOut }: { signIn: SignIn; onSignOut: () 
         </header>
         <NewConversation />
         <ConnectionLimit />
-        <ConversationList selected={selected} />
+        <Search>
+          <ConversationList selected={selected} />
+        </Search>
         <Shelf selected={selected} player={player} device={signIn.device} />
       </aside>
       <main className="stage">

@@ -54,7 +54,10 @@ export function Composer({ conversation }: { conversation: string }) {
         rows={1}
         enterKeyHint="send"
         value={draft}
-        onChange={(event) => type(event.target.value)}
+        onChange={({ target }) => {
+          type(target.value);
+          void chat.attempt(() => chat.client.setTyping(conversation, target.value !== ""));
+        }}
         onKeyDown={onKeyDown}
         // Not for the button, which sends it.
         onBlur={({ currentTarget, relatedTarget }) => currentTarget.form!.contains(relatedTarget) || chat.flush()}

@@ -1,15 +1,20 @@
 import { memo, startTransition, useDeferredValue, useEffect, useRef, useState } from "react";
 import type { Conversation } from "tutti-sync";
+import { moveFocus } from "../arrow-keys";
 import { useCell } from "../cell";
+import { inWords, useTyping } from "../people";
 import { hrefOf } from "../route";
 import { useChat, useConversations } from "../sync";
-import { count, isGroup, previewOf, titleOf } from "../text";
+import { count, isGroup, prefixOf, previewOf, titleOf } from "../text";
 import { briefly } from "../time";
 import { Avatar } from "./Avatar";
 import { Icon } from "./Icons";
+import { PresenceDot } from "./PresenceDot";
 
 /** Rows rendered at first; the others follow in slices that never hold up the page. */
 const SLICE = 20;
+/** Of so many the server is asked how they are; of the others it says so when that changes. */
+const ASKED = 30;
 
 export function ConversationList({ selected }: { selected: string | null }) {
   const chat = useChat();
@@ -19,14 +24,10 @@ export function ConversationList({ selected }: { selected: string | null }) {
   const shown = useGrowing(conversations.length);
   const list = useRef<HTMLUListElement>(null);
 
-  const move = (event: React.KeyboardEvent) => {
-    const rows = [...(list.current?.querySelectorAll("a") ?? [])];
-    const at = rows.indexOf(document.activeElement as HTMLAnchorElement);
-    const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: rows.length - 1 }[event.key];
-    if (to === undefined) return;
-    event.preventDefault();
-    rows[to]?.focus();
-  };
+  useEffect(() => {
+    const latest = conversations.slice(0, ASKED).filter(({ id }) => !isGroup(id));
+    for (const { id } of latest) chat.people.ask(titleOf(id));
+  }, [chat, conversations]);
 
   // One stop for Tab, arrow keys within.
   const tabStop = conversations.some(({ id }) => id === selected) ? selected : conversations[0]?.id;
@@ -34,7 +35,7 @@ export function ConversationList({ selected }: { selected: string | null }) {
   return (
     <nav className="conversations" aria-label="Conversations" data-testid="conversation-list">
       {ready && conversations.length === 0 && <p className="hint">No conversations yet. Write to somebody above.</p>}
-      <ul ref={list} onKeyDown={move}>
+      <ul ref={list} onKeyDown={(event) => moveFocus(event, list.current!.querySelectorAll("a"))}>
         {conversations.slice(0, shown).map((conversation) => (
           <Row
             key={conversation.id}
@@ -71,7 +72,9 @@ const Row = memo(function Row({ conversation, account, selected, tabStop }: RowP
         aria-current={selected ? "page" : undefined}
         tabIndex={tabStop ? 0 : -1}
       >
-        <Avatar name={title} shape={isGroup(id) ? "square" : undefined} />
+        <Avatar name={title} shape={isGroup(id) ? "square" : undefined}>
+          {!isGroup(id) && <PresenceDot account={title} />}
+        </Avatar>
         <span className="row-title">
           {isGroup(id) && <span className="visually-hidden">Group </span>}
           {title}
@@ -99,6 +102,14 @@ const Row = memo(function Row({ conversation, account, selected, tabStop }: RowP
 });
 
 function Preview({ conversation: { id, lastMessage }, account }: { conversation: Conversation; account: string }) {
+  const typing = useTyping(id);
+  if (typing.length > 0) {
+    return (
+      <span className="row-preview" data-testid="row-typing">
+        <em>{isGroup(id) ? `${inWords(typing)}: typing…` : "typing…"}</em>
+      </span>
+    );
+  }
   if (lastMessage === null) return <span className="row-preview" />;
   const { state, sender } = lastMessage;
   return (
@@ -109,11 +120,6 @@ function Preview({ conversation: { id, lastMessage }, account }: { conversation:
       {previewOf(lastMessage)}
     </span>
   );
-}
-
-function prefixOf(sender: string, conversation: string, account: string): string {
-  if (sender === account) return "You: ";
-  return isGroup(conversation) ? `${sender}: ` : "";
 }
 
 function useGrowing(total: number): number {

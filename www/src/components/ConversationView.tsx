@@ -1,9 +1,14 @@
+import { useEffect } from "react";
+import { describePresence, usePresence } from "../people";
 import { useChat, useConversation } from "../sync";
 import { isGroup, titleOf } from "../text";
+import { Activity } from "./Activity";
 import { Avatar } from "./Avatar";
 import { Composer } from "./Composer";
 import { Icon } from "./Icons";
 import { MessageList } from "./MessageList";
+import { PresenceDot } from "./PresenceDot";
+import { Setting } from "./Setting";
 
 export function ConversationView({ conversation }: { conversation: string }) {
   const chat = useChat();
@@ -15,34 +20,45 @@ export function ConversationView({ conversation }: { conversation: string }) {
         <a className="button-icon back" href="#" aria-label="Back to all conversations">
           <Icon name="back" />
         </a>
-        <Avatar name={title} shape={isGroup(conversation) ? "square" : undefined} />
+        <Avatar name={title} shape={isGroup(conversation) ? "square" : undefined}>
+          {!isGroup(conversation) && <PresenceDot account={title} />}
+        </Avatar>
         <div className="conversation-names">
           <h2>{title}</h2>
-          {isGroup(conversation) && <p>{members.join(", ")}</p>}
+          {isGroup(conversation) ? <p>{members.join(", ")}</p> : <PresenceInWords account={title} />}
         </div>
         <button
           className="button-icon"
-          data-testid="pin"
-          aria-label="Keep at the top"
-          title={pinned ? "No longer keep at the top" : "Keep at the top"}
-          aria-pressed={pinned}
-          onClick={() => void chat.setConversation(conversation, { pinned: !pinned })}
+          data-testid="wave"
+          aria-label="Wave"
+          title="Wave to those who are there"
+          onClick={() => void chat.attempt(() => chat.people.wave(conversation))}
         >
-          <Icon name="pin" />
+          <Icon name="wave" />
         </button>
-        <button
-          className="button-icon"
-          data-testid="mute"
-          aria-label="Mute"
-          title={muted ? "No longer mute" : "Mute"}
-          aria-pressed={muted}
-          onClick={() => void chat.setConversation(conversation, { muted: !muted })}
-        >
-          <Icon name="mute" />
-        </button>
+        <Setting
+          icon="pin"
+          label="Keep at the top"
+          on={pinned}
+          onChange={(pinned) => void chat.setConversation(conversation, { pinned })}
+        />
+        <Setting
+          icon="mute"
+          label="Mute"
+          on={muted}
+          onChange={(muted) => void chat.setConversation(conversation, { muted })}
+        />
       </header>
       <MessageList conversation={conversation} />
+      <Activity conversation={conversation} />
       <Composer conversation={conversation} />
     </section>
   );
+}
+
+function PresenceInWords({ account }: { account: string }) {
+  const chat = useChat();
+  const presence = usePresence(account);
+  useEffect(() => chat.people.ask(account), [chat, account]);
+  return presence && <p data-testid="presence-in-words">{describePresence(presence)}</p>;
 }

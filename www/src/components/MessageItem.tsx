@@ -7,6 +7,7 @@ import { timeOfDay } from "../time";
 import { Avatar } from "./Avatar";
 import { growToFit } from "./Composer";
 import { Icon } from "./Icons";
+import { Marked } from "./Marked";
 
 interface MessageItemProps {
   message: Message;
@@ -19,17 +20,21 @@ interface MessageItemProps {
   last: boolean;
   /** What to say of who has read up to here, if it is the last that somebody has read. */
   readBy: string | undefined;
+  /** Whether the reader has asked for it. */
+  sought: boolean;
+  /** What stands out in its text. */
+  query: string;
 }
 
 export const MessageItem = memo(function MessageItem(props: MessageItemProps) {
-  const { message, own, elsewhere, named, first, last, readBy } = props;
+  const { message, own, elsewhere, named, first, last, readBy, sought, query } = props;
   const { id, sender, sentAt, editedAt, state, error } = message;
   const [editing, setEditing] = useState(false);
-  const classes = ["message", own && "own", first && "first", last && "last"].filter(Boolean).join(" ");
+  const classes = ["message", own && "own", first && "first", last && "last", sought && "sought"].filter(Boolean).join(" ");
   const showSender = named && !own;
   const recalled = state === "recalled";
   return (
-    <li className={classes} data-testid="message" data-message-id={id} data-state={state}>
+    <li className={classes} data-testid="message" data-message-id={id} data-state={state} tabIndex={sought ? -1 : undefined}>
       {showSender && (last ? <Avatar name={sender} shape="small" /> : <span className="avatar-gap" />)}
       {own && (state === "sent" || state === "pending") && !editing && (
         <Actions message={message} onEdit={() => setEditing(true)} />
@@ -45,7 +50,7 @@ export const MessageItem = memo(function MessageItem(props: MessageItemProps) {
           )}
           <span className="message-text">
             {recalled && <Icon name="recall" />}
-            {textOf(message)}
+            <Marked text={textOf(message)} query={recalled ? "" : query} />
           </span>
           <span className="message-meta">
             {elsewhere && <Mark icon="devices" label="from another device" />}

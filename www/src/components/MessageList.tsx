@@ -1,8 +1,9 @@
-import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
+import { useCallback, useDeferredValue, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import type { Conversation, Message, SyncClient } from "tutti-sync";
 import { useByHand } from "../by-hand";
 import { explain } from "../errors";
-import { goTo, offsetOf } from "../place";
+import { useCell } from "../cell";
+import { goTo, goToMiddle, offsetOf } from "../place";
 import { placeKey, useChat, useConversation, useTimeline } from "../sync";
 import { count, isGroup } from "../text";
 import { dayName, startOfDay } from "../time";
@@ -58,9 +59,9 @@ export function MessageList({ conversation }: { conversation: string }) {
   // What changed above or below must not move what is being read.
   useLayoutEffect(() => {
     const element = scroller.current!;
-    const place = messages.length > 0 ? timeline.takePlace() : null;
-    const target = place && elementOf(element, place.message);
-    if (place !== null && target !== null) goTo(element, target, place.offset);
+    const destination = messages.length > 0 ? timeline.takeDestination() : null;
+    const target = destination && elementOf(element, destination.message);
+    if (destination !== null && target !== null) arrive(element, target, destination.offset);
     else if (timeline.following) element.scrollTop = element.scrollHeight;
     else if (anchor.current !== null) holdStill(element, anchor.current);
     look();
@@ -81,6 +82,8 @@ export function MessageList({ conversation }: { conversation: string }) {
     if (unread > 0 && last !== null && atEnd && visible && !hasNewer) void chat.markRead(conversation, last);
   }, [chat, conversation, unread, last, atEnd, visible, hasNewer]);
 
+  const sought = useCell(timeline.sought);
+  const query = useDeferredValue(useCell(chat.query).trim());
   const firstUnread = useFirstUnread(messages, head, chat.client.account);
   const receipts = useReceipts(messages, head, chat.client.account);
 
@@ -102,7 +105,7 @@ export function MessageList({ conversation }: { conversation: string }) {
           <p className="messages-note">Nothing here yet. Say hello.</p>
         )}
         {hasOlder && <p className="messages-note">Earlier messages…</p>}
-        <ol>{itemsOf(view, firstUnread, receipts, conversation, chat.client)}</ol>
+        <ol>{itemsOf(view, { firstUnread, receipts, sought, query }, conversation, chat.client)}</ol>
       </div>
       {!atEnd && (
         <button className="pill" data-testid="show-latest" onClick={showLatest}>
@@ -114,10 +117,17 @@ export function MessageList({ conversation }: { conversation: string }) {
   );
 }
 
+/** What is said of messages beyond what they say themselves. */
+interface Remarks {
+  firstUnread: string | null;
+  receipts: ReadonlyMap<string, string>;
+  sought: string | null;
+  query: string;
+}
+
 function itemsOf(
   { messages, holes }: TimelineView,
-  firstUnread: string | null,
-  receipts: ReadonlyMap<string, string>,
+  { firstUnread, receipts, sought, query }: Remarks,
   conversation: string,
   { account, deviceId }: SyncClient,
 ): React.ReactNode[] {
@@ -158,6 +168,8 @@ function itemsOf(
         first={previous === null || !belongTogether(previous, message)}
         last={following === null || !belongTogether(message, following)}
         readBy={receipts.get(message.id)}
+        sought={message.id === sought}
+        query={query}
       />,
     );
     previous = message;
@@ -218,6 +230,13 @@ function useReceipts(
     const say = (names: string[]) => (direct ? "Read" : `Read by ${names.sort().join(", ")}`);
     return new Map([...readers].map(([id, names]) => [id, say(names)]));
   }, [messages, readBy, direct, account]);
+}
+
+/** Takes the reader to a message; one that was asked for gets the focus, too. */
+function arrive(scroller: HTMLElement, element: HTMLElement, offset: number | null): void {
+  if (offset !== null) return goTo(scroller, element, offset);
+  goToMiddle(scroller, element);
+  element.focus({ preventScroll: true });
 }
 
 interface Anchor {
