@@ -31,7 +31,9 @@ export class Session {
       );
     });
     const alwaysMatch = { timeouts: { script: 120_000, pageLoad: 60_000 }, ...capabilities };
-    const { sessionId } = await send("POST", `${base}/session`, { capabilities: { alwaysMatch } });
+    const asked = send("POST", `${base}/session`, { capabilities: { alwaysMatch } });
+    // A driver without a session would stay, and nobody would know of it.
+    const { sessionId } = await asked.catch((error) => session.kill().finally(() => Promise.reject(error)));
     session.#address = `${base}/session/${sessionId}`;
     session.#first = session.#current = await session.#call("GET", "/window");
     return session;
