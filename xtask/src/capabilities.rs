@@ -42,7 +42,7 @@ const CAPABILITIES: &[Capability] = &[
     of("S4", "status reaches only who is online", Built),
     of("C1", "what the user is doing goes on elsewhere", Built),
     of("C2", "field by field, by timestamp", Built),
-    of("C3", "interrupted networks are expected", Without("tests of its own")),
+    of("C3", "interrupted networks are expected", Built),
     of("D4", "who may be online at once, by platform", NotYet),
     of("F", "configuration", Without("history, notifications, anonymous devices, compensation, push")),
     of("O", "the service switch", NotYet),

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Profile } from "./profile.mjs";
 import { Server } from "./server.mjs";
+import { Tunnel } from "./tunnel.mjs";
 import { Firefox, WebKit } from "./webdriver-profile.mjs";
 
 /** The repository. */
@@ -34,6 +35,13 @@ export class Stage {
     this.#servers.push(server);
     this.#sweepAtExit();
     return server;
+  }
+
+  /** A way to a server that can be made as bad as on a train. */
+  async tunnel(server) {
+    const tunnel = await Tunnel.to(server);
+    this.#endings.push(() => tunnel.end());
+    return tunnel;
   }
 
   /** Browser profiles, each with a browser of its own: each a device. */
