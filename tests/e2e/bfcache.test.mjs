@@ -30,7 +30,6 @@ for (const name of Object.keys(BROWSERS)) {
     const said = ["before"];
     await tab.send(toBob, said[0]);
     await bob.untilSent(toAnn, 1);
-    // Firefox keeps no page that is about to read its database.
     await tab.untilSent(toBob, 1);
 
     await goAway(tab.page);

@@ -32,6 +32,9 @@ const SILENCE: u64 = 2_000;
 const DOUBT: u64 = 10_000;
 /// How long a tab that could not lead leaves it to others, in milliseconds.
 const REST: u64 = 1_000;
+/// How long a tab that may be left waits for no lock, in milliseconds: for as long as the next page may take to
+/// answer.
+const ASIDE: u64 = 10_000;
 
 /// Which request for the lock something concerns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,6 +91,8 @@ pub(crate) struct Leadership {
 enum Place {
     /// Takes no part: until then, or until it is told to.
     Out(Option<Millis>),
+    /// May be left. Takes no part until then, unless nobody leads.
+    Aside(Millis),
     /// Waits for the lock, or to see the leader fail.
     Queued(LockId),
     /// Has the lock, and claims the leadership after this one.
@@ -131,7 +136,7 @@ impl Leadership {
 
     /// Takes part: queues for the lock, and finds out whether there is a leader.
     pub(crate) fn join(&mut self, now: Now, entropy: &mut ChaCha8Rng) {
-        if let Place::Out(_) = self.place {
+        if let Place::Out(_) | Place::Aside(_) = self.place {
             self.queue(now);
             self.ask_if_watching(now, entropy);
         }
@@ -150,7 +155,8 @@ impl Leadership {
     /// This tab may be about to go. One that leads stays for as long as it is there.
     pub(crate) fn step_aside(&mut self, now: Now) {
         if let Place::Queued(_) = self.place {
-            self.go_out(Some(now.monotonic.plus(REST)));
+            self.go_out(None);
+            self.place = Place::Aside(now.monotonic.plus(ASIDE));
         }
     }
 
@@ -225,7 +231,7 @@ impl Leadership {
             Place::Leading(_) | Place::Claiming(..) => {}
             // What was said before the question is no answer to it.
             Place::Queued(_) if newer || self.asked.is_none() => self.watch(now),
-            Place::Queued(_) | Place::Out(_) => {}
+            Place::Queued(_) | Place::Out(_) | Place::Aside(_) => {}
         }
         Change::None
     }
@@ -237,12 +243,12 @@ impl Leadership {
         }
     }
 
-    /// The leader has said goodbye. With a lock, that tells.
-    pub(crate) fn vacated(&mut self) {
-        if let Place::Queued(id) = self.place
-            && !self.locks
-        {
-            self.claim(id);
+    /// The leader has said goodbye. Where there is a lock, that tells whoever waits for it.
+    pub(crate) fn vacated(&mut self, now: Now, entropy: &mut ChaCha8Rng) {
+        match self.place {
+            Place::Queued(id) if !self.locks => self.claim(id),
+            Place::Aside(_) => self.join(now, entropy),
+            _ => {}
         }
     }
 
@@ -276,6 +282,7 @@ impl Leadership {
     pub(crate) fn deadline(&self) -> Option<Millis> {
         match self.place {
             Place::Out(until) => until,
+            Place::Aside(until) => Some(until),
             Place::Queued(_) => self.asked.map(|asked| asked.until).or(self.ask_at),
             Place::Claiming(..) => None,
             Place::Leading(_) => self.ask_at,
@@ -288,7 +295,7 @@ impl Leadership {
             return;
         }
         match (self.place, self.asked) {
-            (Place::Out(_), _) => self.join(now, entropy),
+            (Place::Out(_) | Place::Aside(_), _) => self.join(now, entropy),
             (Place::Queued(id), Some(Asked { last: true, .. })) => self.take(id, now),
             (Place::Queued(_), Some(Asked { until, last: false })) => {
                 let held_up = until.plus(HELD_UP) <= now.monotonic;
@@ -368,7 +375,7 @@ impl Leadership {
         self.asked = None;
         self.ask_at = None;
         match place {
-            Place::Out(_) => return Change::None,
+            Place::Out(_) | Place::Aside(_) => return Change::None,
             Place::Queued(id) | Place::Claiming(id, _) | Place::Leading(id) => {
                 self.orders.push(Order::Release(id));
             }

@@ -175,14 +175,24 @@ fn a_page_that_may_be_left_waits_for_no_lock_until_it_turns_out_that_it_stays() 
     world.input(leader, Input::Leaving);
     world.input(follower, Input::Leaving);
     assert!(leads(&world, leader), "whoever leads goes on");
-    world.close(leader);
-    world.pass(500);
+    world.crash(leader);
+    world.pass(5_000);
     assert!(!leads(&world, follower), "it is not in the queue");
-    world.pass(1_000);
+    world.pass(6_000);
     assert!(leads(&world, follower), "it has stayed");
     world.send(follower, TEAM, "here");
     world.settle();
     assert_eq!(arrived(&world), 1);
+}
+
+#[test]
+fn a_page_that_may_be_left_is_there_when_the_leader_goes() {
+    let mut world = World::new(24);
+    let [leader, follower] = tabs(&mut world);
+    world.input(follower, Input::Leaving);
+    world.close(leader);
+    world.pass(500);
+    assert!(leads(&world, follower));
 }
 
 #[test]

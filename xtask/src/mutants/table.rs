@@ -235,8 +235,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "working-offline-told-once-only",
         file: ENGINE,
-        from: "self.tell_revision(); self.tell_offline(); if",
-        to: "self.tell_revision(); if",
+        from: "self.tell_revision(); self.tell_offline(); self.tell_config();",
+        to: "self.tell_revision(); self.tell_config();",
+    },
+    Mutant {
+        name: "configuration-told-once-only",
+        file: ENGINE,
+        from: "self.tell_offline(); self.tell_config(); }",
+        to: "self.tell_offline(); }",
     },
     Mutant {
         name: "wish-to-work-online-overruled",

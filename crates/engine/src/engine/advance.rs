@@ -117,8 +117,8 @@ impl Engine {
             self.complained = None;
             self.events.push_back(Event::CaughtUp { events });
         }
-        // That all places are taken is told by an event of its own.
-        let told = [Code::Offline, Code::ConnectionLimit];
+        // The status tells that the server is not there, and an event of its own that all places are taken.
+        let told = [Code::Offline, Code::Timeout, Code::ConnectionLimit];
         let trouble = leader.link.reason().filter(|failure| !told.contains(&failure.code)).cloned();
         self.carry_link();
         if let Some(failure) = trouble {

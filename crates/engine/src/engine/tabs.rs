@@ -181,7 +181,7 @@ impl Engine {
                     Role::Leader(leader) => leader.look_at = Some(now.monotonic.plus(ANNOUNCE)),
                     Role::Follower(follower) => {
                         if follower.leader_tab.take_if(|leader| *leader == tab).is_some() {
-                            self.leadership.vacated();
+                            self.leadership.vacated(now, &mut self.entropy);
                         }
                     }
                 }
