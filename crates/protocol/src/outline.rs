@@ -237,7 +237,7 @@ mod tests {
             Queued { operation, ..Queued::default() }
         };
         let announce = |queued| ChannelFrame {
-            frame: Some(local::channel_frame::Frame::Announce(local::Announce { queued })),
+            frame: Some(local::channel_frame::Frame::Announce(local::Announce { queued, epoch: 0 })),
             ..ChannelFrame::default()
         };
         let most = limits::FIELDS;

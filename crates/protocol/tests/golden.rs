@@ -688,6 +688,7 @@ fn channel_frames() -> Vec<Golden<ChannelFrame>> {
                     message: None,
                     discarded: false,
                 }],
+                epoch: 0,
             })),
             "\
              0a10707172737475767778797a7b7c7d7e7f 1a30 0a2e 0a25
@@ -695,8 +696,13 @@ fn channel_frames() -> Vec<Golden<ChannelFrame>> {
              1080d095ffbc31 7a10606162636465666768696a6b6c6d6e6f",
         ),
         golden(
+            "announce of a leader",
+            channel(Frame::Announce(Announce { queued: vec![], epoch: 41 })),
+            "0a10707172737475767778797a7b7c7d7e7f 1a02 1029 7a10606162636465666768696a6b6c6d6e6f",
+        ),
+        golden(
             "announce of an edit",
-            channel(Frame::Announce(Announce { queued: vec![queued_edit()] })),
+            channel(Frame::Announce(Announce { queued: vec![queued_edit()], epoch: 0 })),
             "\
              0a10707172737475767778797a7b7c7d7e7f 1a9c01 0a9901 0a37
              0a104142434445464748494a4b4c4d4e4f50 1002 2a21 0a10303132333435363738393a3b3c3d3e3f

@@ -317,7 +317,7 @@ impl Engine {
         let queued: Vec<Queued> = oldest.into_iter().filter_map(|id| outbox.get(id).cloned()).collect();
         follower.announce_at = (!queued.is_empty()).then(|| now.monotonic.plus(ANNOUNCE));
         if !queued.is_empty() {
-            self.broadcast(channel_frame::Frame::Announce(local::Announce { queued }));
+            self.broadcast(channel_frame::Frame::Announce(local::Announce { queued, epoch: 0 }));
         }
     }
 

@@ -423,6 +423,7 @@ impl Engine {
             follower.unclaimed.extend(announce.queued.iter().filter_map(queued_id));
             follower.announce_at = Some(now.monotonic);
         } else {
+            announce.epoch = self.leadership.epoch().0;
             self.broadcast(channel_frame::Frame::Announce(announce));
         }
         self.take_out(over);

@@ -153,6 +153,8 @@ impl Engine {
             channel_frame::Frame::ChangeSet(change_set) => Some(Epoch(change_set.epoch)),
             channel_frame::Frame::LeaderStatus(status) => Some(Epoch(status.epoch)),
             channel_frame::Frame::Pong(pong) => Some(Epoch(pong.epoch)),
+            // Of what it has sent itself it tells no more: an older leader must not send this before the rest.
+            channel_frame::Frame::Announce(announce) if announce.epoch > 0 => Some(Epoch(announce.epoch)),
             _ => None,
         };
         if let Some(epoch) = leads {
