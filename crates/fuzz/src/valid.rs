@@ -265,10 +265,9 @@ pub fn channel(rng: &mut Rng) -> ChannelFrame {
     let few = rng.below(3);
     let frame = match rng.below(25) {
         0..=5 => Frame::ChangeSet(change_set(rng)),
-        6 | 7 => Frame::Announce(Announce {
-            queued: (0..few).map(|_| queued(rng)).collect(),
-            epoch: rng.below(3),
-        }),
+        6 | 7 => {
+            Frame::Announce(Announce { queued: (0..few).map(|_| queued(rng)).collect(), epoch: rng.below(3) })
+        }
         8 => Frame::Claim(Claim { ids: (0..few).map(|_| id(rng)).collect() }),
         9 => Frame::Presence(Presence { asks: rng.below(2) == 0 }),
         10 => Frame::Leave(Leave {}),
