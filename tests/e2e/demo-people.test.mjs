@@ -1,7 +1,7 @@
 // Who is there, who types and who waves, as a person sees it in the demo.
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { SITE, message, openConversation, screenshots, shows, signIn, write } from "./support/demo.mjs";
+import { SITE, message, openConversation, openConversations, screenshots, signIn, write } from "./support/demo.mjs";
 import { Stage } from "./support/stage.mjs";
 import { until } from "./support/until.mjs";
 
@@ -88,14 +88,11 @@ async function scene() {
   const tab = await signIn(await first.tab(), "ann", "Laptop");
   const bob = await signIn(await second.tab(), "bob", "Tablet");
   await server.call("PUT", "/api/groups/choir", { members: ["ann", "bob"] });
-  for (const [page, name] of [
+  await openConversations([
     [ann, "bob"],
     [tab, "bob"],
     [bob, "ann"],
-  ]) {
-    await shows(page, "status-connection", "online");
-    await openConversation(page, name);
-  }
+  ]);
   await write(ann, "Hello there");
   for (const page of [ann, tab, bob]) await message(page, "Hello there").waitFor();
   return { profiles, ann, tab, bob };

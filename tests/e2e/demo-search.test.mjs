@@ -1,7 +1,7 @@
 // Finding messages, as a person does it in the demo.
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { SITE, message, openConversation, screenshots, shows, signIn, write } from "./support/demo.mjs";
+import { SITE, message, openConversations, screenshots, shows, signIn, write } from "./support/demo.mjs";
 import { Stage } from "./support/stage.mjs";
 import { until } from "./support/until.mjs";
 
@@ -66,13 +66,10 @@ test("what is found stays in step: with what comes, and with what is taken back"
   const [first, second] = await stage.profiles(server, 2);
   const ann = await signIn(await first.tab(), "ann", "Laptop");
   const bob = await signIn(await second.tab(), "bob", "Phone");
-  for (const [page, name] of [
+  await openConversations([
     [ann, "bob"],
     [bob, "ann"],
-  ]) {
-    await shows(page, "status-connection", "online");
-    await openConversation(page, name);
-  }
+  ]);
   await ann.getByTestId("search").fill("heron");
   await ann.getByTestId("search-count").getByText("Nothing found").waitFor();
   await write(bob, "There is a heron");

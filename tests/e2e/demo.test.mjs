@@ -1,7 +1,7 @@
 // The demo as a person meets it.
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { SITE, message, openConversation, screenshots, shows, signIn, write } from "./support/demo.mjs";
+import { SITE, message, openConversation, openConversations, screenshots, shows, signIn, write } from "./support/demo.mjs";
 import { Stage } from "./support/stage.mjs";
 import { until } from "./support/until.mjs";
 
@@ -76,14 +76,11 @@ test("a message is edited, recalled, and read, for all to see", async () => {
   const laptop = await signIn(await first.tab(), "ann", "Laptop");
   const phone = await signIn(await second.tab(), "ann", "Phone");
   const bob = await signIn(await third.tab(), "bob", "Tablet");
-  for (const [page, name] of [
+  await openConversations([
     [laptop, "bob"],
     [phone, "bob"],
     [bob, "ann"],
-  ]) {
-    await shows(page, "status-connection", "online");
-    await openConversation(page, name);
-  }
+  ]);
   await write(laptop, "At eigth, then?");
   await write(laptop, "Bring the wrong scores");
   await message(bob, "Bring the wrong scores").waitFor();

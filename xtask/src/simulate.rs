@@ -19,7 +19,5 @@ pub(crate) fn test() -> Result<()> {
 }
 
 fn play(build: &[&str], options: &[&str]) -> Result<()> {
-    let mut simulator = cargo();
-    simulator.arg("run").args(build).args(["-p", "tutti-simulator", "--"]).args(options);
-    run(&mut simulator)
+    run(cargo().arg("run").args(build).args(["-p", "tutti-simulator", "--"]).args(options))
 }

@@ -173,11 +173,19 @@ impl Decision {
     }
 }
 
-/// Has a submission decided in transactions of its own.
-pub async fn decide(storage: &dyn Storage, submission: Submission) -> Vec<Verdict> {
+/// Has a submission decided in transactions of its own. Notes whose logs have grown by it.
+pub async fn decide(
+    storage: &dyn Storage,
+    submission: Submission,
+    grown: &mut BTreeSet<String>,
+) -> Vec<Verdict> {
     let mut decision = Decision::from(submission);
     while let Some(rest) = decision.rest() {
-        decision.note(perform(storage, &rest).await.map(|(verdicts, _)| verdicts));
+        let decided = perform(storage, &rest).await;
+        decision.note(decided.map(|(verdicts, growth)| {
+            grown.extend(growth.accounts().cloned());
+            verdicts
+        }));
     }
     decision.verdicts()
 }

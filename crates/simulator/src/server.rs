@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use tutti_acceptance::{
-    accept::{Decision, Refusal, Submission, Verdict},
+    accept::{Refusal, Submission, Verdict, decide},
     groups::PutGroup,
     status::{Presence, audience},
     storage::{MemoryStorage, Page, Storage as _},
@@ -496,11 +496,7 @@ impl Server {
     }
 
     fn decide(&mut self, submission: Submission) -> Vec<Verdict> {
-        let mut decision = Decision::from(submission);
-        while let Some(rest) = decision.rest() {
-            decision.note(self.perform(&rest));
-        }
-        decision.verdicts()
+        poll(decide(&self.storage, submission, &mut self.grown))
     }
 
     fn perform<W: Work>(&mut self, work: &W) -> tutti_acceptance::storage::Result<W::Answer> {

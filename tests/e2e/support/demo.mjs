@@ -20,6 +20,14 @@ export async function openConversation(page, name) {
   await page.getByTestId("new-conversation-open").click();
 }
 
+/** Each of these pages, once it is online, opens a conversation: pairs of a page and a name. */
+export async function openConversations(pairs) {
+  for (const [page, name] of pairs) {
+    await shows(page, "status-connection", "online");
+    await openConversation(page, name);
+  }
+}
+
 export async function write(page, text) {
   await page.getByTestId("composer").fill(text);
   await page.getByTestId("send").click();

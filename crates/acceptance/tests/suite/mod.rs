@@ -37,11 +37,11 @@ impl Fixture {
     }
 
     async fn submit(&self, account: &str, operations: &[wire::Operation]) -> Vec<Verdict> {
-        decide(&*self.storage, submission(account, operations)).await
+        decide(&*self.storage, submission(account, operations), &mut BTreeSet::new()).await
     }
 
     async fn decide(&self, submission: Submission) -> Verdict {
-        match &decide(&*self.storage, submission).await[..] {
+        match &decide(&*self.storage, submission, &mut BTreeSet::new()).await[..] {
             [verdict] => verdict.clone(),
             other => panic!("{other:?}"),
         }

@@ -171,7 +171,7 @@ async fn a_disk_that_fills_midway_keeps_the_first_operations_and_refuses_all_oth
             recall_window: None,
             now: Millis(1),
         };
-        decide(&storage, submission).await
+        decide(&storage, submission, &mut BTreeSet::new()).await
     };
     let limit = async |pages: i64| {
         let sql = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
@@ -297,7 +297,7 @@ fn submission(account: &str, operations: Vec<wire::Operation>) -> Submission {
 }
 
 async fn accept(storage: &dyn Storage, account: &str, operation: wire::Operation) {
-    let verdicts = decide(storage, submission(account, vec![operation])).await;
+    let verdicts = decide(storage, submission(account, vec![operation]), &mut BTreeSet::new()).await;
     assert!(matches!(verdicts[..], [Verdict::Accepted { .. }]), "{verdicts:?}");
 }
 
@@ -487,7 +487,9 @@ async fn it_does_what_the_storage_in_memory_does() {
                 continue;
             } else {
                 let submission = anything(&mut rng, number);
-                [decide(both[0], submission.clone()).await, decide(both[1], submission).await]
+                let mut grown = BTreeSet::new();
+                let first = decide(both[0], submission.clone(), &mut grown).await;
+                [first, decide(both[1], submission, &mut grown).await]
             };
             assert_eq!(verdicts[0], verdicts[1], "seed {seed}: {number}");
         }
