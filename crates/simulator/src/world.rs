@@ -1333,13 +1333,14 @@ impl World {
     }
 
     /// A message was given up. If it has not arrived, it never will, unless a tab that led before has sent it
-    /// or will, and knows nothing of the one that leads now.
+    /// or will, and knows nothing of the one that leads now, or a refusal that came twice was taken for the
+    /// answer to the attempt that followed.
     fn note_given_up(&mut self, at: At, message: OperationId) {
         let place = &self.profiles[at.0];
         let leaders = place.tabs.values().filter(|tab| tab.engine.status().leader).count();
         let views = self.server.views(&place.account).into_values();
         let mut sent = views.flat_map(|view| view.messages).map(|message| message.id);
-        if leaders == 1 && !sent.any(|id| id == message.to_bytes()) {
+        if leaders == 1 && !self.server.in_disorder && !sent.any(|id| id == message.to_bytes()) {
             self.model.stopped(message);
         }
     }
