@@ -365,7 +365,8 @@ impl Driver {
             let missing: Vec<Key> =
                 wanted.into_iter().filter(|number| !blocks.contains_key(number)).map(Key::Number).collect();
             if missing.is_empty() {
-                return self.read(|replica| replica.page(conversation, before, limit, &blocks));
+                let page = self.read(|replica| replica.page(conversation, before, limit, &blocks))?;
+                return Ok(Page { sync_disabled: self.engine.borrow().is_sync_disabled(), ..page });
             }
             let records = self.read_store(Table::Blocks, &missing).await?;
             for (key, record) in missing.into_iter().zip(records) {

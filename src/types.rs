@@ -506,16 +506,21 @@ impl ToJson for wire::Custom {
 
 impl ToJson for Page {
     fn write(&self, json: &mut Json) {
-        let holes: Vec<Hole> = self.holes.iter().map(|&(from, to)| Hole(from, to)).collect();
+        let reason = if self.sync_disabled { "disabled" } else { "offline" };
+        let holes: Vec<Hole> = self.holes.iter().map(|&(from, to)| Hole { from, to, reason }).collect();
         json.object(&[("messages", &self.messages), ("holes", &holes), ("hasMore", &self.has_more)]);
     }
 }
 
-struct Hole(Position, Position);
+struct Hole {
+    from: Position,
+    to: Position,
+    reason: &'static str,
+}
 
 impl ToJson for Hole {
     fn write(&self, json: &mut Json) {
-        json.object(&[("from", &self.0.0), ("to", &self.1.0), ("reason", &"offline")]);
+        json.object(&[("from", &self.from.0), ("to", &self.to.0), ("reason", &self.reason)]);
     }
 }
 

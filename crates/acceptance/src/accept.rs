@@ -13,14 +13,16 @@ use bytes::Bytes;
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use tutti_protocol::{
-    Code, Conversation, InvalidConversation, Millis, OperationId, Seq, Timestamp, codec, limits,
+    Code, Conversation, DeviceId, InvalidConversation, Millis, OperationId, Seq, Timestamp, codec, limits,
     wire::{self, operation::Body},
 };
 
 use crate::{
     merge::Stamp,
+    reach::Reach,
     storage::{
-        AccountKey, Delivery, Entry, NewMessage, News, Receipt, Result, Storage, StorageError, Transaction,
+        AccountKey, Addressee, Addressees, Delivery, Entry, NewMessage, News, Receipt, Result, Storage,
+        StorageError, Transaction,
     },
     work::{Growth, Work, perform},
 };
@@ -43,6 +45,8 @@ pub struct Submission {
     pub hide_reads: bool,
     /// How long after it was sent a message can be recalled; none: for as long as it is kept.
     pub recall_window: Option<Duration>,
+    /// Which devices of an account get what is sent.
+    pub reach: Reach,
     /// When it came.
     pub now: Millis,
 }
@@ -254,8 +258,8 @@ struct Audience {
     others: BTreeSet<String>,
     /// What the others call the conversation.
     conversation: String,
-    /// Whether the sender gets it too.
-    sender: bool,
+    /// Which of the sender's own devices get it too, if any do.
+    own: Option<Addressee>,
 }
 
 impl Submitter<'_> {
@@ -288,7 +292,7 @@ impl Submitter<'_> {
     /// Writes a message into the log of everyone who is to get it.
     async fn send(&mut self, id: OperationId, send: &wire::Send) -> Result<Seq, Stop> {
         let sender = &self.submission.account;
-        let Audience { others, conversation, sender: own } = self.audience(&send.conversation).await?;
+        let Audience { others, conversation, own } = self.audience(&send.conversation).await?;
         let message = NewMessage {
             id,
             sender,
@@ -300,14 +304,16 @@ impl Submitter<'_> {
         // Message ids are unique among all accounts: clients find messages by id alone.
         let message = (self.tx.store_message(&message).await?).ok_or_else(conflict)?;
         let mut seq = Seq(0);
-        if own {
+        if let Some(own) = own {
             let place = self.tx.next_place(self.key, &send.conversation).await?;
-            seq = self.append(id, Entry::Message(message, place)).await?;
+            seq = self.append(id, Entry::Message(message, place, own)).await?;
         }
         if !others.is_empty() {
             let conversation = &conversation;
             let delivery = Delivery { operation: Some(id), conversation, news: News::Message(message) };
-            self.tx.deliver(&others, delivery).await?;
+            let reach = |account: &String| (account.clone(), self.submission.reach.addressee(account));
+            let to: Addressees = others.iter().map(reach).collect();
+            self.tx.deliver(&to, delivery).await?;
             self.growth.add_entries(others);
         }
         Ok(seq)
@@ -316,23 +322,38 @@ impl Submitter<'_> {
     /// Who gets what is sent to a conversation.
     async fn audience(&mut self, conversation: &str) -> Result<Audience, Stop> {
         let Submission { account, include_sender, .. } = self.submission;
+        let own = self.own_addressee();
+        let included = own.filter(|_| *include_sender);
         match Conversation::parse(conversation)? {
             // Whoever writes to himself is who it is for.
-            Conversation::Direct(other) if other == account => {
-                Ok(Audience { others: BTreeSet::new(), conversation: conversation.to_owned(), sender: true })
-            }
+            Conversation::Direct(other) if other == account => Ok(Audience {
+                others: BTreeSet::new(),
+                conversation: conversation.to_owned(),
+                own: own.or(Some(Addressee::First)),
+            }),
             Conversation::Direct(other) => Ok(Audience {
                 others: BTreeSet::from([other.to_owned()]),
                 conversation: Conversation::Direct(account).to_string(),
-                sender: *include_sender,
+                own: included,
             }),
             Conversation::Group(group) => {
                 let mut others = self.tx.group(group).await?.unwrap_or_default();
                 if !others.remove(account) {
                     return Err(Refusal::no_conversation().into());
                 }
-                Ok(Audience { others, conversation: conversation.to_owned(), sender: *include_sender })
+                Ok(Audience { others, conversation: conversation.to_owned(), own: included })
             }
+        }
+    }
+
+    /// Which of the submitter's devices get what is sent. If only one may, that is the one that sends; what the
+    /// back end sends in the name of somebody who is not there reaches none.
+    fn own_addressee(&self) -> Option<Addressee> {
+        let Submission { account, device, reach, .. } = self.submission;
+        let sending = device.as_ref().and_then(|device| DeviceId::try_from(device).ok());
+        match (reach, sending) {
+            (Reach::One(_), Some(device)) => Some(Addressee::Device(device)),
+            _ => Some(reach.addressee(account)).filter(|addressee| *addressee != Addressee::First),
         }
     }
 

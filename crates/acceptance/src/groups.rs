@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use tutti_protocol::Conversation;
 
 use crate::{
-    storage::{Delivery, News, Result, Transaction},
+    storage::{Addressee, Addressees, Delivery, News, Result, Transaction},
     work::{Growth, Work},
 };
 
@@ -72,7 +72,8 @@ async fn tell_members(
     }
     let roster = tx.store_roster(members).await?;
     let conversation = &Conversation::Group(group).to_string();
-    tx.deliver(accounts, Delivery { operation: None, conversation, news: News::Members(roster) }).await?;
+    let to: Addressees = accounts.iter().map(|account| (account.clone(), Addressee::All)).collect();
+    tx.deliver(&to, Delivery { operation: None, conversation, news: News::Members(roster) }).await?;
     growth.add_entries(accounts.iter().cloned());
     Ok(())
 }

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! accept, groups ── work: a step that happens entirely or not at all ── storage: SQLite, memory
-//!        └── merge: which of two values holds
+//!        └── merge: which of two values holds; reach: which of an account's devices get a message
 //! ```
 //! No network and no clock. The server runs this over its database, the simulator over
 //! [`storage::MemoryStorage`].
@@ -12,6 +12,7 @@ pub mod accept;
 pub mod groups;
 pub mod merge;
 pub mod platform;
+pub mod reach;
 pub mod status;
 pub mod storage;
 pub mod work;

@@ -17,7 +17,8 @@ pub enum Platform {
 }
 
 impl Platform {
-    const ALL: [Self; 4] = [Self::Mobile, Self::Web, Self::Desktop, Self::Miniprogram];
+    /// All there are.
+    pub const ALL: [Self; 4] = [Self::Mobile, Self::Web, Self::Desktop, Self::Miniprogram];
 
     /// The platform as it is written.
     #[must_use]

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tutti_protocol::{LogId, Millis, OperationId, Position, Seq, wire};
+use tutti_protocol::{DeviceId, LogId, Millis, OperationId, Position, Seq, wire};
 
 pub use memory::MemoryStorage;
 #[cfg(feature = "sqlite")]
@@ -48,8 +48,8 @@ pub trait Storage: Send + Sync + 'static {
     /// The last seq in an account's log.
     async fn head(&self, account: &str) -> Result<Seq>;
 
-    /// What comes after `after` in an account's log, up to the limits of a page.
-    async fn page(&self, account: &str, after: Seq) -> Result<Page>;
+    /// What comes after `after` in an account's log, as one of its devices gets it, up to the limits of a page.
+    async fn page(&self, account: &str, after: Seq, reader: Reader) -> Result<Page>;
 
     /// An account's devices, first registered first.
     async fn devices(&self, account: &str) -> Result<Vec<Device>>;
@@ -162,7 +162,10 @@ pub trait Transaction: Send {
     /// Writes what came from elsewhere into the logs of all these accounts, under each one's next seq
     /// and for each one's view of the conversation. Accounts and views are made if need be. Costs as
     /// many statements for five hundred accounts as for one.
-    async fn deliver(&mut self, accounts: &BTreeSet<String>, delivery: Delivery<'_>) -> Result<()>;
+    async fn deliver(&mut self, to: &Addressees, delivery: Delivery<'_>) -> Result<()>;
+
+    /// Gives a device what waits in its account's log, after one seq and up to another, for the first that comes.
+    async fn claim(&mut self, account: &str, device: DeviceId, after: Seq, until: Seq) -> Result<()>;
 
     /// Who is in a group, if there is one of that name.
     async fn group(&mut self, id: &str) -> Result<Option<BTreeSet<String>>>;
@@ -296,11 +299,34 @@ pub struct Place {
     pub inbound: u64,
 }
 
+/// For which of an account's devices a message in its log is, and all that becomes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Addressee {
+    /// For all of them.
+    All,
+    /// For the first that comes for it, which then is the one.
+    First,
+    /// For this one.
+    Device(DeviceId),
+}
+
+/// Accounts, and for which of their devices something is.
+pub type Addressees = BTreeMap<String, Addressee>;
+
+/// A device that reads its account's log. What is not for it takes its place there without a body.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader {
+    /// Which.
+    pub device: DeviceId,
+    /// Whether it gets what was for all devices before it was registered.
+    pub compensated: bool,
+}
+
 /// What an account did itself, as its log says it.
 #[derive(Clone, Copy, Debug)]
 pub enum Entry {
     /// It sent a message.
-    Message(MessageKey, Place),
+    Message(MessageKey, Place, Addressee),
     /// It has read up to a place.
     Read(Place),
 }
@@ -334,6 +360,9 @@ pub struct Page {
     pub next: Seq,
     /// The last seq of the log.
     pub head: Seq,
+    /// It cannot be used: something in it waits for the first device that comes for it. The reader is to
+    /// claim that first.
+    pub unclaimed: bool,
 }
 
 /// What is known of a device.

@@ -79,6 +79,8 @@ pub struct Engine {
     config: Configured,
     /// What was last told of the account's connections, while there is no place for one here.
     limit: Option<wire::Limit>,
+    /// Whether the server keeps the account's devices in step, as it said last.
+    sync_disabled: bool,
     /// Local operations on their way to the disk, and those that wait for the disk.
     writing: Option<(BatchId, Vec<Enqueued>)>,
     waiting: Vec<Enqueued>,
@@ -274,6 +276,7 @@ impl Engine {
             renewal: None,
             config: Configured { change: 0, config: setup.config },
             limit: None,
+            sync_disabled: false,
             writing: None,
             waiting: Vec::new(),
             own: BTreeSet::new(),
@@ -304,6 +307,13 @@ impl Engine {
     #[must_use]
     pub fn replica(&self) -> &Replica {
         &self.replica
+    }
+
+    /// Whether the server does not keep the account's devices in step, as far as is known: what is missing here
+    /// may be on another one.
+    #[must_use]
+    pub fn is_sync_disabled(&self) -> bool {
+        self.sync_disabled
     }
 
     /// Who runs this engine.
@@ -548,6 +558,7 @@ impl Engine {
             catching_up: status.catching_up,
             pending: status.pending as u64,
             server_time: self.server_time.map_or(0, |_| self.corrected(now).0),
+            sync_disabled: self.sync_disabled,
         }));
     }
 

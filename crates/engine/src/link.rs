@@ -82,6 +82,8 @@ pub(crate) enum Arrived {
     Limited(wire::Limit),
     /// Something that is worth it only now.
     Status(wire::Status),
+    /// Whether the account's devices are kept in step.
+    Service { disabled: bool },
 }
 
 /// The link.
@@ -98,6 +100,9 @@ pub(crate) struct Link {
     transport: Transport,
     /// Whether all places were taken when one was asked for last.
     limited: bool,
+    /// It was told since it had a place last that there is none for it: it takes one that is free, and replaces
+    /// nobody. Else two phones would replace each other for ever.
+    yields: bool,
     /// When the next session by post may begin, and when a place is asked for again.
     post_at: Millis,
     place_at: Millis,
@@ -172,7 +177,8 @@ pub enum Connection {
 }
 
 impl Link {
-    pub(crate) fn new(first: ConnectionId, held: bool, config: Config) -> Self {
+    /// `yields`: this profile had to give way to another device.
+    pub(crate) fn new(first: ConnectionId, held: bool, yields: bool, config: Config) -> Self {
         Self {
             connection: first,
             state: State::Waiting(None),
@@ -181,6 +187,7 @@ impl Link {
             held,
             transport: Transport::Socket,
             limited: false,
+            yields,
             post_at: Millis(0),
             place_at: Millis(0),
             config,
@@ -531,6 +538,7 @@ impl Link {
             take_over: take_over.map(DeviceId::to_bytes).unwrap_or_default(),
             privacy: Some(self.config.hide.into()),
             status: true,
+            yields: self.yields,
         }));
     }
 
@@ -578,7 +586,8 @@ impl Link {
                 self.welcomed(&welcome, copy, now)
             }
             (Some(server_frame::Frame::Delta(delta)), State::Up(session)) => {
-                let arrived = session.take(delta);
+                let service = Arrived::Service { disabled: delta.sync_disabled };
+                let mut arrived = session.take(delta);
                 let again = std::mem::take(&mut session.again);
                 if !session.is_behind() {
                     // Only now: a server whose first page ends every connection is waited for longer
@@ -591,6 +600,7 @@ impl Link {
                 if again {
                     self.reconcile();
                 }
+                arrived.push(service);
                 arrived
             }
             (Some(server_frame::Frame::Submitted(submitted)), State::Up(session)) => {
@@ -613,6 +623,7 @@ impl Link {
             (Some(server_frame::Frame::Limit(limit)), _) if self.transport == Transport::Socket => {
                 self.close(Some(Millis(0)), limit_reached());
                 self.limited = true;
+                self.yields = true;
                 self.place_at = now.monotonic.plus(self.config.sync_interval);
                 self.transport = Transport::Post;
                 vec![Arrived::Limited(limit)]
@@ -640,6 +651,7 @@ impl Link {
         };
         if self.transport == Transport::Socket {
             self.limited = false;
+            self.yields = false;
             self.reason = None;
         }
         let head = Seq(welcome.head);
@@ -693,7 +705,7 @@ impl Link {
 }
 
 fn limit_reached() -> Failure {
-    Failure::new(Code::ConnectionLimit, "the account has as many connections from the web as it may")
+    Failure::new(Code::ConnectionLimit, "the account has as many connections of this kind as it may")
 }
 
 fn offline() -> Failure {

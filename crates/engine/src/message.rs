@@ -133,6 +133,8 @@ pub struct Page {
     pub messages: Vec<Message>,
     /// Ranges of positions, both ends included, that the page covers and this device does not have.
     pub holes: Vec<(Position, Position)>,
+    /// They are there since devices are not kept in step.
+    pub sync_disabled: bool,
     /// Whether there is anything before the page.
     pub has_more: bool,
 }

@@ -37,6 +37,7 @@ pub fn client(rng: &mut Rng) -> ClientFrame {
             take_over: id_or_none(rng),
             privacy: (rng.below(2) == 0).then(|| privacy(rng)),
             status: rng.below(2) == 0,
+            yields: rng.below(2) == 0,
         }),
         2..=4 => Frame::Submit(Submit { operations: (0..rng.below(4)).map(|_| operation(rng)).collect() }),
         5 => Frame::Pull(Pull { after: rng.number() }),
@@ -203,6 +204,7 @@ fn delta(rng: &mut Rng) -> Delta {
         events: (after..next).map(|before| event(rng, before + 1)).collect(),
         next,
         head: next.saturating_add(rng.number()),
+        sync_disabled: rng.below(2) == 0,
     }
 }
 
@@ -280,6 +282,7 @@ pub fn channel(rng: &mut Rng) -> ChannelFrame {
             catching_up: rng.below(2) == 0,
             pending: rng.number(),
             server_time: rng.number(),
+            sync_disabled: rng.below(2) == 0,
         }),
         14 => Frame::SyncDone(SyncDone {
             tab: if rng.below(2) == 0 { TAB } else { id(rng) },

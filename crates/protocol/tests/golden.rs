@@ -91,6 +91,7 @@ fn hello() -> Hello {
         take_over: Bytes::new(),
         privacy: None,
         status: false,
+        yields: false,
     }
 }
 
@@ -387,6 +388,16 @@ fn client_frames() -> Vec<Golden<ClientFrame>> {
             "0a1b1205616c6963651a10101112131415161718191a1b1c1d1e1f5801",
         ),
         golden(
+            "hello of one that yields",
+            client(Frame::Hello(Hello {
+                yields: true,
+                device: id(0x10),
+                account: "alice".into(),
+                ..Hello::default()
+            })),
+            "0a1b 1205616c696365 1a10101112131415161718191a1b1c1d1e1f 7801",
+        ),
+        golden(
             "typing",
             client(Frame::Status(typing("direct:bob", ""))),
             "32100a0e0a0a6469726563743a626f621801",
@@ -422,6 +433,7 @@ fn server_frames() -> Vec<Golden<ServerFrame>> {
                 events: vec![message_event(), read_event(), members_event()],
                 next: 303,
                 head: 310,
+                sync_disabled: false,
             })),
             "\
              12c201 08ac02 126e 08ad02 1210303132333435363738393a3b3c3d3e3f 1a57
@@ -433,8 +445,19 @@ fn server_frames() -> Vec<Golden<ServerFrame>> {
         ),
         golden(
             "delta without events",
-            server(Frame::Delta(Delta { after: 303, events: vec![], next: 303, head: 303 })),
+            server(Frame::Delta(Delta { after: 303, next: 303, head: 303, ..Delta::default() })),
             "1209 08af02 18af02 20af02",
+        ),
+        golden(
+            "delta where devices are not kept in step",
+            server(Frame::Delta(Delta {
+                after: 1,
+                next: 1,
+                head: 1,
+                sync_disabled: true,
+                ..Delta::default()
+            })),
+            "1208 0801 1801 2001 7801",
         ),
         golden(
             "delta of changes",
@@ -449,6 +472,7 @@ fn server_frames() -> Vec<Golden<ServerFrame>> {
                 ],
                 next: 308,
                 head: 308,
+                sync_disabled: false,
             })),
             "\
              128f03 08af02 1275 08b002 12104142434445464748494a4b4c4d4e4f50 325e
@@ -824,8 +848,14 @@ fn channel_frames() -> Vec<Golden<ChannelFrame>> {
                 catching_up: true,
                 pending: 7,
                 server_time: 8,
+                sync_disabled: false,
             })),
             "0a10707172737475767778797a7b7c7d7e7f 4a17 0803 12076f66666c696e65 1a0461757468 2001 2807 3008 7a10606162636465666768696a6b6c6d6e6f",
+        ),
+        golden(
+            "leader status where devices are not kept in step",
+            channel(Frame::LeaderStatus(LeaderStatus { sync_disabled: true, ..LeaderStatus::default() })),
+            "0a10707172737475767778797a7b7c7d7e7f 4a02 7801 7a10606162636465666768696a6b6c6d6e6f",
         ),
         golden(
             "sync done",
@@ -1076,6 +1106,7 @@ fn an_unknown_event_keeps_its_place_in_the_log() {
             events: vec![event],
             next: 301,
             head: 301,
+            sync_disabled: false,
         })))
     );
 }

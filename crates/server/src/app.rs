@@ -8,7 +8,7 @@ use std::{
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tutti_acceptance::storage::Storage;
+use tutti_acceptance::{reach::Reach, storage::Storage};
 
 use crate::{
     hub::Hub, origin::Origins, rate::AccountRates, settings::Settings, site::Site, status::Statuses,
@@ -47,6 +47,13 @@ pub(crate) struct App {
     pub shutdown: CancellationToken,
     /// Connections, which the server waits for before it ends.
     pub connections: TaskTracker,
+}
+
+impl App {
+    /// Which devices of an account get a message that is accepted now.
+    pub(crate) fn reach(&self) -> Reach {
+        if self.settings.get().sync_enabled { Reach::All } else { Reach::One(self.hub.clone()) }
+    }
 }
 
 /// The key of the application's back end. Only its hash is held, and compared in constant time.

@@ -1,7 +1,8 @@
-//! Who is connected: one connection a device, so many from the web, and whom to wake.
+//! Who is connected: one connection a device, so many of each platform, and whom to wake.
 
 use std::{
     collections::{HashMap, VecDeque},
+    fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -13,9 +14,11 @@ use tokio::{
     sync::{Notify, watch},
     time::{Duration, Instant},
 };
-use tutti_protocol::{DeviceId, Epoch, Millis, limits, wire};
+use tutti_protocol::{DeviceId, Epoch, Millis, wire};
 
-use tutti_acceptance::platform::Platform;
+use tutti_acceptance::{platform::Platform, reach::Online};
+
+use crate::settings::Limits;
 
 /// Statuses that wait for a connection before the next is dropped: what comes late is worth nothing.
 const STATUSES: usize = 64;
@@ -24,9 +27,19 @@ const STATUSES: usize = 64;
 pub(crate) struct Hub {
     /// How long a connection keeps its place without a sign of life.
     lease: Duration,
-    accounts: Mutex<HashMap<String, HashMap<String, Standing>>>,
-    tickets: AtomicU64,
+    state: Mutex<State>,
+    /// Counts what happens here: connections that come, and what their users do.
+    ticks: AtomicU64,
 }
+
+struct State {
+    /// How many an account may have.
+    limits: Limits,
+    accounts: HashMap<String, Connections>,
+}
+
+/// The connections of an account, by device.
+type Connections = HashMap<String, Standing>;
 
 /// A connection that stands.
 struct Standing {
@@ -36,10 +49,6 @@ struct Standing {
 }
 
 impl Standing {
-    fn is_web(&self) -> bool {
-        self.connection.platform == Platform::Web
-    }
-
     fn lose(self, lost: Lost) {
         self.signals.lost.send_replace(Some(lost));
     }
@@ -67,6 +76,8 @@ struct Signals {
     lost: watch::Sender<Option<Lost>>,
     /// When there was a sign of life.
     heard: Mutex<Instant>,
+    /// The tick at which its user did something last.
+    active: AtomicU64,
     /// Frames that are worth something only now.
     statuses: Mutex<VecDeque<Bytes>>,
     said: Notify,
@@ -77,8 +88,17 @@ struct Signals {
 pub(crate) enum Lost {
     /// To a newer connection of its device, or because its lease had run out.
     Replaced,
-    /// To another device, which asked for it. These have the places now.
-    TakenOver(wire::Limit),
+    /// To another device, or because there are fewer places now. These have them.
+    Limited(wire::Limit),
+}
+
+/// What a connection asks for where all places of its platform are taken.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Bid<'a> {
+    /// That of this device.
+    pub take_over: Option<&'a str>,
+    /// None but one that is free. Else who comes last replaces who came first, from the web apart.
+    pub yields: bool,
 }
 
 /// Why a connection may not stand.
@@ -86,20 +106,21 @@ pub(crate) enum Lost {
 pub(crate) enum Denied {
     /// A later leader of the same device is connected.
     Superseded,
-    /// The account has as many web connections as it may: these.
+    /// The account has as many connections of this platform as it may: these.
     Full(wire::Limit),
 }
 
 impl Hub {
     /// Nobody is connected, and places are leased for so long.
     #[must_use]
-    pub(crate) fn new(lease: Duration) -> Self {
-        Self { lease, accounts: Mutex::default(), tickets: AtomicU64::default() }
+    pub(crate) fn new(lease: Duration, limits: Limits) -> Self {
+        let state = State { limits, accounts: HashMap::new() };
+        Self { lease, state: Mutex::new(state), ticks: AtomicU64::default() }
     }
 
     /// Lets a connection stand until its [`Slot`] is dropped. An older connection of the same device
-    /// is told that it has lost its place, and so is that of the device `take_over`, if there is no
-    /// other place.
+    /// is told that it has lost its place, and so is the one that gives way to the bid, if there is no other
+    /// place.
     ///
     /// # Errors
     /// [`Denied`] when it may not.
@@ -107,53 +128,56 @@ impl Hub {
         self: &Arc<Self>,
         account: &str,
         connection: Connection,
-        web_limit: usize,
-        take_over: Option<&str>,
+        bid: Bid<'_>,
     ) -> Result<Slot, Denied> {
-        let mut accounts = self.accounts();
-        let standing = accounts.entry(account.to_owned()).or_default();
-        let claimed = self.claim_among(standing, account, connection, web_limit, take_over);
+        let mut state = self.state();
+        let limit = state.limits.of(connection.platform);
+        let standing = state.accounts.entry(account.to_owned()).or_default();
+        let claimed = self.claim_among(standing, account, connection, limit, bid);
         if standing.is_empty() {
-            accounts.remove(account);
+            state.accounts.remove(account);
         }
         claimed
     }
 
     fn claim_among(
         self: &Arc<Self>,
-        standing: &mut HashMap<String, Standing>,
+        standing: &mut Connections,
         account: &str,
         connection: Connection,
-        web_limit: usize,
-        take_over: Option<&str>,
+        limit: usize,
+        bid: Bid<'_>,
     ) -> Result<Slot, Denied> {
-        let device = connection.device.clone();
+        let Connection { device, platform, .. } = connection.clone();
         if standing.get(&device).is_some_and(|other| other.connection.epoch > connection.epoch) {
             return Err(Denied::Superseded);
         }
-        for (_, lapsed) in standing.extract_if(|_, other| other.signals.heard().elapsed() > self.lease) {
+        for (_, lapsed) in standing.extract_if(|_, other| other.signals.has_lapsed(self.lease)) {
             lapsed.lose(Lost::Replaced);
         }
-        let others = standing.iter().filter(|(id, other)| other.is_web() && **id != device).count();
+        let mut others = oldest_first(standing, platform);
+        others.retain(|other| *other != device);
         let mut robbed = None;
-        if connection.platform == Platform::Web && others >= web_limit {
+        if others.len() >= limit {
             // Only what stands among those that are counted can make room.
-            let victim = take_over.filter(|victim| *victim != device);
-            let victim = victim.filter(|victim| standing.get(*victim).is_some_and(Standing::is_web));
-            robbed = victim.filter(|_| others == web_limit).and_then(|victim| standing.remove(victim));
+            let named = others.iter().find(|other| Some(other.as_str()) == bid.take_over);
+            let replaced = others.first().filter(|_| platform != Platform::Web && !bid.yields);
+            robbed = named.or(replaced).and_then(|victim| standing.remove(victim));
             if robbed.is_none() {
-                return Err(Denied::Full(limit(standing, web_limit)));
+                return Err(Denied::Full(full(standing, platform, limit)));
             }
         }
+        let ticket = self.tick();
         let slot = Slot {
             hub: self.clone(),
             account: account.to_owned(),
             device: device.clone(),
-            ticket: self.tickets.fetch_add(1, Ordering::Relaxed),
+            ticket,
             signals: Arc::new(Signals {
                 wake: Notify::new(),
                 lost: watch::Sender::new(None),
                 heard: Mutex::new(Instant::now()),
+                active: AtomicU64::new(ticket),
                 statuses: Mutex::default(),
                 said: Notify::new(),
             }),
@@ -163,22 +187,45 @@ impl Hub {
             older.lose(Lost::Replaced);
         }
         if let Some(robbed) = robbed {
-            robbed.lose(Lost::TakenOver(limit(standing, web_limit)));
+            robbed.lose(Lost::Limited(full(standing, platform, limit)));
         }
         Ok(slot)
+    }
+
+    /// Lets accounts have so many connections from now on. Of more that stand, those go that would not have been
+    /// let in: from the web who came last, else who came first. All others are woken.
+    pub(crate) fn set_limits(&self, limits: Limits) {
+        let mut state = self.state();
+        state.limits = limits.clone();
+        for standing in state.accounts.values_mut() {
+            for platform in Platform::ALL {
+                let limit = limits.of(platform);
+                let mut devices = oldest_first(standing, platform);
+                if platform != Platform::Web {
+                    devices.reverse();
+                }
+                let surplus = devices.iter().skip(limit);
+                let going: Vec<Standing> = surplus.filter_map(|device| standing.remove(device)).collect();
+                for gone in going {
+                    gone.lose(Lost::Limited(full(standing, platform, limit)));
+                }
+            }
+            standing.values().for_each(|connection| connection.signals.wake.notify_one());
+        }
+        state.accounts.retain(|_, standing| !standing.is_empty());
     }
 
     /// Whether a later leader of the device is connected.
     #[must_use]
     pub(crate) fn is_superseded(&self, account: &str, device: &str, epoch: Epoch) -> bool {
-        let accounts = self.accounts();
-        let standing = accounts.get(account).and_then(|standing| standing.get(device));
+        let state = self.state();
+        let standing = state.accounts.get(account).and_then(|standing| standing.get(device));
         standing.is_some_and(|standing| standing.connection.epoch > epoch)
     }
 
     /// Tells an account's connections that its log has grown.
     pub(crate) fn wake(&self, account: &str) {
-        if let Some(standing) = self.accounts().get(account) {
+        if let Some(standing) = self.state().accounts.get(account) {
             for connection in standing.values() {
                 connection.signals.wake.notify_one();
             }
@@ -187,8 +234,8 @@ impl Hub {
 
     /// Gives those of an account's connections that understand it a status, except the one with a ticket.
     pub(crate) fn tell(&self, account: &str, frame: &Bytes, except: Option<u64>) {
-        let accounts = self.accounts();
-        for standing in accounts.get(account).into_iter().flat_map(HashMap::values) {
+        let state = self.state();
+        for standing in state.accounts.get(account).into_iter().flat_map(HashMap::values) {
             if standing.connection.status && Some(standing.ticket) != except {
                 standing.signals.tell(frame);
             }
@@ -198,24 +245,53 @@ impl Hub {
     /// An account's connections, oldest first.
     #[must_use]
     pub(crate) fn connections(&self, account: &str) -> Vec<Connection> {
-        self.accounts().get(account).map(oldest_first).unwrap_or_default()
+        let state = self.state();
+        let standing = state.accounts.get(account).into_iter().flat_map(HashMap::values);
+        let mut standing: Vec<&Standing> = standing.collect();
+        standing.sort_by_key(|standing| standing.ticket);
+        standing.into_iter().map(|standing| standing.connection.clone()).collect()
     }
 
     /// Whether a device is connected.
     #[must_use]
     pub(crate) fn is_online(&self, account: &str, device: &str) -> bool {
-        self.accounts().get(account).is_some_and(|standing| standing.contains_key(device))
+        self.state().accounts.get(account).is_some_and(|standing| standing.contains_key(device))
     }
 
     /// No code can panic while it holds this lock, so a poisoned one is as good as any.
-    fn accounts(&self) -> MutexGuard<'_, HashMap<String, HashMap<String, Standing>>> {
-        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tick(&self) -> u64 {
+        self.ticks.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+impl Online for Hub {
+    fn device(&self, account: &str) -> Option<DeviceId> {
+        let state = self.state();
+        let standing = state.accounts.get(account)?.values();
+        let there = standing.filter(|standing| !standing.signals.has_lapsed(self.lease));
+        let latest = there.max_by_key(|standing| standing.signals.active.load(Ordering::Relaxed))?;
+        latest.connection.device.parse().ok()
+    }
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub").finish_non_exhaustive()
     }
 }
 
 impl Signals {
     fn heard(&self) -> MutexGuard<'_, Instant> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there was no sign of life for longer than that.
+    fn has_lapsed(&self, lease: Duration) -> bool {
+        self.heard().elapsed() > lease
     }
 
     fn statuses(&self) -> MutexGuard<'_, VecDeque<Bytes>> {
@@ -231,19 +307,24 @@ impl Signals {
     }
 }
 
-fn oldest_first(standing: &HashMap<String, Standing>) -> Vec<Connection> {
-    let mut connections: Vec<_> = standing.values().map(|standing| standing.connection.clone()).collect();
-    connections.sort_by(|a, b| (a.since, &a.device).cmp(&(b.since, &b.device)));
-    connections
+/// Devices that are connected, of one platform.
+fn oldest_first(standing: &Connections, platform: Platform) -> Vec<String> {
+    let mut devices: Vec<(u64, &String)> = standing
+        .iter()
+        .filter(|(_, standing)| standing.connection.platform == platform)
+        .map(|(device, standing)| (standing.ticket, device))
+        .collect();
+    devices.sort_unstable();
+    devices.into_iter().map(|(_, device)| device.clone()).collect()
 }
 
-/// Who has an account's places.
-fn limit(standing: &HashMap<String, Standing>, web_limit: usize) -> wire::Limit {
-    let web = oldest_first(standing).into_iter().filter(|connection| connection.platform == Platform::Web);
+/// Who has an account's places of a platform.
+fn full(standing: &Connections, platform: Platform, limit: usize) -> wire::Limit {
+    let devices = oldest_first(standing, platform);
+    let connections = devices.iter().filter_map(|device| standing.get(device));
     wire::Limit {
-        limit: u32::try_from(web_limit).unwrap_or(u32::MAX),
-        // There may be more for a while, after the limit was lowered.
-        connections: web.take(limits::CONNECTIONS).map(Connection::into_wire).collect(),
+        limit: u32::try_from(limit).unwrap_or(u32::MAX),
+        connections: connections.map(|standing| standing.connection.clone().into_wire()).collect(),
     }
 }
 
@@ -303,116 +384,27 @@ impl Slot {
     pub(crate) fn renew(&self) {
         *self.signals.heard() = Instant::now();
     }
+
+    /// The user did something here.
+    pub(crate) fn note_active(&self) {
+        self.signals.active.store(self.hub.tick(), Ordering::Relaxed);
+    }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut accounts = self.hub.accounts();
-        let Some(standing) = accounts.get_mut(&self.account) else {
+        let mut state = self.hub.state();
+        let Some(standing) = state.accounts.get_mut(&self.account) else {
             return;
         };
         if standing.get(&self.device).is_some_and(|current| current.ticket == self.ticket) {
             standing.remove(&self.device);
         }
         if standing.is_empty() {
-            accounts.remove(&self.account);
+            state.accounts.remove(&self.account);
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::time::advance;
-
-    use super::*;
-
-    const LEASE: Duration = Duration::from_millis(limits::SLOT_LEASE);
-
-    fn connection(device: &str, epoch: u64) -> Connection {
-        Connection {
-            device: device.to_owned(),
-            name: String::new(),
-            platform: Platform::Web,
-            epoch: Epoch(epoch),
-            since: Millis(0),
-            status: true,
-        }
-    }
-
-    #[tokio::test]
-    async fn a_newer_connection_of_a_device_replaces_the_older() {
-        let hub = Arc::new(Hub::new(LEASE));
-        let older = hub.claim("alice", connection("d", 1), 1, None).unwrap();
-        let newer = hub.claim("alice", connection("d", 1), 1, None).unwrap();
-        assert_eq!(older.lost().await, Lost::Replaced);
-        drop(older);
-        assert!(hub.is_online("alice", "d"));
-        drop(newer);
-        assert!(!hub.is_online("alice", "d"));
-    }
-
-    #[test]
-    fn a_fenced_leader_does_not_replace_its_successor() {
-        let hub = Arc::new(Hub::new(LEASE));
-        let _standing = hub.claim("alice", connection("d", 2), 10, None).unwrap();
-        let denied = hub.claim("alice", connection("d", 1), 10, None).err();
-        assert_eq!(denied, Some(Denied::Superseded));
-    }
-
-    #[test]
-    fn web_connections_are_limited_an_account() {
-        let hub = Arc::new(Hub::new(LEASE));
-        let first = hub.claim("alice", connection("a", 0), 1, None).unwrap();
-        assert!(hub.claim("alice", connection("b", 0), 1, None).is_err());
-        let mut phone = connection("p", 0);
-        phone.platform = Platform::Mobile;
-        let _phone = hub.claim("alice", phone, 1, None).unwrap();
-        let _other = hub.claim("bob", connection("b", 0), 1, None).unwrap();
-        drop(first);
-        assert!(hub.claim("alice", connection("b", 0), 1, None).is_ok());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_place_is_kept_by_signs_of_life_alone() {
-        let hub = Arc::new(Hub::new(LEASE));
-        let silent = hub.claim("alice", connection("a", 0), 2, None).unwrap();
-        let heard = hub.claim("alice", connection("b", 0), 2, None).unwrap();
-        advance(LEASE).await;
-        heard.renew();
-        assert!(hub.claim("alice", connection("c", 0), 2, None).is_err(), "the lease has not run out");
-        advance(Duration::from_millis(1)).await;
-        let _newcomer = hub.claim("alice", connection("c", 0), 2, None).unwrap();
-        assert_eq!(silent.lost().await, Lost::Replaced);
-        // When it comes to its end at last, it takes nothing with it.
-        drop(silent);
-        let Err(Denied::Full(limit)) = hub.claim("alice", connection("d", 0), 2, None) else {
-            panic!("a third was let in");
-        };
-        assert_eq!(limit.connections.len(), 2);
-    }
-
-    #[tokio::test]
-    async fn statuses_reach_those_who_stand_and_understand_them_and_no_more_than_are_read() {
-        let hub = Arc::new(Hub::new(LEASE));
-        let own = hub.claim("alice", connection("a", 0), 10, None).unwrap();
-        let other = hub.claim("alice", connection("b", 0), 10, None).unwrap();
-        let older = Connection { status: false, ..connection("c", 0) };
-        let older = hub.claim("alice", older, 10, None).unwrap();
-        hub.tell("alice", &Bytes::from_static(b"1"), Some(own.ticket()));
-        hub.tell("bob", &Bytes::from_static(b"2"), None);
-        assert_eq!(other.status().await, "1");
-        for _ in 0..2 * STATUSES {
-            hub.tell("alice", &Bytes::from_static(b"3"), None);
-        }
-        assert_eq!(own.signals.statuses().len(), STATUSES);
-        assert_eq!(own.status().await, "3", "nothing of its own");
-        assert!(older.signals.statuses().is_empty());
-    }
-
-    #[test]
-    fn a_denied_account_leaves_nothing_behind() {
-        let hub = Arc::new(Hub::new(LEASE));
-        assert!(hub.claim("alice", connection("a", 0), 0, None).is_err());
-        assert!(hub.accounts().is_empty());
-    }
-}
+mod tests;

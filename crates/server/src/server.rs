@@ -83,7 +83,7 @@ impl Server {
             .await
             .map_err(|error| StartError::Listen(config.listen, error))?;
         let ping_interval = Duration::from_secs(config.ping_interval);
-        let hub = Arc::new(Hub::new(ping_interval + LEASE_BEYOND_PING));
+        let hub = Arc::new(Hub::new(ping_interval + LEASE_BEYOND_PING, settings.connections()));
         let grace = Duration::from_millis(config.presence_grace);
         let app = App {
             statuses: Arc::new(Statuses::new(storage.clone(), hub.clone(), grace)),

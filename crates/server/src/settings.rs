@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tutti_acceptance::platform::Platform;
+use tutti_protocol::limits;
 
 /// What the operator may set while the server runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,8 +37,8 @@ pub(crate) struct Limits {
     pub web: u32,
 }
 
-/// Most web connections that an account can be allowed.
-const WEB_MAX: u64 = 10;
+/// Most connections from the web where devices are not kept in step.
+const WEB_ALONE: u32 = 1;
 /// Longest time in which a message may be recalled, in seconds: ten years.
 const RECALL_WINDOW_MAX: u64 = 10 * 365 * 24 * 60 * 60;
 
@@ -74,6 +76,12 @@ impl Settings {
         (self.recall_window_seconds > 0).then(|| Duration::from_secs(self.recall_window_seconds))
     }
 
+    /// Connections that an account may have at once.
+    pub(crate) fn connections(&self) -> Limits {
+        let web = if self.sync_enabled { self.limits.web } else { WEB_ALONE };
+        Limits { web, ..self.limits.clone() }
+    }
+
     /// These settings with some of them changed: those that `changes`, a JSON object, names.
     ///
     /// # Errors
@@ -83,6 +91,11 @@ impl Settings {
         for (field, value) in object(changes, "")? {
             match field.as_str() {
                 "limits" => settings.limits.change(value)?,
+                "sync_enabled" => {
+                    let message = "expected true or false";
+                    settings.sync_enabled =
+                        value.as_bool().ok_or_else(|| BadSetting { field: field.clone(), message })?;
+                }
                 "recall_window_seconds" => {
                     settings.recall_window_seconds =
                         value.as_u64().filter(|&seconds| seconds <= RECALL_WINDOW_MAX).ok_or_else(|| {
@@ -90,7 +103,7 @@ impl Settings {
                             BadSetting { field: field.clone(), message }
                         })?;
                 }
-                "sync_enabled" | "compensation_days" | "history_days" => {
+                "compensation_days" | "history_days" => {
                     only_default(value, &default_of(field), field)?;
                 }
                 _ => return Err(unknown(field)),
@@ -101,22 +114,32 @@ impl Settings {
 }
 
 impl Limits {
+    /// How many of a platform an account may have.
+    pub(crate) fn of(&self, platform: Platform) -> usize {
+        let limit = match platform {
+            Platform::Mobile => self.mobile,
+            Platform::Desktop => self.desktop,
+            Platform::Miniprogram => self.miniprogram,
+            Platform::Web => self.web,
+        };
+        limit as usize
+    }
+
     fn change(&mut self, changes: &Value) -> Result<(), BadSetting> {
         for (name, value) in object(changes, "limits")? {
             let field = format!("limits.{name}");
-            match name.as_str() {
-                "web" => {
-                    self.web = value
-                        .as_u64()
-                        .filter(|limit| (1..=WEB_MAX).contains(limit))
-                        .and_then(|limit| u32::try_from(limit).ok())
-                        .ok_or(BadSetting { field, message: "expected a number from 1 to 10" })?;
-                }
-                "mobile" | "desktop" | "miniprogram" => {
-                    only_default(value, &default_of("limits")[name], &field)?;
-                }
+            let limit = match name.as_str() {
+                "mobile" => &mut self.mobile,
+                "desktop" => &mut self.desktop,
+                "miniprogram" => &mut self.miniprogram,
+                "web" => &mut self.web,
                 _ => return Err(unknown(&field)),
-            }
+            };
+            *limit = value
+                .as_u64()
+                .and_then(|limit| u32::try_from(limit).ok())
+                .filter(|limit| (1..=limits::CONNECTIONS).contains(&(*limit as usize)))
+                .ok_or(BadSetting { field, message: "expected a number from 1 to 10" })?;
         }
         Ok(())
     }
@@ -157,6 +180,17 @@ mod tests {
         assert_eq!(settings.limits.web, 3);
         assert_eq!(settings.with(&json!({})).unwrap(), settings);
         assert_eq!(settings.with(&json!({"sync_enabled": true})).unwrap(), settings);
+        let settings = settings.with(&json!({"limits": {"mobile": 2}, "sync_enabled": false})).unwrap();
+        let limits = Limits { mobile: 2, desktop: 1, miniprogram: 1, web: 3 };
+        assert_eq!((settings.sync_enabled, &settings.limits), (false, &limits));
+    }
+
+    #[test]
+    fn where_devices_are_not_kept_in_step_there_is_one_connection_from_the_web() {
+        let disabled = Settings::default().with(&json!({"sync_enabled": false})).unwrap();
+        assert_eq!(disabled.connections(), Limits { web: 1, ..Limits::default() });
+        let enabled = disabled.with(&json!({"sync_enabled": true})).unwrap();
+        assert_eq!(enabled.connections(), Limits::default(), "what was set is kept");
     }
 
     #[test]
@@ -173,14 +207,19 @@ mod tests {
     #[test]
     fn what_is_not_built_or_makes_no_sense_is_named() {
         for (changes, field) in [
-            (json!({"sync_enabled": false}), "sync_enabled"),
+            (json!({"sync_enabled": "false"}), "sync_enabled"),
+            (json!({"sync_enabled": 0}), "sync_enabled"),
+            (json!({"sync_enabled": null}), "sync_enabled"),
             (json!({"compensation_days": 7}), "compensation_days"),
             (json!({"history_days": "365"}), "history_days"),
             (json!({"recall_window_seconds": 315_360_001}), "recall_window_seconds"),
             (json!({"recall_window_seconds": -1}), "recall_window_seconds"),
             (json!({"recall_window_seconds": 1.5}), "recall_window_seconds"),
             (json!({"recall_window_seconds": null}), "recall_window_seconds"),
-            (json!({"limits": {"mobile": 2}}), "limits.mobile"),
+            (json!({"limits": {"mobile": 0}}), "limits.mobile"),
+            (json!({"limits": {"mobile": 4_294_967_297_u64}}), "limits.mobile"),
+            (json!({"limits": {"desktop": -1}}), "limits.desktop"),
+            (json!({"limits": {"miniprogram": "1"}}), "limits.miniprogram"),
             (json!({"limits": {"web": 11}}), "limits.web"),
             (json!({"limits": {"web": 0}}), "limits.web"),
             (json!({"limits": {"web": 1.5}}), "limits.web"),

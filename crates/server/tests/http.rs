@@ -125,7 +125,7 @@ async fn bad_input_is_refused_with_the_field() {
         ),
         ("/api/groups/%00", json!({"members": ["a"]}), "id"),
         ("/api/groups/%ff", json!({"members": ["a"]}), "id"),
-        ("/api/settings", json!({"sync_enabled": false}), "sync_enabled"),
+        ("/api/settings", json!({"sync_enabled": "no"}), "sync_enabled"),
         ("/api/settings", json!({"limits": {"web": 11}}), "limits.web"),
         ("/api/settings", json!({"recall_window_seconds": 315_360_001}), "recall_window_seconds"),
         ("/api/settings", json!({"recall_window_seconds": "120"}), "recall_window_seconds"),

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     pin::pin,
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
@@ -10,13 +11,15 @@ use bytes::Bytes;
 use tutti_acceptance::{
     accept::{Refusal, Submission, Verdict, decide},
     groups::PutGroup,
+    platform::Platform,
+    reach::{Claim, Online, Reach},
     status::{Presence, audience},
-    storage::{MemoryStorage, Page, Storage as _},
+    storage::{MemoryStorage, Page, Reader, Storage as _},
     work::{Work, perform},
 };
 use tutti_engine::Transport;
 use tutti_protocol::{
-    Code, LogId, Millis, OperationId, Position, Seq, codec, limits,
+    Code, DeviceId, LogId, Millis, OperationId, Position, Seq, codec, limits,
     wire::{self, Availability, client_frame, event, operation, server_frame, status::Status as Kind},
 };
 
@@ -39,8 +42,10 @@ pub struct Server {
     pub pulled: u64,
     /// Submits that have come in, by their number of operations.
     pub submits: Vec<usize>,
-    /// Connections that an account may have.
+    /// Connections from the web that an account may have; of any other platform it may have one.
     pub places: usize,
+    /// Whether it does not keep an account's devices in step.
+    pub sync_disabled: bool,
     /// What it says is or was lost or doubled on the way, so that clients may misunderstand it.
     pub in_disorder: bool,
     /// Accounts with something new in their logs, of which nobody was told.
@@ -108,14 +113,14 @@ impl View {
     }
 }
 
-fn submission(
-    account: String,
-    device: Option<Bytes>,
-    operations: Vec<wire::Operation>,
-    now: Millis,
-) -> Submission {
-    let (include_sender, hide_reads, recall_window) = (true, false, None);
-    Submission { account, device, operations, include_sender, hide_reads, recall_window, now }
+/// The device of each account that was connected last.
+#[derive(Debug)]
+struct There(BTreeMap<String, DeviceId>);
+
+impl Online for There {
+    fn device(&self, account: &str) -> Option<DeviceId> {
+        self.0.get(account).copied()
+    }
 }
 
 fn by_name(fields: Vec<wire::Field>) -> Fields {
@@ -126,6 +131,7 @@ fn by_name(fields: Vec<wire::Field>) -> Fields {
 struct Session {
     account: String,
     device: Bytes,
+    platform: Platform,
     epoch: u64,
     /// It comes by post, and takes no place.
     post: bool,
@@ -147,6 +153,7 @@ impl Default for Server {
             pulled: 0,
             submits: Vec::new(),
             places: limits::CONNECTIONS,
+            sync_disabled: false,
             in_disorder: false,
             grown: BTreeSet::new(),
             sessions: BTreeMap::new(),
@@ -243,8 +250,7 @@ impl Server {
             wire::Operation { id: id.to_bytes(), clock: 0, body: Some(operation::Body::Send(send)) }
         };
         let operations = messages.iter().map(operation).collect();
-        let account = sender.to_owned();
-        let submission = submission(account, None, operations, now);
+        let submission = self.submission(sender, None, operations, now);
         // A back end would ask again where it was refused.
         self.decide(submission);
         self.push();
@@ -253,16 +259,45 @@ impl Server {
     /// A client that is none of ours asks for this in the name of an account.
     pub fn meddle(&mut self, account: &str, id: OperationId, body: operation::Body, now: Millis) {
         let operation = wire::Operation { id: id.to_bytes(), clock: 0, body: Some(body) };
-        self.decide(submission(account.to_owned(), Some(Bytes::new()), vec![operation], now));
+        let submission = self.submission(account, Some(Bytes::new()), vec![operation], now);
+        self.decide(submission);
         self.push();
     }
 
-    /// Lets an account have so many connections from the web.
+    /// Lets an account have so many connections from the web. Of more that stand, who came last go.
     pub fn set_places(&mut self, places: usize) {
         if let Some(mirror) = &mut self.mirror {
             mirror.set_places(places);
         }
         self.places = places;
+        let accounts: BTreeSet<String> = self.sessions.values().map(|it| it.account.clone()).collect();
+        for account in accounts {
+            let standing = self.standing(&account, Platform::Web);
+            let surplus = standing.get(places..).unwrap_or_default();
+            let kept = &standing[..standing.len() - surplus.len()];
+            let holders: Vec<Bytes> = kept.iter().map(|(_, device)| device.clone()).collect();
+            for (wire, _) in surplus {
+                self.sessions.remove(wire);
+                let limit = self.limit(Platform::Web, holders.clone());
+                self.end(*wire, limit);
+            }
+        }
+    }
+
+    /// Keeps the devices of accounts in step, or does not.
+    pub fn set_sync_disabled(&mut self, disabled: bool) {
+        self.sync_disabled = disabled;
+        let mut frames = Vec::new();
+        for (wire, session) in &self.sessions {
+            if let Some(live) = session.live {
+                let head = poll(self.storage.head(&session.account)).expect("memory holds");
+                let page = Page { next: Seq(live), head, ..Page::default() };
+                frames.push((*wire, self.delta(live, page)));
+            }
+        }
+        for (wire, delta) in frames {
+            self.send(wire, server_frame::Frame::Delta(delta));
+        }
     }
 
     /// Takes so many more operations, or all.
@@ -389,10 +424,11 @@ impl Server {
             return;
         }
         let head = poll(self.storage.head(&hello.account)).expect("memory holds").0;
+        let platform = Platform::from(hello.platform());
         let (account, device, epoch) = (hello.account, hello.device, hello.epoch);
         let hide_reads = hello.privacy.is_some_and(|privacy| privacy.hide_reads);
         let (live, hold, present) = (None, Millis(0), false);
-        let session = Session { account, device, epoch, post, hide_reads, live, hold, present };
+        let session = Session { account, device, platform, epoch, post, hide_reads, live, hold, present };
         self.sessions.insert(wire, session);
         let log = self.storage.log_id().to_bytes();
         let welcome = wire::Welcome { log, head, server_time: now.0, ping_interval: 25_000, status: true };
@@ -407,30 +443,27 @@ impl Server {
     }
 
     /// Lets a connection take a place: one that is free, its device's own, or that of the device that it
-    /// takes over. Says whether it may.
+    /// takes over; or, not from the web, that of who came first, unless it yields. Says whether it may.
     fn make_room(&mut self, wire: Wire, hello: &wire::Hello) -> bool {
-        let standing = self.sessions.iter().filter(|(_, session)| !session.post);
-        let standing: Vec<(Wire, Bytes)> = standing
-            .filter(|(_, session)| session.account == hello.account)
-            .map(|(wire, session)| (*wire, session.device.clone()))
-            .collect();
+        let platform = Platform::from(hello.platform());
+        let standing = self.standing(&hello.account, platform);
         let (own, others): (Vec<_>, Vec<_>) =
             standing.into_iter().partition(|(_, device)| *device == hello.device);
-        let mut holders: Vec<Bytes> = others.iter().map(|(_, device)| device.clone()).collect();
-        if others.len() >= self.places {
-            // One that is robbed makes room only where there is one place too few.
-            let robbed = others.iter().find(|(_, device)| *device == hello.take_over);
-            let Some((robbed, _)) = robbed.filter(|_| others.len() == self.places) else {
-                holders.extend(own.first().map(|(_, device)| device.clone()));
-                let limit = self.limit(holders);
+        if others.len() >= self.places_of(platform) {
+            let named = others.iter().find(|(_, device)| *device == hello.take_over);
+            let replaced = others.first().filter(|_| platform != Platform::Web && !hello.yields);
+            let robbed = named.or(replaced).cloned();
+            let mut holders: Vec<Bytes> = others.into_iter().map(|(_, device)| device).collect();
+            let Some((robbed, robbed_device)) = robbed else {
+                let limit = self.limit(platform, holders);
                 self.end(wire, limit);
                 return false;
             };
-            self.sessions.remove(robbed);
-            holders.retain(|device| *device != hello.take_over);
+            self.sessions.remove(&robbed);
+            holders.retain(|device| *device != robbed_device);
             holders.push(hello.device.clone());
-            let limit = self.limit(holders);
-            self.end(*robbed, limit);
+            let limit = self.limit(platform, holders);
+            self.end(robbed, limit);
         }
         for (older, _) in own {
             self.sessions.remove(&older);
@@ -439,26 +472,42 @@ impl Server {
         true
     }
 
-    fn limit(&self, devices: Vec<Bytes>) -> server_frame::Frame {
+    /// An account's connections from a platform, and whose they are. Who opened the first comes first.
+    fn standing(&self, account: &str, platform: Platform) -> Vec<(Wire, Bytes)> {
+        let standing = self.sessions.iter().filter(|(_, session)| {
+            !session.post && session.account == account && session.platform == platform
+        });
+        standing.map(|(wire, session)| (*wire, session.device.clone())).collect()
+    }
+
+    fn places_of(&self, platform: Platform) -> usize {
+        if platform == Platform::Web { self.places } else { 1 }
+    }
+
+    fn limit(&self, platform: Platform, devices: Vec<Bytes>) -> server_frame::Frame {
         let connection = |device| wire::Connection { device, ..wire::Connection::default() };
         let connections = devices.into_iter().map(connection).collect();
-        server_frame::Frame::Limit(wire::Limit { limit: self.places as u32, connections })
+        server_frame::Frame::Limit(wire::Limit { limit: self.places_of(platform) as u32, connections })
     }
 
     fn pull(&mut self, wire: Wire, after: u64) {
-        let Page { events, next, head } = self.page(&self.sessions[&wire].account, after);
-        if after > head.0 {
+        let page = self.page(wire, after);
+        if after > page.head.0 {
             return self.refuse(wire, Code::Protocol, 0);
         }
-        self.pulled += events.len() as u64;
+        self.pulled += page.events.len() as u64;
         if let Some(session) = self.sessions.get_mut(&wire) {
-            session.live = (next == head && !session.post).then_some(next.0);
+            session.live = (page.next == page.head && !session.post).then_some(page.next.0);
             session.present = !session.post;
         }
-        self.send(
-            wire,
-            server_frame::Frame::Delta(wire::Delta { after, events, next: next.0, head: head.0 }),
-        );
+        let delta = self.delta(after, page);
+        self.send(wire, server_frame::Frame::Delta(delta));
+    }
+
+    fn delta(&self, after: u64, page: Page) -> wire::Delta {
+        let Page { events, next, head, .. } = page;
+        let sync_disabled = self.sync_disabled;
+        wire::Delta { after, events, next: next.0, head: head.0, sync_disabled }
     }
 
     fn submit(&mut self, wire: Wire, submit: wire::Submit, now: Millis) {
@@ -473,7 +522,7 @@ impl Server {
         let granted = self.budget.map_or(operations.len(), |budget| budget.min(operations.len()));
         self.budget = self.budget.map(|budget| budget - granted);
         operations.truncate(granted);
-        let submission = Submission { hide_reads, ..submission(account, device, operations, now) };
+        let submission = Submission { hide_reads, ..self.submission(&account, device, operations, now) };
         let mut verdicts = self.decide(submission.clone());
         if let (Some(decided), Some(device)) = (&mut self.decided, &submission.device) {
             for (operation, verdict) in submission.operations.iter().zip(&verdicts) {
@@ -495,6 +544,22 @@ impl Server {
         self.push();
     }
 
+    fn submission(
+        &self,
+        account: &str,
+        device: Option<Bytes>,
+        operations: Vec<wire::Operation>,
+        now: Millis,
+    ) -> Submission {
+        let connected = self.sessions.values().filter(|session| !session.post);
+        let there = connected
+            .filter_map(|session| Some((session.account.clone(), DeviceId::try_from(&session.device).ok()?)));
+        let reach =
+            if self.sync_disabled { Reach::One(Arc::new(There(there.collect()))) } else { Reach::All };
+        let (account, include_sender, hide_reads, recall_window) = (account.to_owned(), true, false, None);
+        Submission { account, device, operations, include_sender, hide_reads, recall_window, reach, now }
+    }
+
     fn decide(&mut self, submission: Submission) -> Vec<Verdict> {
         poll(decide(&self.storage, submission, &mut self.grown))
     }
@@ -505,8 +570,19 @@ impl Server {
         Ok(answer)
     }
 
-    fn page(&self, account: &str, after: u64) -> Page {
-        poll(self.storage.page(account, Seq(after))).expect("memory holds")
+    /// What comes after `after`, for the device of a connection.
+    fn page(&self, wire: Wire, after: u64) -> Page {
+        let (Session { account, device, .. }, after) = (&self.sessions[&wire], Seq(after));
+        let device = DeviceId::try_from(device).expect("an id");
+        // It registers nobody, so it cannot tell what was there before.
+        let reader = Reader { device, compensated: true };
+        let page = poll(self.storage.page(account, after, reader)).expect("memory holds");
+        if !page.unclaimed {
+            return page;
+        }
+        let claim = Claim { account: account.clone(), device, after, until: page.next };
+        poll(perform(&self.storage, &claim)).expect("nobody fills the disk meanwhile");
+        self.page(wire, after.0)
     }
 
     /// Tells the live connections of those whose logs have grown what is new.
@@ -516,10 +592,10 @@ impl Server {
         for (wire, session) in self.sessions.iter().filter(|(_, session)| grown.contains(&session.account)) {
             let mut live = session.live;
             while let Some(after) = live {
-                let Page { events, next, head } = self.page(&session.account, after);
-                live = (next.0 > after).then_some(next.0);
+                let page = self.page(*wire, after);
+                live = (page.next.0 > after).then_some(page.next.0);
                 if live.is_some() {
-                    frames.push((*wire, wire::Delta { after, events, next: next.0, head: head.0 }));
+                    frames.push((*wire, self.delta(after, page)));
                 }
             }
         }

@@ -110,6 +110,8 @@ pub struct Weather {
 pub struct Profile {
     /// Whose it is.
     pub account: String,
+    /// What it says that it is.
+    pub platform: Platform,
     /// Its database.
     pub store: Store,
     /// Its tabs.
@@ -266,6 +268,7 @@ impl World {
             store,
             tabs: BTreeMap::new(),
             skew: 0,
+            platform: Platform::Web,
             expired_tokens: 0,
             lock: None,
             queue: VecDeque::new(),
@@ -291,7 +294,7 @@ impl World {
             account: place.account.clone(),
             device: replica.device(),
             device_name: "test".into(),
-            platform: Platform::Web,
+            platform: place.platform,
             tab,
         };
         let setup = Setup {

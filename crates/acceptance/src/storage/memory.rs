@@ -10,14 +10,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use prost::Message as _;
 use tutti_protocol::{
-    Conversation, LogId, Millis, OperationId, Position, Seq, limits, target,
+    Conversation, DeviceId, LogId, Millis, OperationId, Position, Seq, limits, target,
     wire::{self, event::Body},
 };
 
 use super::{
-    AccountKey, Delivery, Device, Entry, MessageKey, NewFields, NewMessage, News, Page, Place, Reading,
-    Receipt, Result, RosterKey, Sighting, Storage, StorageError, StoredMessage, Told, Transaction, View,
-    ViewKey,
+    AccountKey, Addressee, Addressees, Delivery, Device, Entry, MessageKey, NewFields, NewMessage, News,
+    Page, Place, Reader, Reading, Receipt, Result, RosterKey, Sighting, Storage, StorageError, StoredMessage,
+    Told, Transaction, View, ViewKey,
 };
 use crate::merge::{Fields, Stamp};
 
@@ -87,6 +87,7 @@ struct MemoryMessage {
 struct Holder {
     /// As the account sees it.
     message: wire::Message,
+    addressee: Addressee,
     view: ViewKey,
     /// Its own entry, and those that say that it has changed.
     entries: Vec<Seq>,
@@ -198,7 +199,13 @@ impl State {
     }
 
     /// Writes a message into a log, at a place that is free.
-    fn hold(&mut self, account: AccountKey, key: MessageKey, place: Place, operation: Bytes) -> Result<Seq> {
+    fn hold(
+        &mut self,
+        account: AccountKey,
+        key: MessageKey,
+        (place, addressee): (Place, Addressee),
+        operation: Bytes,
+    ) -> Result<Seq> {
         let (_, conversation) = entry(&self.views, place.view.0)?.clone();
         let name = entry(&self.names, account.0)?.clone();
         self.view_of(place.view)?.messages.push((key, place.inbound));
@@ -212,7 +219,7 @@ impl State {
             message.device = Bytes::new();
         }
         let seq = self.account(&name).append(operation, Body::Message(message.clone()));
-        let holder = Holder { message, view: place.view, entries: vec![seq] };
+        let holder = Holder { message, addressee, view: place.view, entries: vec![seq] };
         self.message(key)?.holders.insert(account.0, holder);
         Ok(seq)
     }
@@ -235,6 +242,15 @@ impl State {
         Ok(())
     }
 
+    /// For which of an account's devices an entry in its log is. Only of messages there is a choice.
+    fn addressee(&self, account: &Account, event: &wire::Event) -> Option<Addressee> {
+        let (Body::Message(message) | Body::Changed(message)) = event.body.as_ref()? else {
+            return None;
+        };
+        let key = self.message_keys.get(&message.id)?;
+        Some(entry(&self.messages, key.0).ok()?.holders.get(&account.key.0)?.addressee)
+    }
+
     /// The position in an account's own view of the last message there that stands in another view after
     /// one position and up to another.
     fn last_shared(&self, account: AccountKey, view: ViewKey, after: u64, until: u64) -> Option<u64> {
@@ -254,6 +270,19 @@ impl Account {
         let seq = self.log.len() as u64 + 1;
         self.log.push(Arc::new(wire::Event { seq, operation, body: Some(body) }));
         Seq(seq)
+    }
+
+    /// Whether a device gets what an entry says, which is for that addressee.
+    fn is_for(&self, reader: Reader, addressee: Option<Addressee>, event: &wire::Event) -> bool {
+        match (addressee, &event.body) {
+            (Some(Addressee::First), _) => false,
+            (Some(Addressee::Device(device)), _) => device == reader.device,
+            (Some(Addressee::All), Some(Body::Message(message) | Body::Changed(message))) => {
+                let registered = self.devices.get(&reader.device.to_string()).map(|it| it.registered_at.0);
+                reader.compensated || registered.is_some_and(|registered| registered <= message.sent_at)
+            }
+            _ => true,
+        }
     }
 
     /// Gives an entry another body.
@@ -305,16 +334,24 @@ impl Storage for MemoryStorage {
         Ok(Seq(self.state().accounts.get(account).map_or(0, |account| account.log.len() as u64)))
     }
 
-    async fn page(&self, account: &str, after: Seq) -> Result<Page> {
+    async fn page(&self, account: &str, after: Seq, reader: Reader) -> Result<Page> {
         let state = self.state();
-        let log = state.accounts.get(account).map_or(&[][..], |account| &account.log);
-        let mut page = Page { events: Vec::new(), next: after, head: Seq(log.len() as u64) };
+        let Some(account) = state.accounts.get(account) else {
+            return Ok(Page { next: after, ..Page::default() });
+        };
+        let mut page = Page { next: after, head: Seq(account.log.len() as u64), ..Page::default() };
         let mut size = 0;
         let from = usize::try_from(after.0).unwrap_or(usize::MAX);
-        for event in log.get(from..).unwrap_or_default().iter().take(state.page_events) {
+        for event in account.log.get(from..).unwrap_or_default().iter().take(state.page_events) {
+            let addressee = state.addressee(account, event);
+            page.unclaimed |= addressee == Some(Addressee::First);
+            let mut event = (**event).clone();
+            if !account.is_for(reader, addressee, &event) {
+                event.body = None;
+            }
             size += event.encoded_len();
             page.next = Seq(event.seq);
-            page.events.push((**event).clone());
+            page.events.push(event);
             if size >= limits::PAGE_BYTES {
                 break;
             }
@@ -557,7 +594,9 @@ impl Transaction for MemoryTransaction {
     async fn append(&mut self, account: AccountKey, operation: OperationId, entry_of: Entry) -> Result<Seq> {
         let operation = operation.to_bytes();
         match entry_of {
-            Entry::Message(message, place) => self.state.hold(account, message, place, operation),
+            Entry::Message(message, place, addressee) => {
+                self.state.hold(account, message, (place, addressee), operation)
+            }
             Entry::Read(Place { view, position, inbound }) => {
                 let (_, conversation) = entry(&self.state.views, view.0)?.clone();
                 let read = wire::Read { conversation, position: position.0, inbound };
@@ -566,22 +605,38 @@ impl Transaction for MemoryTransaction {
         }
     }
 
-    async fn deliver(&mut self, accounts: &BTreeSet<String>, delivery: Delivery<'_>) -> Result<()> {
+    async fn deliver(&mut self, to: &Addressees, delivery: Delivery<'_>) -> Result<()> {
         let Delivery { operation, conversation, news } = delivery;
         let operation = operation.map(|id| id.to_bytes()).unwrap_or_default();
-        for name in accounts {
+        for (name, addressee) in to {
             let key = self.state.account(name).key;
             let view = self.state.view(key, conversation)?;
             match news {
                 News::Message(message) => {
                     let place = view.next_place(true);
-                    self.state.hold(key, message, place, operation.clone())?;
+                    self.state.hold(key, message, (place, *addressee), operation.clone())?;
                 }
                 News::Members(roster) => {
                     let members = entry(&self.state.rosters, roster.0)?.clone();
                     let members = wire::Members { conversation: conversation.to_owned(), members };
                     self.state.account(name).append(operation.clone(), Body::Members(members));
                 }
+            }
+        }
+        Ok(())
+    }
+
+    async fn claim(&mut self, account: &str, device: DeviceId, after: Seq, until: Seq) -> Result<()> {
+        let account = self.state.account(account).key;
+        let waits = |holder: &Holder| {
+            let seq = holder.entries.first().copied().unwrap_or_default();
+            holder.addressee == Addressee::First && after < seq && seq <= until
+        };
+        for message in Arc::make_mut(&mut self.state.messages) {
+            if message.holders.get(&account.0).is_some_and(waits)
+                && let Some(holder) = Arc::make_mut(message).holders.get_mut(&account.0)
+            {
+                holder.addressee = Addressee::Device(device);
             }
         }
         Ok(())

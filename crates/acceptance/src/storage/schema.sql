@@ -86,6 +86,7 @@ CREATE TABLE log (
     reader    INTEGER REFERENCES accounts,
     position  INTEGER NOT NULL DEFAULT 0,
     inbound   INTEGER NOT NULL DEFAULT 0,
+    device    TEXT,                             -- for which one a message is; empty: the first; NULL: all
     PRIMARY KEY (account, seq)
 ) STRICT, WITHOUT ROWID;
 

@@ -17,14 +17,14 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
 use tutti_protocol::{
-    LogId, Millis, OperationId, Position, Seq, Timestamp, limits, target,
+    DeviceId, LogId, Millis, OperationId, Position, Seq, Timestamp, limits, target,
     wire::{self, event::Body},
 };
 
 use super::{
-    AccountKey, Delivery, Device, Entry, MessageKey, NewFields, NewMessage, News, Page, Place, Reading,
-    Receipt, Result, RosterKey, Sighting, Storage, StorageError, StoredMessage, Told, Transaction, View,
-    ViewKey,
+    AccountKey, Addressee, Addressees, Delivery, Device, Entry, MessageKey, NewFields, NewMessage, News,
+    Page, Place, Reader, Reading, Receipt, Result, RosterKey, Sighting, Storage, StorageError, StoredMessage,
+    Told, Transaction, View, ViewKey,
 };
 use crate::{
     merge::{Field, Fields, Stamp},
@@ -32,7 +32,7 @@ use crate::{
 };
 
 const SCHEMA: &str = include_str!("schema.sql");
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 const READERS: u32 = 4;
 /// How long a statement waits for whoever is in its way.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -50,7 +50,9 @@ const READ_BY: i64 = 6;
 
 /// One query for a page: a range of the log, and what its entries refer to. The account's row comes
 /// even when nothing follows, with the head of the same moment. From which device a message was sent
-/// is nobody's business but the sender's own. Fields come with the last entry of their target alone.
+/// is nobody's business but the sender's own. Fields come with the last entry of their target alone. A change
+/// is for whom the message is for; what is for all is withheld from the device `?4`, if `?5`, when it is
+/// older than that.
 const PAGE: &str = "
     SELECT a.head, l.seq, l.kind, l.operation, v.conversation, l.position, l.inbound, r.members,
            m.id, m.sender, CASE WHEN m.sender = a.name THEN m.device END, m.type, substr(c.bytes, 1, m.size), m.sent_at,
@@ -59,7 +61,11 @@ const PAGE: &str = "
                SELECT json_group_array(json_array(f.name, CAST(substr(v.bytes, 1, f.size) AS TEXT)))
                FROM fields f JOIN contents v ON v.key = f.value
                WHERE f.target = t.id AND f.size > 0
-           ) END
+           ) END,
+           coalesce(l.device, held.device) = '',
+           coalesce(coalesce(l.device, held.device) <> ?4, ?5 AND m.sent_at < coalesce(
+               (SELECT d.registered_at FROM devices d WHERE d.account = ?1 AND d.id = ?4), m.sent_at + 1
+           ))
     FROM accounts a
     LEFT JOIN log l ON l.account = a.id AND l.seq > ?2
     LEFT JOIN views v ON v.id = l.view
@@ -68,27 +74,28 @@ const PAGE: &str = "
     LEFT JOIN rosters r ON r.key = l.roster
     LEFT JOIN targets t ON t.id = l.target
     LEFT JOIN accounts reader ON reader.id = l.reader
+    LEFT JOIN log held ON l.kind = 4 AND held.message = l.message AND held.account = l.account AND held.kind = 1
     WHERE a.name = ?1
     ORDER BY l.seq
     LIMIT ?3";
 
-/// The three steps of a delivery to the accounts in a JSON array, `?1`: the next seq for each, the
-/// next place in its view (the same one again if `?3` is 0), and the entries there. SQLite takes the
-/// tables of a CROSS JOIN in their order, so each account is found by its name.
+/// The three steps of a delivery to a JSON array, `?1`, of accounts, each with the device it is for: the next seq
+/// for each, the next place in its view (the same one again if `?3` is 0), and the entries there. SQLite
+/// takes the tables of a CROSS JOIN in their order, so each account is found by its name.
 const DELIVER_SEQS: &str = "
-    INSERT INTO accounts (name, head) SELECT value, 1 FROM json_each(?1) WHERE true
+    INSERT INTO accounts (name, head) SELECT value ->> 0, 1 FROM json_each(?1) WHERE true
     ON CONFLICT (name) DO UPDATE SET head = head + 1";
 const DELIVER_PLACES: &str = "
     INSERT INTO views (account, conversation, last, inbound)
-    SELECT a.id, ?2, ?3, ?3 FROM json_each(?1) j CROSS JOIN accounts a ON a.name = j.value WHERE true
+    SELECT a.id, ?2, ?3, ?3 FROM json_each(?1) j CROSS JOIN accounts a ON a.name = j.value ->> 0 WHERE true
     ON CONFLICT (account, conversation)
     DO UPDATE SET last = last + excluded.last, inbound = inbound + excluded.inbound";
 const DELIVER_ENTRIES: &str = "
-    INSERT INTO log (account, seq, operation, kind, view, message, roster, position, inbound)
-    SELECT a.id, a.head, ?3, iif(?4 IS NULL, 3, 1), v.id, ?4, ?5,
+    INSERT INTO log (account, seq, operation, kind, view, message, roster, device, position, inbound)
+    SELECT a.id, a.head, ?3, iif(?4 IS NULL, 3, 1), v.id, ?4, ?5, j.value ->> 1,
            iif(?4 IS NULL, 0, v.last), iif(?4 IS NULL, 0, v.inbound)
     FROM json_each(?1) j
-    CROSS JOIN accounts a ON a.name = j.value
+    CROSS JOIN accounts a ON a.name = j.value ->> 0
     CROSS JOIN views v ON v.account = a.id AND v.conversation = ?2";
 
 /// The three steps to tell everyone who holds a message, `?1`, that it has changed: the next seq for each,
@@ -248,15 +255,21 @@ impl Storage for SqliteStorage {
         number(head.unwrap_or(0)).map(Seq)
     }
 
-    async fn page(&self, account: &str, after: Seq) -> Result<Page> {
-        let mut page = Page { events: Vec::new(), next: after, head: Seq(0) };
+    async fn page(&self, account: &str, after: Seq, reader: Reader) -> Result<Page> {
+        let mut page = Page { next: after, ..Page::default() };
         let mut size = 0;
         // Nothing follows what no log reaches.
         let from = i64::try_from(after.0).unwrap_or(i64::MAX);
-        let mut rows =
-            sqlx::query(PAGE).bind(account).bind(from).bind(limits::PAGE_EVENTS as i64).fetch(&self.readers);
+        let mut rows = sqlx::query(PAGE)
+            .bind(account)
+            .bind(from)
+            .bind(limits::PAGE_EVENTS as i64)
+            .bind(reader.device.to_string())
+            .bind(!reader.compensated)
+            .fetch(&self.readers);
         while let Some(row) = rows.try_next().await? {
             page.head = Seq(column(&row, 0)?);
+            page.unclaimed |= row.try_get::<Option<bool>, _>(21)?.unwrap_or_default();
             let Some(event) = read_event(&row)? else {
                 break;
             };
@@ -685,14 +698,14 @@ impl Transaction for SqliteTransaction {
     }
 
     async fn append(&mut self, account: AccountKey, operation: OperationId, entry: Entry) -> Result<Seq> {
-        let (kind, message, place) = match entry {
-            Entry::Message(message, place) => (MESSAGE, Some(message.0), place),
-            Entry::Read(place) => (READ, None, place),
+        let (kind, message, place, device) = match entry {
+            Entry::Message(message, place, addressee) => (MESSAGE, Some(message.0), place, device(addressee)),
+            Entry::Read(place) => (READ, None, place, None),
         };
         let seq = self.next_seq(account).await?;
         sqlx::query(
-            "INSERT INTO log (account, seq, operation, kind, view, message, position, inbound)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO log (account, seq, operation, kind, view, message, position, inbound, device)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(account.0)
         .bind(seq)
@@ -702,18 +715,20 @@ impl Transaction for SqliteTransaction {
         .bind(message)
         .bind(signed(place.position.0)?)
         .bind(signed(place.inbound)?)
+        .bind(device)
         .execute(&mut *self.0)
         .await?;
         number(seq).map(Seq)
     }
 
-    async fn deliver(&mut self, accounts: &BTreeSet<String>, delivery: Delivery<'_>) -> Result<()> {
+    async fn deliver(&mut self, to: &Addressees, delivery: Delivery<'_>) -> Result<()> {
         let Delivery { operation, conversation, news } = delivery;
         let (message, roster) = match news {
             News::Message(message) => (Some(message.0), None),
             News::Members(roster) => (None, Some(roster.0)),
         };
-        let accounts = &json(accounts)?;
+        let to: Vec<_> = to.iter().map(|(account, addressee)| (account, device(*addressee))).collect();
+        let accounts = &serde_json::to_string(&to).map_err(StorageError::new)?;
         sqlx::query(DELIVER_SEQS).bind(accounts).execute(&mut *self.0).await?;
         sqlx::query(DELIVER_PLACES)
             .bind(accounts)
@@ -729,6 +744,20 @@ impl Transaction for SqliteTransaction {
             .bind(roster)
             .execute(&mut *self.0)
             .await?;
+        Ok(())
+    }
+
+    async fn claim(&mut self, account: &str, device: DeviceId, after: Seq, until: Seq) -> Result<()> {
+        sqlx::query(
+            "UPDATE log SET device = ? WHERE account = (SELECT id FROM accounts WHERE name = ?)
+             AND seq > ? AND seq <= ? AND device = ''",
+        )
+        .bind(device.to_string())
+        .bind(account)
+        .bind(signed(after.0)?)
+        .bind(signed(until.0)?)
+        .execute(&mut *self.0)
+        .await?;
         Ok(())
     }
 
@@ -879,6 +908,15 @@ async fn group(connection: &mut SqliteConnection, id: &str) -> Result<Option<BTr
     members.map(|members| serde_json::from_str(&members).map_err(StorageError::new)).transpose()
 }
 
+/// For whom something is, as the log says it.
+fn device(addressee: Addressee) -> Option<String> {
+    match addressee {
+        Addressee::All => None,
+        Addressee::First => Some(String::new()),
+        Addressee::Device(device) => Some(device.to_string()),
+    }
+}
+
 fn json(names: &BTreeSet<String>) -> Result<String> {
     serde_json::to_string(names).map_err(StorageError::new)
 }
@@ -889,6 +927,7 @@ fn read_event(row: &SqliteRow) -> Result<Option<wire::Event>> {
         return Ok(None);
     };
     let body = match row.try_get(2)? {
+        MESSAGE | CHANGED if row.try_get(22)? => None,
         MESSAGE => Some(Body::Message(read_message(row)?)),
         READ => Some(Body::Read(wire::Read {
             conversation: row.try_get(4)?,

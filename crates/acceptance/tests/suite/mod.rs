@@ -2,6 +2,7 @@
 
 mod edits;
 mod fields;
+mod reach;
 mod reads;
 mod recalls;
 mod status;
@@ -12,11 +13,12 @@ use bytes::Bytes;
 use tutti_acceptance::{
     accept::{Refusal, Submission, Verdict, decide},
     groups::{DeleteGroup, PutGroup},
-    storage::{Page, Storage},
+    reach::Reach,
+    storage::{Page, Reader, Storage},
     work::{Work, perform},
 };
 use tutti_protocol::{
-    Code, Millis, OperationId, Seq, Timestamp, limits,
+    Code, DeviceId, Millis, OperationId, Seq, Timestamp, limits,
     wire::{self, event, operation::Body},
 };
 
@@ -69,7 +71,7 @@ impl Fixture {
     }
 
     async fn log(&self, account: &str) -> Page {
-        self.storage.page(account, Seq(0)).await.unwrap()
+        self.storage.page(account, Seq(0), reader(7)).await.unwrap()
     }
 
     async fn bodies<T>(&self, account: &str, pick: impl Fn(event::Body) -> Option<T>) -> Vec<T> {
@@ -121,8 +123,17 @@ fn submission(account: &str, operations: &[wire::Operation]) -> Submission {
         include_sender: true,
         hide_reads: false,
         recall_window: None,
+        reach: Reach::All,
         now: Millis(1_000),
     }
+}
+
+fn device(number: u8) -> DeviceId {
+    DeviceId::from([number; 16])
+}
+
+fn reader(number: u8) -> Reader {
+    Reader { device: device(number), compensated: true }
 }
 
 fn operation(id: u8, body: Body) -> wire::Operation {
@@ -165,7 +176,7 @@ fn at(clock: u64, operation: wire::Operation) -> wire::Operation {
 }
 
 fn from_device(device: u8, submission: Submission) -> Submission {
-    Submission { device: Some(Bytes::copy_from_slice(&[device; 16])), ..submission }
+    Submission { device: Some(self::device(device).to_bytes()), ..submission }
 }
 
 #[tokio::test]
@@ -382,7 +393,7 @@ async fn logs_are_contiguous_whatever_happens() {
         let seqs: Vec<_> = log.events.iter().map(|event| event.seq).collect();
         assert_eq!(seqs, (1..=log.head.0).collect::<Vec<_>>());
         for after in 0..log.head.0 {
-            let page = fixture.storage.page(account, Seq(after)).await.unwrap();
+            let page = fixture.storage.page(account, Seq(after), reader(7)).await.unwrap();
             assert_eq!(page.events, log.events[after as usize..]);
         }
     }

@@ -8,13 +8,13 @@ use tutti_protocol::{
 };
 
 use super::{Engine, Role, newest};
-use crate::{ConnectionId, Event, Failure, Now, link::Arrived};
+use crate::{Connection, ConnectionId, Event, Failure, Now, link::Arrived};
 
 impl Engine {
     /// There is no place for a connection. Whoever wanted another's has not got it.
     fn handle_limited(&mut self, limit: wire::Limit) {
         let failure =
-            Failure::new(Code::ConnectionLimit, "that device has no connection from the web to take over");
+            Failure::new(Code::ConnectionLimit, "that device has no connection of this kind to take over");
         self.end_syncs(|sync| sync.take_over.is_some(), Err(failure));
         self.broadcast(channel_frame::Frame::Limit(limit.clone()));
         self.tell_limit(limit);
@@ -58,15 +58,20 @@ impl Engine {
         }
         let copy = (self.replica.log, self.replica.cursor);
         let mut time = Millis(0);
+        let mut service = None;
         for arrived in leader.link.frame(bytes, copy, now, &mut self.entropy) {
             match arrived {
                 Arrived::Time(server) => {
                     self.server_time = Some((server, now.monotonic));
                     leader.catching_up = Some(0);
+                    if leader.link.connection() == Connection::Online {
+                        self.limit = None;
+                    }
                 }
                 Arrived::Replaced => return self.resign(now),
                 Arrived::Limited(limit) => return self.handle_limited(limit),
                 Arrived::Status(status) => return self.handle_status(status, now),
+                Arrived::Service { disabled } => service = Some(disabled),
                 Arrived::OtherLog(log) => {
                     leader.gathered.forget();
                     (leader.gathered.log, leader.gathered.cursor) = (Some(log), Some(Seq(0)));
@@ -86,5 +91,8 @@ impl Engine {
             }
         }
         self.learn_time(time, now);
+        if service.is_some_and(|disabled| std::mem::replace(&mut self.sync_disabled, disabled) != disabled) {
+            self.broadcast_leader_status(now);
+        }
     }
 }

@@ -57,7 +57,8 @@ impl Engine {
             self.start_reload();
             None
         };
-        let mut link = Link::new(self.last_connection, self.is_held(), self.config.config);
+        let mut link =
+            Link::new(self.last_connection, self.is_held(), self.limit.is_some(), self.config.config);
         link.connect_now_if_waiting();
         self.role = Role::Leader(Box::new(Leader {
             ready: false,
@@ -392,6 +393,7 @@ impl Engine {
         if status.connection == "online" {
             self.limit = None;
         }
+        self.sync_disabled = status.sync_disabled;
         // It may have waited for this tab to thaw: then it is the older one.
         let time = Millis(status.server_time);
         if time.0 > 0 && self.server_time.is_none_or(|_| self.corrected(now) < time) {

@@ -97,6 +97,7 @@ async fn submit(app: &App, act: Act) -> Result<Result<Millis, Refusal>, ApiError
         include_sender,
         hide_reads: false,
         recall_window: app.settings.get().recall_window(),
+        reach: app.reach(),
         now,
     };
     match app.writer.write(submission).await?.pop() {

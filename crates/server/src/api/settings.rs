@@ -17,7 +17,7 @@ pub(super) async fn get(_: Backend, State(app): State<Arc<App>>) -> Json<Setting
     Json(app.settings.get().as_ref().clone())
 }
 
-/// Changes what is named and leaves the rest.
+/// Changes what is named and leaves the rest. It holds for those who are connected, too, before it is answered.
 pub(super) async fn put(
     _: Backend,
     State(app): State<Arc<App>>,
@@ -35,6 +35,7 @@ async fn change(app: Arc<App>, changes: Value) -> Result<Json<Settings>, ApiErro
     let text = serde_json::to_string(&settings).map_err(ApiError::internal)?;
     app.writer.write(PutSettings(text)).await?;
     app.settings.set(settings.clone());
+    app.hub.set_limits(settings.connections());
     Ok(Json(settings))
 }
 

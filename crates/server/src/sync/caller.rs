@@ -2,12 +2,12 @@
 //! by post.
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use tokio::time::Instant;
 use tutti_acceptance::{
     accept::{Refusal, Submission, Verdict},
     platform::Platform,
-    storage::{Page, Result as StorageResult, Sighting, Transaction},
+    reach::Claim,
+    storage::{Page, Reader, Result as StorageResult, Sighting, Transaction},
     work::{Growth, Work},
 };
 use tutti_protocol::{
@@ -22,7 +22,7 @@ use crate::{app::App, clock::now, hub};
 pub(super) struct Caller<'a> {
     pub(super) app: &'a App,
     pub(super) account: String,
-    device: Bytes,
+    device: DeviceId,
     /// What its user does not share with others.
     pub(super) privacy: wire::Privacy,
     pub(super) sighting: Sighting,
@@ -41,7 +41,7 @@ impl<'a> Caller<'a> {
         Ok(Self {
             app,
             account: hello.account.clone(),
-            device: hello.device.clone(),
+            device,
             privacy: hello.privacy.unwrap_or_default(),
             sighting: Sighting { id: device.to_string(), name: hello.device_name.clone(), platform },
         })
@@ -78,11 +78,12 @@ impl<'a> Caller<'a> {
         operations.truncate(grant.granted as usize);
         let submission = Submission {
             account: self.account.clone(),
-            device: Some(self.device.clone()),
+            device: Some(self.device.to_bytes()),
             operations,
             include_sender: true,
             hide_reads: self.privacy.hide_reads,
             recall_window: self.app.settings.get().recall_window(),
+            reach: self.app.reach(),
             now: now(),
         };
         let mut verdicts = self.app.writer.decide(submission).await;
@@ -95,12 +96,37 @@ impl<'a> Caller<'a> {
 
     /// The page that a client asks for.
     pub(super) async fn page(&self, after: Seq) -> Result<Page, Ending> {
-        let page = self.app.storage.page(&self.account, after).await?;
+        let page = self.news(after).await?;
         if after > page.head {
             let message = "the cursor is beyond the head of the log";
             return Err(Ending::error(Code::Protocol, message));
         }
         Ok(page)
+    }
+
+    /// What comes after `after`. What waits there for the first device that comes is this one's from now on.
+    pub(super) async fn news(&self, after: Seq) -> StorageResult<Page> {
+        let (account, device) = (&self.account, self.device);
+        loop {
+            let reader = Reader { device, compensated: self.app.settings.get().sync_enabled };
+            let page = self.app.storage.page(account, after, reader).await?;
+            if !page.unclaimed {
+                return Ok(page);
+            }
+            let claim = Claim { account: account.clone(), device, after, until: page.next };
+            self.app.writer.write(claim).await?;
+        }
+    }
+
+    /// A page as it goes to the client that asked for what comes after `after`.
+    pub(super) fn delta(&self, after: Seq, page: Page) -> wire::Delta {
+        wire::Delta {
+            after: after.0,
+            next: page.next.0,
+            head: page.head.0,
+            events: page.events,
+            sync_disabled: !self.app.settings.get().sync_enabled,
+        }
     }
 
     /// Notes that the device is here, for others to see. Not worth failing for: when the disk is full
@@ -111,11 +137,6 @@ impl<'a> Caller<'a> {
             tracing::warn!(%error, "a device's appearance was not noted");
         }
     }
-}
-
-/// A page as it goes to the client that asked for what comes after `after`.
-pub(super) fn delta(after: Seq, page: Page) -> Frame {
-    Frame::Delta(wire::Delta { after: after.0, next: page.next.0, head: page.head.0, events: page.events })
 }
 
 /// That a device was here.

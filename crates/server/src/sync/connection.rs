@@ -6,20 +6,16 @@ use axum::extract::ws::{Message, WebSocket};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream::SplitStream};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tutti_acceptance::{accept::Refusal, storage::Page};
+use tutti_acceptance::accept::Refusal;
 use tutti_protocol::{
     Code, DeviceId, Seq, codec, limits,
     wire::{self, client_frame, server_frame::Frame, status::Status as Kind},
 };
 
-use super::{
-    caller::{Caller, delta},
-    ending::Ending,
-    outbound::Outbound,
-};
+use super::{caller::Caller, ending::Ending, outbound::Outbound};
 use crate::{
     app::App,
-    hub::Slot,
+    hub::{Bid, Slot},
     rate::{Bucket, Rate},
     status::{Attendance, Speaker, TypingRate},
 };
@@ -66,9 +62,9 @@ async fn greet<'a>(
     };
     let caller = Caller::admit(app, &hello)?;
     let take_over = DeviceId::try_from(&hello.take_over).ok().map(|device| device.to_string());
-    let web_limit = app.settings.get().limits.web as usize;
     let connection = caller.connection(hello.epoch, hello.status);
-    let slot = app.hub.claim(&caller.account, connection, web_limit, take_over.as_deref())?;
+    let bid = Bid { take_over: take_over.as_deref(), yields: hello.yields };
+    let slot = app.hub.claim(&caller.account, connection, bid)?;
     let platform = caller.sighting.platform.into();
     let attendance =
         app.statuses.enter(&caller.account, slot.ticket(), platform, caller.privacy.hide_presence);
@@ -82,6 +78,7 @@ async fn greet<'a>(
         frames: Bucket::full(Rate::FRAMES, Instant::now().into_std()),
         heard: Heard::At(Instant::now()),
         feed: Feed::Asked,
+        told_disabled: false,
         attendance,
         typing: TypingRate::default(),
     })
@@ -132,6 +129,8 @@ struct Session<'a> {
     frames: Bucket,
     heard: Heard,
     feed: Feed,
+    /// Whether the client was told last that devices are not kept in step.
+    told_disabled: bool,
     attendance: Attendance,
     typing: TypingRate,
 }
@@ -233,10 +232,11 @@ impl Session<'_> {
                 self.feed = Feed::Behind(after);
                 return Ok(());
             }
-            let page = self.caller.app.storage.page(&self.caller.account, after).await?;
+            let page = self.caller.news(after).await?;
             let (next, head) = (page.next, page.head);
-            if next > after {
-                self.send_page(after, page)?;
+            let delta = self.caller.delta(after, page);
+            if next > after || delta.sync_disabled != self.told_disabled {
+                self.send_page(delta)?;
             }
             after = next;
             if next == head {
@@ -254,6 +254,7 @@ impl Session<'_> {
         self.count_frame()?;
         match frame {
             client_frame::Frame::Submit(submit) => {
+                self.slot.note_active();
                 Ok(self.outbound.send(self.caller.submit(submit.operations).await)?)
             }
             client_frame::Frame::Pull(pull) => self.pull(Seq(pull.after)).await,
@@ -262,7 +263,10 @@ impl Session<'_> {
                 self.attendance.hide(privacy.hide_presence);
                 Ok(())
             }
-            client_frame::Frame::Status(status) => self.say(status).await,
+            client_frame::Frame::Status(status) => {
+                self.slot.note_active();
+                self.say(status).await
+            }
             client_frame::Frame::Ask(ask) => {
                 let seen = self.caller.app.statuses.seen_by(&self.caller.account, &ask.account).await?;
                 Ok(self.outbound.send(seen)?)
@@ -318,10 +322,11 @@ impl Session<'_> {
         let page = self.caller.page(after).await?;
         self.feed = if page.next == page.head { Feed::Live(page.next) } else { Feed::Asked };
         self.attendance.appear();
-        self.send_page(after, page)
+        self.send_page(self.caller.delta(after, page))
     }
 
-    fn send_page(&self, after: Seq, page: Page) -> Result<(), Ending> {
-        Ok(self.outbound.send(delta(after, page))?)
+    fn send_page(&mut self, delta: wire::Delta) -> Result<(), Ending> {
+        self.told_disabled = delta.sync_disabled;
+        Ok(self.outbound.send(Frame::Delta(delta))?)
     }
 }

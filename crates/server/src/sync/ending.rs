@@ -80,7 +80,7 @@ impl From<Lost> for Ending {
     fn from(lost: Lost) -> Self {
         match lost {
             Lost::Replaced => Self::Bye(REPLACED_WAIT),
-            Lost::TakenOver(limit) => Self::Limit(limit),
+            Lost::Limited(limit) => Self::Limit(limit),
         }
     }
 }

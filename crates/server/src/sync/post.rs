@@ -8,11 +8,7 @@ use tutti_protocol::{
     wire::{self, client_frame, server_frame::Frame},
 };
 
-use super::{
-    caller::{Caller, delta},
-    connection::read,
-    ending::Ending,
-};
+use super::{caller::Caller, connection::read, ending::Ending};
 use crate::{app::App, hub::Denied};
 use tutti_acceptance::accept::Refusal;
 
@@ -53,7 +49,7 @@ async fn answer(app: &App, body: Bytes, answers: &mut Vec<Frame>) -> Result<(), 
         Some(client_frame::Frame::Submit(submit)) => Some(caller.submit(submit.operations).await),
         Some(client_frame::Frame::Pull(pull)) => {
             let after = Seq(pull.after);
-            Some(delta(after, caller.page(after).await?))
+            Some(Frame::Delta(caller.delta(after, caller.page(after).await?)))
         }
         Some(client_frame::Frame::Ping(ping)) => Some(Frame::Pong(wire::Pong { nonce: ping.nonce })),
         // The hello of each post says it.

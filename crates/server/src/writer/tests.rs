@@ -3,13 +3,22 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tempfile::TempDir;
 use tokio::time::Duration;
-use tutti_acceptance::{groups::PutGroup, storage::SqliteStorage};
+use tutti_acceptance::{
+    groups::PutGroup,
+    reach::Reach,
+    storage::{Reader, SqliteStorage},
+};
 use tutti_protocol::{
-    Millis, Seq,
+    DeviceId, Millis, Seq,
     wire::{self, event, operation::Body},
 };
 
 use super::*;
+use crate::settings::Limits;
+
+fn reader() -> Reader {
+    Reader { device: DeviceId::from([7; 16]), compensated: true }
+}
 
 struct Fixture {
     storage: Arc<dyn Storage>,
@@ -22,7 +31,7 @@ impl Fixture {
         let data = tempfile::tempdir().unwrap();
         let file = data.path().join("tutti.db");
         let storage: Arc<dyn Storage> = Arc::new(SqliteStorage::open(&file).await.unwrap());
-        let writer = Writer::start(storage.clone(), Arc::new(Hub::new(Duration::MAX)));
+        let writer = Writer::start(storage.clone(), Arc::new(Hub::new(Duration::MAX, Limits::default())));
         Self { storage, writer, data }
     }
 
@@ -31,7 +40,7 @@ impl Fixture {
     }
 
     async fn messages(&self, account: &str) -> Vec<wire::Message> {
-        let page = self.storage.page(account, Seq(0)).await.unwrap();
+        let page = self.storage.page(account, Seq(0), reader()).await.unwrap();
         let messages = page.events.into_iter().filter_map(|event| match event.body {
             Some(event::Body::Message(message)) => Some(message),
             _ => None,
@@ -48,6 +57,7 @@ fn submission(account: &str, operations: &[wire::Operation]) -> Submission {
         include_sender: true,
         hide_reads: false,
         recall_window: None,
+        reach: Reach::All,
         now: Millis(1_000),
     }
 }
@@ -85,7 +95,7 @@ async fn what_many_submit_at_once_is_all_there_once() {
     for sender in senders {
         sender.await.unwrap();
     }
-    let log = fixture.storage.page("bob", Seq(0)).await.unwrap();
+    let log = fixture.storage.page("bob", Seq(0), reader()).await.unwrap();
     assert_eq!((log.events.len(), log.head), (100, Seq(100)));
     assert!(log.events.iter().zip(1..).all(|(event, seq)| event.seq == seq));
 }

@@ -2,7 +2,12 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 
-use std::{collections::VecDeque, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use clap::Parser as _;
@@ -30,7 +35,8 @@ pub(crate) struct TestServer {
     pub(crate) addr: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     running: Option<JoinHandle<()>>,
-    _data: TempDir,
+    data: PathBuf,
+    _data: Option<TempDir>,
 }
 
 impl TestServer {
@@ -41,7 +47,17 @@ impl TestServer {
     /// With further arguments.
     pub(crate) async fn start_with(args: &[&str]) -> Self {
         let data = tempfile::tempdir().unwrap();
-        let config = config(data.path(), args);
+        let server = Self::run(data.path(), args).await;
+        Self { _data: Some(data), ..server }
+    }
+
+    /// On what another has left in this directory.
+    pub(crate) async fn start_in(data: &Path) -> Self {
+        Self::run(data, &[]).await
+    }
+
+    async fn run(data: &Path, args: &[&str]) -> Self {
+        let config = config(data, args);
         let server = Server::start(&config).await.unwrap();
         let addr = server.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -51,7 +67,7 @@ impl TestServer {
             };
             server.run(stop).await.unwrap();
         });
-        Self { addr, stop: Some(stop), running: Some(running), _data: data }
+        Self { addr, stop: Some(stop), running: Some(running), data: data.to_owned(), _data: None }
     }
 
     /// Stops it in good order, and waits until it has.
@@ -62,7 +78,7 @@ impl TestServer {
 
     /// The directory in which it keeps everything.
     pub(crate) fn data(&self) -> &Path {
-        self._data.path()
+        &self.data
     }
 
     pub(crate) async fn client(&self, account: &str, device: u8) -> Client {

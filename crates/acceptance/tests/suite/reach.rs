@@ -1,0 +1,250 @@
+//! For which of an account's devices a message is, where they are not kept in step.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use tutti_acceptance::{
+    platform::Platform,
+    reach::{Claim, Online},
+    storage::{Result as StorageResult, Sighting, Transaction},
+    work::Growth,
+};
+
+use super::*;
+
+/// The device of each account that is there.
+#[derive(Debug)]
+struct There(BTreeMap<String, DeviceId>);
+
+impl Online for There {
+    fn device(&self, account: &str) -> Option<DeviceId> {
+        self.0.get(account).copied()
+    }
+}
+
+/// One device gets what is sent: of those that are there.
+fn one_device(there: &[(&str, u8)]) -> Reach {
+    let there = there.iter().map(|&(account, number)| (account.to_owned(), device(number)));
+    Reach::One(Arc::new(There(there.collect())))
+}
+
+/// What the back end sends in the name of an account.
+fn by_api(account: &str, operation: &wire::Operation, reach: Reach) -> Submission {
+    Submission { device: None, reach, ..one(account, operation) }
+}
+
+/// A device comes for all that waits for the first.
+fn claim(account: &str, number: u8) -> Claim {
+    Claim { account: account.to_owned(), device: device(number), after: Seq(0), until: Seq(1_000) }
+}
+
+/// A device is seen for the first time.
+struct Seen(&'static str, u8, Millis);
+
+#[async_trait]
+impl Work for Seen {
+    type Answer = ();
+
+    async fn run(&self, tx: &mut dyn Transaction, _: &mut Growth) -> StorageResult<()> {
+        let (id, name) = (device(self.1).to_string(), String::new());
+        let sighting = Sighting { id, name, platform: Platform::Web };
+        tx.see_device(self.0, &sighting, self.2).await
+    }
+}
+
+impl Fixture {
+    /// Which bodies a device finds in an account's log, by seq: contents of messages, or what else it is.
+    async fn found(&self, account: &str, reader: Reader) -> Vec<Option<String>> {
+        let page = self.storage.page(account, Seq(0), reader).await.unwrap();
+        assert!(!page.unclaimed);
+        assert_eq!(page.next, page.head);
+        assert!(page.events.iter().map(|event| event.seq).eq(1..=page.head.0), "every seq, whoever reads");
+        let body = |body| match body {
+            event::Body::Message(message) => String::from_utf8_lossy(&message.content).into_owned(),
+            event::Body::Changed(message) if message.recalled => "recalled".to_owned(),
+            event::Body::Changed(message) => format!("now {}", String::from_utf8_lossy(&message.content)),
+            event::Body::Read(read) => format!("read {}", read.position),
+            other => format!("{other:?}"),
+        };
+        page.events.into_iter().map(|event| event.body.map(body)).collect()
+    }
+
+    async fn gets(&self, account: &str, number: u8) -> Vec<String> {
+        self.found(account, reader(number)).await.into_iter().flatten().collect()
+    }
+
+    async fn is_unclaimed(&self, account: &str, number: u8) -> bool {
+        self.storage.page(account, Seq(0), reader(number)).await.unwrap().unclaimed
+    }
+}
+
+#[tokio::test]
+async fn what_is_sent_goes_to_the_device_that_is_there_and_stays_with_the_one_that_sent_it() {
+    let fixture = Fixture::new().await;
+    let reach = one_device(&[("alice", 2), ("bob", 8)]);
+    let hi = Submission { reach, ..from_device(1, one("alice", &send(1, "direct:bob", "hi"))) };
+    assert_eq!(seq(&fixture.decide(hi).await), 1);
+    assert_eq!(fixture.gets("alice", 1).await, ["\"hi\""], "not the one where its user did something last");
+    assert_eq!(fixture.found("alice", reader(2)).await, [None]);
+    assert_eq!(fixture.gets("bob", 8).await, ["\"hi\""]);
+    assert_eq!(fixture.found("bob", reader(9)).await, [None]);
+}
+
+#[tokio::test]
+async fn with_no_device_there_it_goes_to_the_first_that_comes_and_to_that_one_again() {
+    let fixture = Fixture::new().await;
+    let hi = Submission { reach: one_device(&[]), ..one("alice", &send(1, "direct:bob", "hi")) };
+    fixture.decide(hi).await;
+    for number in [8, 9] {
+        assert!(fixture.is_unclaimed("bob", number).await, "reading does not claim");
+    }
+    fixture.perform(claim("bob", 9)).await;
+    fixture.perform(claim("bob", 8)).await;
+    for _ in 0..2 {
+        assert_eq!(fixture.gets("bob", 9).await, ["\"hi\""]);
+        assert_eq!(fixture.found("bob", reader(8)).await, [None]);
+    }
+}
+
+#[tokio::test]
+async fn a_claim_takes_what_lies_in_its_range_of_its_account_alone() {
+    let fixture = Fixture::new().await;
+    fixture.put_group("team", &["alice", "bob", "cid"]).await;
+    for number in 1..=3 {
+        let hi = send(number, "group:team", &format!("{number}"));
+        fixture.decide(Submission { reach: one_device(&[]), ..one("alice", &hi) }).await;
+    }
+    fixture.perform(Claim { after: Seq(1), until: Seq(2), ..claim("bob", 8) }).await;
+    fixture.perform(claim("bob", 9)).await;
+    assert!(fixture.is_unclaimed("cid", 9).await);
+    // The first event says who is in the group, and is for all.
+    let texts = |bodies: Vec<String>| bodies.into_iter().skip(1).collect::<Vec<_>>();
+    assert_eq!(texts(fixture.gets("bob", 8).await), ["\"1\""]);
+    assert_eq!(texts(fixture.gets("bob", 9).await), ["\"2\"", "\"3\""]);
+}
+
+#[tokio::test]
+async fn each_member_of_a_group_gets_it_on_one_device_whatever_the_members_are_called() {
+    let fixture = Fixture::new().await;
+    let (odd, quoted) = ("[1] \" ' \\ ->> é", "null");
+    fixture.put_group("team", &["alice", "bob", odd, quoted]).await;
+    let reach = one_device(&[("bob", 1), (odd, 2), (quoted, 3)]);
+    fixture.decide(Submission { reach, ..one("alice", &send(1, "group:team", "hi")) }).await;
+    for (account, number) in [("alice", 7), ("bob", 1), (odd, 2), (quoted, 3)] {
+        assert_eq!(fixture.gets(account, number).await.len(), 2, "{account}");
+        assert_eq!(fixture.gets(account, 9).await.len(), 1, "{account}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_back_end_sends_reaches_the_sender_only_if_it_is_wanted_and_somebody_is_there() {
+    for (number, reach, include_sender, expected) in [
+        (1, Reach::All, true, [true, true]),
+        (2, Reach::All, false, [false, false]),
+        (3, one_device(&[("alice", 1)]), true, [true, false]),
+        (4, one_device(&[("alice", 1)]), false, [false, false]),
+        (5, one_device(&[]), true, [false, false]),
+        (6, one_device(&[]), false, [false, false]),
+    ] {
+        let fixture = Fixture::new().await;
+        fixture.put_group("choir", &["alice"]).await;
+        let before = fixture.log("alice").await.head;
+        for (turn, conversation) in ["direct:bob", "group:choir"].into_iter().enumerate() {
+            let hi = send(10 * number + turn as u8, conversation, "hi");
+            let submission = Submission { include_sender, ..by_api("alice", &hi, reach.clone()) };
+            let verdict = fixture.decide(submission.clone()).await;
+            assert_eq!(fixture.decide(submission).await, verdict, "{number}: once");
+            assert_eq!(seq(&verdict) > 0, expected[0], "{number}");
+        }
+        for (at, expected) in expected.into_iter().enumerate() {
+            let got = fixture.gets("alice", at as u8 + 1).await.len() - before.0 as usize;
+            assert_eq!(got, if expected { 2 } else { 0 }, "{number}, device {at}");
+        }
+        // Whoever comes later finds nothing that waits.
+        assert!(!fixture.is_unclaimed("alice", 3).await, "{number}");
+    }
+}
+
+#[tokio::test]
+async fn a_reminder_to_oneself_waits_for_the_first_device() {
+    let fixture = Fixture::new().await;
+    fixture.decide(by_api("alice", &send(1, "direct:alice", "milk"), one_device(&[]))).await;
+    assert!(fixture.is_unclaimed("alice", 1).await);
+    fixture.perform(claim("alice", 1)).await;
+    assert_eq!(fixture.gets("alice", 1).await, ["\"milk\""]);
+}
+
+#[tokio::test]
+async fn what_becomes_of_a_message_is_for_the_device_that_the_message_is_for() {
+    let fixture = Fixture::new().await;
+    let reach = one_device(&[("bob", 8)]);
+    for (number, reach) in [(1, reach), (2, one_device(&[])), (3, Reach::All)] {
+        let hi = send(number, "direct:bob", &format!("{number}"));
+        fixture.decide(Submission { reach, ..one("alice", &hi) }).await;
+    }
+    // The service is on again by now.
+    for number in 1..=3 {
+        fixture.accepted("alice", &at(1_000, edit(10 + number, number, "other"))).await;
+        fixture.accepted("alice", &recall(20 + number, number)).await;
+    }
+    fixture.perform(claim("bob", 9)).await;
+    let own = ["", "", "", "recalled", "recalled", "recalled", "recalled", "recalled", "recalled"];
+    assert_eq!(fixture.gets("alice", 7).await, own);
+    assert_eq!(fixture.gets("alice", 1).await, ["", "recalled", "recalled"], "of that for all");
+    assert_eq!(fixture.gets("bob", 8).await, ["", "", "recalled", "recalled", "recalled", "recalled"]);
+    assert_eq!(fixture.gets("bob", 9).await, ["", "", "recalled", "recalled", "recalled", "recalled"]);
+    assert_eq!(fixture.gets("bob", 10).await, ["", "recalled", "recalled"]);
+}
+
+#[tokio::test]
+async fn positions_and_counts_go_on_whichever_device_a_message_is_for() {
+    let fixture = Fixture::new().await;
+    for (number, reach) in
+        [(1, Reach::All), (2, one_device(&[("bob", 8)])), (3, one_device(&[("bob", 9)])), (4, Reach::All)]
+    {
+        let hi = send(number, "direct:bob", "hi");
+        fixture.decide(Submission { reach, ..one("alice", &hi) }).await;
+    }
+    fixture.accepted("bob", &mark_read(9, "direct:alice", 3)).await;
+    let page = fixture.storage.page("bob", Seq(0), reader(9)).await.unwrap();
+    let counted = page.events.into_iter().filter_map(|event| match event.body? {
+        event::Body::Message(message) => Some((message.position, message.inbound)),
+        event::Body::Read(read) => Some((read.position, read.inbound)),
+        _ => None,
+    });
+    assert_eq!(counted.collect::<Vec<_>>(), [(1, 1), (3, 3), (4, 4), (3, 3)]);
+}
+
+#[tokio::test]
+async fn without_compensation_a_device_gets_nothing_that_was_for_all_before_it_was_there() {
+    let fixture = Fixture::new().await;
+    let alone = |number| Reader { compensated: false, ..reader(number) };
+    let said = async |number, at, reach| {
+        let hi = send(number, "direct:bob", &format!("{number}"));
+        fixture.decide(Submission { reach, now: Millis(at), ..one("alice", &hi) }).await;
+    };
+    said(1, 1_000, Reach::All).await;
+    said(2, 1_100, one_device(&[("bob", 8)])).await;
+    fixture.perform(Seen("bob", 8, Millis(2_000))).await;
+    said(3, 2_000, Reach::All).await;
+    said(4, 2_100, one_device(&[("bob", 9)])).await;
+    fixture.accepted("bob", &mark_read(9, "direct:alice", 1)).await;
+    fixture.perform(Seen("bob", 8, Millis(3_000))).await;
+    fixture.accepted("alice", &recall(10, 1)).await;
+    fixture.accepted("alice", &recall(11, 3)).await;
+    let some = |texts: [&str; 7]| texts.map(|text| (text != "-").then(|| text.to_owned()));
+    assert_eq!(
+        fixture.found("bob", alone(8)).await,
+        some(["-", "\"2\"", "", "-", "read 1", "-", "recalled"]),
+        "from when it was seen first"
+    );
+    assert_eq!(
+        fixture.found("bob", alone(9)).await,
+        some(["-", "-", "-", "\"4\"", "read 1", "-", "-"]),
+        "nobody has seen it"
+    );
+    assert_eq!(
+        fixture.found("bob", reader(9)).await,
+        some(["", "-", "", "\"4\"", "read 1", "recalled", "recalled"])
+    );
+}
