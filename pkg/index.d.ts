@@ -193,7 +193,8 @@ export interface Events {
   status: Status;
   /** A catch-up has ended: what it brought, and from when on this device's copy is complete. */
   "catch-up": { events: number; completeFrom: number | null };
-  /** All connection slots of the account are taken; `connections` says by what. The client polls until a slot frees. */
+  /** All places for connections of this platform are taken, or another device has taken this one's; `connections` says
+   *  by what. The client polls until a place is free. */
   "connection-limit": { limit: number; connections: { deviceId: string; name: string; platform: Platform; since: number }[] };
   error: SyncError;
 }

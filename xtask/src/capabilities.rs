@@ -34,7 +34,7 @@ const CAPABILITIES: &[Capability] = &[
     of("M5", "recall", Built),
     of("M6", "edits, the latest holds", Built),
     of("M7", "conversation list, the same on all devices", Built),
-    of("M8", "messages through the server's API, for the sender's devices or not", NotYet),
+    of("M8", "messages through the server's API, for the sender's devices or not", Built),
     of("M9", "search in the local messages", Built),
     of("S1", "typing", Built),
     of("S2", "presence", Built),
@@ -43,9 +43,9 @@ const CAPABILITIES: &[Capability] = &[
     of("C1", "what the user is doing goes on elsewhere", Built),
     of("C2", "field by field, by timestamp", Built),
     of("C3", "interrupted networks are expected", Built),
-    of("D4", "who may be online at once, by platform", NotYet),
+    of("D4", "who may be online at once, by platform", Built),
     of("F", "configuration", Without("history, notifications, anonymous devices, compensation, push")),
-    of("O", "the service switch", NotYet),
+    of("O", "the service switch", Built),
 ];
 
 const fn of(id: &'static str, what: &'static str, state: State) -> Capability {

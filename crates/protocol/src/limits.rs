@@ -28,7 +28,7 @@ pub const TARGETS: usize = 2_000;
 pub const READERS: usize = 50;
 /// Longest token.
 pub const TOKEN: usize = 8 * 1024;
-/// Most connections that an account may have from the web.
+/// Most connections of one platform that an account may be allowed.
 pub const CONNECTIONS: usize = 10;
 /// How long a connection keeps its place without a sign of life.
 pub const SLOT_LEASE: u64 = 45_000;

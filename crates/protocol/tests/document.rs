@@ -40,7 +40,7 @@ fn the_limits_are_those_of_the_code() {
         ("values of those fields together", kib(limits::FIELDS_BYTES)),
         ("conversations and sessions with fields of an account", grouped(limits::TARGETS)),
         ("token", kib(limits::TOKEN)),
-        ("connections of an account from the web", limits::CONNECTIONS.to_string()),
+        ("connections of an account of one platform", limits::CONNECTIONS.to_string()),
         ("lease of a connection's place", seconds(limits::SLOT_LEASE)),
         ("members of a group", limits::GROUP.to_string()),
         ("members of a group in which is told how far each has read", limits::READERS.to_string()),

@@ -56,7 +56,9 @@ fn a_frame_of_the_very_limit_is_read() {
 fn the_end_of_all_seqs_is_no_overflow() {
     let last = Event { seq: u64::MAX, ..Event::default() };
     for (after, events) in [(u64::MAX, vec![]), (u64::MAX - 1, vec![last])] {
-        let frame = delta(|delta| *delta = Delta { after, events, next: u64::MAX, head: u64::MAX });
+        let frame = delta(|delta| {
+            *delta = Delta { after, events, next: u64::MAX, head: u64::MAX, ..Delta::default() }
+        });
         assert_eq!(codec::decode_server(codec::encode(&frame)), Ok(frame));
     }
 }
@@ -548,6 +550,7 @@ fn delta(change: impl FnOnce(&mut Delta)) -> ServerFrame {
         ],
         next: 12,
         head: 12,
+        ..Delta::default()
     };
     change(&mut delta);
     server(server_frame::Frame::Delta(delta))
