@@ -48,8 +48,31 @@ pub trait Storage: Send + Sync + 'static {
     /// The last seq in an account's log.
     async fn head(&self, account: &str) -> Result<Seq>;
 
+    /// The last seq of an account's log that is no longer kept; 0: all are.
+    async fn tail(&self, account: &str) -> Result<Seq>;
+
     /// What comes after `after` in an account's log, up to the limits of a page.
     async fn page(&self, account: &str, after: Seq) -> Result<Page>;
+
+    /// How an account's conversations are now, so many after that name, in the order of their names.
+    async fn overviews(&self, account: &str, after: &str, most: usize) -> Result<Vec<Overview>>;
+
+    /// All that is set of an account's targets, so many after that name, in the order of their names.
+    async fn shared(&self, account: &str, after: &str, most: usize) -> Result<Vec<wire::Fields>>;
+
+    /// The next of an account's conversations after that name in which the last message was sent at that time
+    /// or later, and its position.
+    async fn active(&self, account: &str, after: &str, since: Millis) -> Result<Option<(String, Position)>>;
+
+    /// Of these positions in an account's view of a conversation, both ends included, so many messages that are
+    /// kept, the last one first.
+    async fn stretch(
+        &self,
+        account: &str,
+        conversation: &str,
+        positions: (Position, Position),
+        most: usize,
+    ) -> Result<Vec<wire::Message>>;
 
     /// An account's devices, first registered first.
     async fn devices(&self, account: &str) -> Result<Vec<Device>>;
@@ -126,11 +149,12 @@ pub trait Transaction: Send {
     /// account itself has sent.
     async fn next_place(&mut self, account: AccountKey, conversation: &str) -> Result<Place>;
 
-    /// How many messages up to a position came from others.
+    /// How many messages up to a position came from others; where that message is no longer kept: up to the next
+    /// one that is.
     async fn inbound_at(&mut self, view: ViewKey, position: Position) -> Result<u64>;
 
     /// Moves the read position of a view.
-    async fn set_read(&mut self, view: ViewKey, position: Position) -> Result<()>;
+    async fn set_read(&mut self, place: Place) -> Result<()>;
 
     /// Writes into the logs of those of these accounts who do not know it yet how far another has read
     /// what they have, too. All of them call the conversation the same. Answers who they were.
@@ -178,6 +202,11 @@ pub trait Transaction: Send {
 
     /// Notes that a device was here; registers it if need be.
     async fn see_device(&mut self, account: &str, sighting: &Sighting, now: Millis) -> Result<()>;
+
+    /// Keeps no more of the log of the account after this one what comes before any message that was sent at that
+    /// time or later, in a step of its own. The last message of each conversation stays. A message that no log
+    /// refers to any more loses its content.
+    async fn trim(&mut self, after: AccountKey, before: Millis) -> Result<Trimmed>;
 
     /// Writes the settings.
     async fn put_settings(&mut self, settings: &str) -> Result<()>;
@@ -245,6 +274,24 @@ pub struct StoredMessage {
     pub recalled: bool,
     /// Whether the account's log holds it.
     pub held: bool,
+}
+
+/// How an account's conversation is now.
+#[derive(Clone, Debug)]
+pub struct Overview {
+    /// Its name.
+    pub conversation: String,
+    /// The last message, how far the account has read, who is there, and how far others have read.
+    pub news: Vec<wire::event::Body>,
+}
+
+/// What a step of trimming has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trimmed {
+    /// After which account to go on; none: that was the last.
+    pub next: Option<AccountKey>,
+    /// Content was erased for good.
+    pub erased: bool,
 }
 
 /// Whose logs got an entry, each with its seq.
@@ -334,6 +381,8 @@ pub struct Page {
     pub next: Seq,
     /// The last seq of the log.
     pub head: Seq,
+    /// The last one that is no longer kept. What comes after an earlier one cannot be told.
+    pub tail: Seq,
 }
 
 /// What is known of a device.

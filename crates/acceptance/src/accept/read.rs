@@ -19,9 +19,9 @@ impl Submitter<'_> {
         if position <= view.read {
             return Ok(Seq(0));
         }
-        self.tx.set_read(view.key, position).await?;
         let place =
             Place { view: view.key, position, inbound: self.tx.inbound_at(view.key, position).await? };
+        self.tx.set_read(place).await?;
         let seq = self.append(id, Entry::Read(place)).await?;
         if !self.submission.hide_reads {
             self.tell_read(&mark.conversation, &view, position).await?;

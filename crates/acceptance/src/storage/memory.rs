@@ -15,9 +15,9 @@ use tutti_protocol::{
 };
 
 use super::{
-    AccountKey, Delivery, Device, Entry, MessageKey, NewFields, NewMessage, News, Page, Place, Reading,
-    Receipt, Result, RosterKey, Sighting, Storage, StorageError, StoredMessage, Told, Transaction, View,
-    ViewKey,
+    AccountKey, Delivery, Device, Entry, MessageKey, NewFields, NewMessage, News, Overview, Page, Place,
+    Reading, Receipt, Result, RosterKey, Sighting, Storage, StorageError, StoredMessage, Told, Transaction,
+    Trimmed, View, ViewKey,
 };
 use crate::merge::{Fields, Stamp};
 
@@ -49,7 +49,9 @@ struct State {
 #[derive(Clone, Debug)]
 struct Account {
     key: AccountKey,
+    /// All there ever was; what is no longer kept is told to nobody.
     log: Vec<Arc<wire::Event>>,
+    tail: u64,
     receipts: BTreeMap<OperationId, Receipt>,
     views: BTreeMap<String, MemoryView>,
     targets: BTreeMap<String, MemoryTarget>,
@@ -60,10 +62,18 @@ struct Account {
 struct MemoryView {
     key: ViewKey,
     read: u64,
+    read_inbound: u64,
+    /// Positions up to this one are no longer kept, but for the last.
+    trimmed: u64,
+    /// Positions up to this one are in the log no more.
+    gone: u64,
+    roster: Option<RosterKey>,
     /// What stands at each position, and how many messages up to it came from others.
     messages: Vec<(MessageKey, u64)>,
     /// Up to which of its own positions another account's reading was looked at, by that account.
     looked: BTreeMap<i64, u64>,
+    /// Up to which position in this view that was told.
+    told: BTreeMap<i64, u64>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -163,6 +173,7 @@ impl State {
             Arc::new(Account {
                 key,
                 log: Vec::new(),
+                tail: 0,
                 receipts: BTreeMap::new(),
                 views: BTreeMap::new(),
                 targets: BTreeMap::new(),
@@ -182,7 +193,7 @@ impl State {
         if !self.account_of(account)?.views.contains_key(conversation) {
             Arc::make_mut(&mut self.views).push((account, conversation.to_owned()));
         }
-        let view = || MemoryView { key, read: 0, messages: Vec::new(), looked: BTreeMap::new() };
+        let view = || MemoryView::new(key);
         Ok(self.account_of(account)?.views.entry(conversation.to_owned()).or_insert_with(view))
     }
 
@@ -235,14 +246,63 @@ impl State {
         Ok(())
     }
 
+    /// What an account finds at a position of its view.
+    fn message_at(&self, account: &str, view: &MemoryView, position: u64) -> Result<wire::Message> {
+        let account = self.accounts.get(account).ok_or_else(unknown)?;
+        let (key, _) = entry(&view.messages, position as i64 - 1)?;
+        let holder = entry(&self.messages, key.0)?.holders.get(&account.key.0).ok_or_else(unknown)?;
+        Ok(holder.message.clone())
+    }
+
+    fn overview(&self, account: &str, name: &str, view: &MemoryView) -> Result<Overview> {
+        let conversation = name.to_owned();
+        let mut news = Vec::new();
+        if view.last() > 0 {
+            news.push(Body::Message(self.message_at(account, view, view.last())?));
+        }
+        if view.read > 0 {
+            let (position, inbound) = (view.read, view.read_inbound);
+            news.push(Body::Read(wire::Read { conversation: conversation.clone(), position, inbound }));
+        }
+        if let Some(roster) = view.roster {
+            let members = entry(&self.rosters, roster.0)?.clone();
+            news.push(Body::Members(wire::Members { conversation: conversation.clone(), members }));
+        }
+        for (reader, position) in &view.told {
+            let (conversation, position) = (conversation.clone(), *position);
+            let account = entry(&self.names, *reader)?.clone();
+            news.push(Body::ReadBy(wire::ReadBy { conversation, account, position }));
+        }
+        Ok(Overview { conversation, news })
+    }
+
+    /// Takes a message out of an account's log. Says whether that was the last that held it: then its content is
+    /// forgotten.
+    fn let_go(&mut self, account: AccountKey, message: MessageKey) -> Result<bool> {
+        let stored = self.message(message)?;
+        let Some(holder) = stored.holders.remove(&account.0) else {
+            return Ok(false);
+        };
+        let forgotten = stored.holders.is_empty();
+        if forgotten {
+            stored.shared.content = Bytes::new();
+        }
+        // That it was changed may be kept for longer than the message.
+        if forgotten {
+            let account = self.account_of(account)?;
+            holder.entries.into_iter().skip(1).for_each(|seq| account.rewrite(seq, None));
+        }
+        Ok(forgotten)
+    }
+
     /// The position in an account's own view of the last message there that stands in another view after
     /// one position and up to another.
     fn last_shared(&self, account: AccountKey, view: ViewKey, after: u64, until: u64) -> Option<u64> {
         let (owner, conversation) = entry(&self.views, view.0).ok()?;
         let owner = entry(&self.names, owner.0).ok()?;
-        let messages = &self.accounts.get(owner)?.views.get(conversation)?.messages;
-        let range = usize::try_from(after).ok()?..usize::try_from(until).ok()?;
-        messages.get(range)?.iter().rev().find_map(|(key, _)| {
+        let view = self.accounts.get(owner)?.views.get(conversation)?;
+        let range = usize::try_from(after.max(view.gone).min(until)).ok()?..usize::try_from(until).ok()?;
+        view.messages.get(range)?.iter().rev().find_map(|(key, _)| {
             let holder = entry(&self.messages, key.0).ok()?.holders.get(&account.0)?;
             Some(holder.message.position)
         })
@@ -280,6 +340,25 @@ impl Account {
 }
 
 impl MemoryView {
+    fn new(key: ViewKey) -> Self {
+        Self {
+            key,
+            read: 0,
+            read_inbound: 0,
+            trimmed: 0,
+            gone: 0,
+            roster: None,
+            messages: Vec::new(),
+            looked: BTreeMap::new(),
+            told: BTreeMap::new(),
+        }
+    }
+
+    /// Whether what stands at a position is kept.
+    fn keeps(&self, position: u64) -> bool {
+        position > self.trimmed || position == self.last()
+    }
+
     fn last(&self) -> u64 {
         self.messages.len() as u64
     }
@@ -305,10 +384,18 @@ impl Storage for MemoryStorage {
         Ok(Seq(self.state().accounts.get(account).map_or(0, |account| account.log.len() as u64)))
     }
 
+    async fn tail(&self, account: &str) -> Result<Seq> {
+        Ok(Seq(self.state().accounts.get(account).map_or(0, |account| account.tail)))
+    }
+
     async fn page(&self, account: &str, after: Seq) -> Result<Page> {
         let state = self.state();
         let log = state.accounts.get(account).map_or(&[][..], |account| &account.log);
-        let mut page = Page { events: Vec::new(), next: after, head: Seq(log.len() as u64) };
+        let tail = Seq(state.accounts.get(account).map_or(0, |account| account.tail));
+        let mut page = Page { events: Vec::new(), next: after, head: Seq(log.len() as u64), tail };
+        if after < tail {
+            return Ok(page);
+        }
         let mut size = 0;
         let from = usize::try_from(after.0).unwrap_or(usize::MAX);
         for event in log.get(from..).unwrap_or_default().iter().take(state.page_events) {
@@ -320,6 +407,56 @@ impl Storage for MemoryStorage {
             }
         }
         Ok(page)
+    }
+
+    async fn overviews(&self, account: &str, after: &str, most: usize) -> Result<Vec<Overview>> {
+        let state = self.state();
+        let views = state.accounts.get(account).map(|account| account.views.iter());
+        let views = views.into_iter().flatten().filter(|(name, _)| name.as_str() > after).take(most);
+        views.map(|(name, view)| state.overview(account, name, view)).collect()
+    }
+
+    async fn shared(&self, account: &str, after: &str, most: usize) -> Result<Vec<wire::Fields>> {
+        let state = self.state();
+        let Some(account) = state.accounts.get(account) else {
+            return Ok(Vec::new());
+        };
+        let targets = account.targets.iter().filter(|(name, _)| name.as_str() > after).take(most);
+        let newest = |(_, target): (_, &MemoryTarget)| account.log.get(target.newest.0 as usize - 1);
+        Ok(targets
+            .filter_map(|target| match newest(target)?.body.clone()? {
+                Body::Fields(fields) => Some(fields),
+                _ => None,
+            })
+            .collect())
+    }
+
+    async fn active(&self, account: &str, after: &str, since: Millis) -> Result<Option<(String, Position)>> {
+        let state = self.state();
+        let views = state.accounts.get(account).map(|account| account.views.iter());
+        let mut views = views.into_iter().flatten().filter(|(name, _)| name.as_str() > after);
+        let is_active = |view: &MemoryView| {
+            let last = view.messages.last().and_then(|(key, _)| entry(&state.messages, key.0).ok());
+            last.is_some_and(|last| last.shared.sent_at >= since.0)
+        };
+        let found = views.find(|(_, view)| is_active(view));
+        Ok(found.map(|(name, view)| (name.clone(), Position(view.last()))))
+    }
+
+    async fn stretch(
+        &self,
+        account: &str,
+        conversation: &str,
+        (from, to): (Position, Position),
+        most: usize,
+    ) -> Result<Vec<wire::Message>> {
+        let state = self.state();
+        let view = state.accounts.get(account).and_then(|account| account.views.get(conversation));
+        let Some(view) = view else {
+            return Ok(Vec::new());
+        };
+        let positions = (from.0..=to.0.min(view.last())).rev().filter(|position| view.keeps(*position));
+        positions.take(most).map(|position| state.message_at(account, view, position)).collect()
     }
 
     async fn devices(&self, account: &str) -> Result<Vec<Device>> {
@@ -413,6 +550,9 @@ impl Transaction for MemoryTransaction {
             return Ok(None);
         };
         let MemoryMessage { shared, edit, holders } = &**entry(&self.state.messages, key.0)?;
+        if shared.content.is_empty() && !shared.recalled {
+            return Ok(None);
+        }
         Ok(Some(StoredMessage {
             key,
             sender: shared.sender.clone(),
@@ -496,14 +636,16 @@ impl Transaction for MemoryTransaction {
     }
 
     async fn inbound_at(&mut self, view: ViewKey, position: Position) -> Result<u64> {
-        let messages = &self.state.view_of(view)?.messages;
-        let index = position.0.checked_sub(1).ok_or_else(unknown)?;
-        let (_, inbound) = entry(messages, i64::try_from(index).map_err(StorageError::new)?)?;
-        Ok(*inbound)
+        let view = self.state.view_of(view)?;
+        // All that is no longer there counts as read.
+        let position = position.0.max(view.gone);
+        let index = i64::try_from(position).map_err(StorageError::new)? - 1;
+        entry(&view.messages, index).map(|(_, inbound)| *inbound)
     }
 
-    async fn set_read(&mut self, view: ViewKey, position: Position) -> Result<()> {
-        self.state.view_of(view)?.read = position.0;
+    async fn set_read(&mut self, place: Place) -> Result<()> {
+        let view = self.state.view_of(place.view)?;
+        (view.read, view.read_inbound) = (place.position.0, place.inbound);
         Ok(())
     }
 
@@ -527,7 +669,11 @@ impl Transaction for MemoryTransaction {
             if let Some(position) = self.state.last_shared(key, reading.view, after, until) {
                 let (conversation, account) = (conversation.to_owned(), reader.clone());
                 let read_by = wire::ReadBy { conversation, account, position };
-                self.state.account(name).append(Bytes::new(), Body::ReadBy(read_by));
+                let account = self.state.account(name);
+                if let Some(view) = account.views.get_mut(&read_by.conversation) {
+                    view.told.insert(reading.reader.0, position);
+                }
+                account.append(Bytes::new(), Body::ReadBy(read_by));
                 told.insert(name.clone());
             }
         }
@@ -578,6 +724,7 @@ impl Transaction for MemoryTransaction {
                     self.state.hold(key, message, place, operation.clone())?;
                 }
                 News::Members(roster) => {
+                    view.roster = Some(roster);
                     let members = entry(&self.state.rosters, roster.0)?.clone();
                     let members = wire::Members { conversation: conversation.to_owned(), members };
                     self.state.account(name).append(operation.clone(), Body::Members(members));
@@ -624,6 +771,45 @@ impl Transaction for MemoryTransaction {
             device.last_seen = Some(now);
         }
         Ok(())
+    }
+
+    async fn trim(&mut self, after: AccountKey, before: Millis) -> Result<Trimmed> {
+        let next = AccountKey(after.0 + 1);
+        let Ok(name) = entry(&self.state.names, next.0).cloned() else {
+            return Ok(Trimmed { next: None, erased: false });
+        };
+        let is_kept = |event: &Arc<wire::Event>| match &event.body {
+            Some(Body::Message(message)) => Some(message.sent_at >= before.0),
+            _ => None,
+        };
+        let account = self.state.account(&name);
+        let old = account.log.iter().skip(account.tail as usize);
+        let mut old = old.take_while(|event| is_kept(event) != Some(true));
+        let kept_after = old.by_ref().filter(|event| is_kept(event) == Some(false)).last();
+        let Some(kept_after) = kept_after.map(|event| event.seq) else {
+            return Ok(Trimmed { next: Some(next), erased: false });
+        };
+        let range = account.tail as usize..kept_after as usize;
+        account.tail = kept_after;
+        for event in account.log[range].iter() {
+            if let Some(Body::Message(message)) = &event.body
+                && let Some(view) = account.views.get_mut(&message.conversation)
+            {
+                view.trimmed = message.position;
+            }
+        }
+        let mut gone = Vec::new();
+        for view in account.views.values_mut() {
+            let spared = view.trimmed.min(view.last() - u64::from(view.last() == view.trimmed));
+            gone.extend((view.gone..spared).map(|index| view.messages[index as usize].0));
+            view.gone = view.gone.max(spared);
+        }
+        let key = account.key;
+        let mut erased = false;
+        for message in gone {
+            erased |= self.state.let_go(key, message)?;
+        }
+        Ok(Trimmed { next: Some(next), erased })
     }
 
     async fn put_settings(&mut self, settings: &str) -> Result<()> {

@@ -2,6 +2,7 @@
 
 mod edits;
 mod fields;
+mod history;
 mod reads;
 mod recalls;
 mod status;
