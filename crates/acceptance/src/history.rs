@@ -13,6 +13,8 @@ use crate::{
     work::{Growth, Work},
 };
 
+/// Most accounts in whose logs it is looked at once for what is too old.
+const ACCOUNTS: usize = 64;
 /// How much is read at once.
 const CHUNK: usize = 64;
 
@@ -172,7 +174,7 @@ pub async fn history(storage: &dyn Storage, account: &str, pull: wire::PullHisto
     Ok(history)
 }
 
-/// What was sent before a time is no longer kept, in the log of the account after this one.
+/// What was sent before a time is no longer kept, in the logs of some accounts after this one.
 #[derive(Clone, Copy, Debug)]
 pub struct Trim {
     /// The account before, or the one that was not done with.
@@ -186,10 +188,18 @@ impl Work for Trim {
     type Answer = Trimmed;
 
     async fn run(&self, tx: &mut dyn Transaction, growth: &mut Growth) -> Result<Trimmed> {
-        let trimmed = tx.trim(self.after, self.before).await?;
-        if trimmed.erased {
-            growth.note_erased();
+        let mut next = self.after;
+        for _ in 0..ACCOUNTS {
+            let trimmed = tx.trim(next, self.before).await?;
+            let Some(after) = trimmed.next else {
+                return Ok(trimmed);
+            };
+            if trimmed.erased {
+                growth.note_erased();
+                return Ok(trimmed);
+            }
+            next = after;
         }
-        Ok(trimmed)
+        Ok(Trimmed { next: Some(next), erased: false })
     }
 }

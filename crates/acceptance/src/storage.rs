@@ -112,7 +112,7 @@ pub trait Transaction: Send {
     /// Stores a message's content; `None` if another message has that id.
     async fn store_message(&mut self, message: &NewMessage<'_>) -> Result<Option<MessageKey>>;
 
-    /// A stored message, and how an account stands to it.
+    /// A stored message, and how an account stands to it; `None` for one that some log does not keep any more.
     async fn message(&mut self, account: AccountKey, id: OperationId) -> Result<Option<StoredMessage>>;
 
     /// Gives a message other content, for all logs that refer to it.
@@ -290,7 +290,7 @@ pub struct Overview {
 pub struct Trimmed {
     /// After which account to go on; none: that was the last.
     pub next: Option<AccountKey>,
-    /// Content was erased for good.
+    /// Something went for good.
     pub erased: bool,
 }
 

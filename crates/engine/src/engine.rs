@@ -2,6 +2,7 @@
 
 mod advance;
 mod calls;
+mod history;
 mod network;
 mod status;
 mod storage;
@@ -87,6 +88,7 @@ pub struct Engine {
     reload: Option<Reload>,
     syncs: Vec<Sync>,
     withdrawals: Vec<Withdrawal>,
+    fetches: Vec<history::Fetch>,
     /// Conversations in which the user of this tab types.
     typing_here: BTreeSet<String>,
     /// Others who type.
@@ -166,6 +168,10 @@ struct Gathered {
     log: Option<LogId>,
     events: Vec<wire::Event>,
     cursor: Option<Seq>,
+    /// Messages that were fetched.
+    history: Vec<wire::Message>,
+    /// How far a snapshot has come with the events, and since when all messages are in it.
+    snapshot: Option<(Option<wire::SnapshotPlace>, Millis)>,
     /// Operations that the server refused for good, or that the user tries again.
     refused: Vec<Queued>,
     /// Operations that the user gives up.
@@ -183,7 +189,11 @@ impl Gathered {
     }
 
     fn is_empty(&self) -> bool {
-        self.cursor.is_none() && self.refused.is_empty() && self.over.is_empty() && self.discarded.is_empty()
+        self.cursor.is_none()
+            && self.history.is_empty()
+            && self.refused.is_empty()
+            && self.over.is_empty()
+            && self.discarded.is_empty()
     }
 }
 
@@ -280,6 +290,7 @@ impl Engine {
             reload: None,
             syncs: Vec::new(),
             withdrawals: Vec::new(),
+            fetches: Vec::new(),
             typing_here: BTreeSet::new(),
             typists: Typists::default(),
             presence: OwnPresence::default(),
@@ -396,6 +407,9 @@ impl Engine {
             Input::Withdraw { request, id, retry } => {
                 self.handle_withdraw(Who::Local(request), id, retry, now);
             }
+            Input::Fetch { request, conversation, from, to } => {
+                self.handle_fetch(Who::Local(request), conversation, (from, to), now);
+            }
             Input::SetTyping { conversation, typing } => self.handle_set_typing(conversation, typing, now),
             Input::SetPresence(availability) => self.handle_set_presence(availability),
             Input::SendStatus { conversation, kind, content } => {
@@ -477,6 +491,7 @@ impl Engine {
             .chain(renewal)
             .chain(leadership)
             .chain(self.status_deadline())
+            .chain(self.fetch_deadline())
             .min()
     }
 

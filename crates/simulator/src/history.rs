@@ -188,7 +188,7 @@ fn end(world: &mut World, tell: &mut dyn FnMut(&World, &str)) {
         let one = world.alive().into_iter().find(|at| at.0 == profile);
         if let Some(at) = one {
             world.input(at, Input::SetOffline(false));
-            let config = Config { messages: true, ..world.tab(at).engine.config() };
+            let config = Config { messages: true, history: true, ..world.tab(at).engine.config() };
             world.input(at, Input::Configure(config));
         }
     }
@@ -208,6 +208,9 @@ fn end(world: &mut World, tell: &mut dyn FnMut(&World, &str)) {
     }
     world.pass(QUIET);
     tell(world, "all is compared");
+    world.check();
+    world.check_history();
+    tell(world, "all have looked at all there is");
     world.check();
     // A leader that the store obeys no more learns it when it writes.
     post_one(world, 1);

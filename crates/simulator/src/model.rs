@@ -39,6 +39,8 @@ pub struct Model {
     excused: BTreeSet<Bytes>,
     /// The server's log or a profile's copy was replaced: what is told may be told again.
     replaced: bool,
+    /// The server does not keep what is old: who comes back late begins anew, and is told again.
+    trimmed: bool,
     /// What was wanted of messages, by id.
     changes: BTreeMap<OperationId, Wanted>,
     /// What was set, by account, target and field.
@@ -297,9 +299,12 @@ impl Model {
         OperationId::try_from(&message.id).map_or(Bytes::new(), |id| self.first(id, &message.content))
     }
 
-    /// A record of a store has nothing of what was recalled.
-    pub fn check_record(&self, record: &[u8]) {
-        for wanted in self.changes.values().filter(|wanted| wanted.recalled && !self.replaced) {
+    /// A record of a store has nothing of what was recalled, if the server takes that of so old a message.
+    pub fn check_record(&self, record: &[u8], server: &Server) {
+        for (id, wanted) in self.changes.iter().filter(|(_, wanted)| wanted.recalled && !self.replaced) {
+            if server.storage.is_aged(*id) {
+                continue;
+            }
             for content in wanted.edits.values.iter().chain([&wanted.first]) {
                 let found = record.windows(content.len()).any(|window| window == content);
                 assert!(!found, "kept: {content:?}, which was recalled");
@@ -314,6 +319,9 @@ impl Model {
             let messages = server.views(&account).into_values().flat_map(|view| view.messages);
             for message in messages {
                 let id = OperationId::try_from(&message.id).expect("an id");
+                if server.storage.is_aged(id) {
+                    continue;
+                }
                 let Some(wanted) = self.changes.get(&id) else {
                     assert!(
                         !message.recalled && message.edited_at == 0,
@@ -416,10 +424,15 @@ impl Model {
         self.replaced = true;
     }
 
+    /// The server does not keep what is old.
+    pub fn trimmed(&mut self) {
+        self.trimmed = true;
+    }
+
     /// Whether messages may be told of more than once, or not at all: the log or a copy was replaced.
     #[must_use]
     pub fn tells_again(&self) -> bool {
-        self.replaced
+        self.replaced || self.trimmed
     }
 
     /// What was promised has arrived at everyone, once, and nothing else has.

@@ -10,8 +10,9 @@ use bytes::Bytes;
 use tutti_acceptance::{
     accept::{Decision, Refusal, Submission, Verdict},
     groups::PutGroup,
+    history::{Trim, history, snapshot},
     status::{Presence, audience},
-    storage::{MemoryStorage, Page, Storage as _},
+    storage::{AccountKey, MemoryStorage, Page, Storage as _},
     work::{Work, perform},
 };
 use tutti_engine::Transport;
@@ -21,6 +22,9 @@ use tutti_protocol::{
 };
 
 use crate::decided::Decided;
+
+/// How long a day lasts here, in milliseconds: so much of what was sent is old within a history.
+pub const DAY: u64 = 10_000;
 
 /// Which connection, from the server's side.
 pub type Wire = u64;
@@ -41,6 +45,8 @@ pub struct Server {
     pub submits: Vec<usize>,
     /// Connections that an account may have.
     pub places: usize,
+    /// Days of messages that a new device may get by itself.
+    pub compensation_days: u32,
     /// What it says is or was lost or doubled on the way, so that clients may misunderstand it.
     pub in_disorder: bool,
     /// Accounts with something new in their logs, of which nobody was told.
@@ -147,6 +153,7 @@ impl Default for Server {
             pulled: 0,
             submits: Vec::new(),
             places: limits::CONNECTIONS,
+            compensation_days: 1,
             in_disorder: false,
             grown: BTreeSet::new(),
             sessions: BTreeMap::new(),
@@ -265,6 +272,26 @@ impl Server {
         self.places = places;
     }
 
+    /// Keeps nothing any more that was sent before a time, but the last message of each conversation. Not if another
+    /// server is to do the same, which has a clock of its own.
+    pub fn trim(&mut self, before: Millis) -> bool {
+        let mut next = Some(AccountKey(-1)).filter(|_| self.mirror.is_none());
+        let trims = next.is_some();
+        while let Some(after) = next {
+            // A full disk keeps all.
+            next = self.perform(&Trim { after, before }).ok().and_then(|trimmed| trimmed.next);
+        }
+        trims
+    }
+
+    /// The positions of an account's view of a conversation whose messages are kept.
+    #[must_use]
+    pub fn kept(&self, account: &str, conversation: &str) -> BTreeSet<u64> {
+        let all = (Position(1), Position(u64::MAX));
+        let kept = poll(self.storage.stretch(account, conversation, all, usize::MAX)).expect("memory holds");
+        kept.into_iter().map(|message| message.position).collect()
+    }
+
     /// Takes so many more operations, or all.
     pub fn refill(&mut self, budget: Option<usize>) {
         self.budget = budget;
@@ -363,6 +390,19 @@ impl Server {
         match (frame, self.sessions.get_mut(&wire)) {
             (Some(client_frame::Frame::Hello(hello)), None) => self.hello(wire, hello, now),
             (Some(client_frame::Frame::Pull(pull)), Some(_)) => self.pull(wire, pull.after),
+            (Some(client_frame::Frame::PullSnapshot(pull)), Some(session)) => {
+                let account = session.account.clone();
+                let days = u64::from(pull.days.min(self.compensation_days));
+                let from = Millis(now.0 - days * DAY);
+                let page = poll(snapshot(&self.storage, &account, pull.place, from)).expect("memory holds");
+                self.pulled += page.events.len() as u64;
+                self.send(wire, server_frame::Frame::Snapshot(page));
+            }
+            (Some(client_frame::Frame::PullHistory(pull)), Some(session)) => {
+                let account = session.account.clone();
+                let page = poll(history(&self.storage, &account, pull)).expect("memory holds");
+                self.send(wire, server_frame::Frame::History(page));
+            }
             (Some(client_frame::Frame::Submit(submit)), Some(_)) => self.submit(wire, submit, now),
             (Some(client_frame::Frame::Privacy(privacy)), Some(session)) => {
                 session.hide_reads = privacy.hide_reads;
@@ -389,13 +429,15 @@ impl Server {
             return;
         }
         let head = poll(self.storage.head(&hello.account)).expect("memory holds").0;
+        let tail = poll(self.storage.tail(&hello.account)).expect("memory holds").0;
         let (account, device, epoch) = (hello.account, hello.device, hello.epoch);
         let hide_reads = hello.privacy.is_some_and(|privacy| privacy.hide_reads);
         let (live, hold, present) = (None, Millis(0), false);
         let session = Session { account, device, epoch, post, hide_reads, live, hold, present };
         self.sessions.insert(wire, session);
         let log = self.storage.log_id().to_bytes();
-        let welcome = wire::Welcome { log, head, server_time: now.0, ping_interval: 25_000, status: true };
+        let (server_time, ping_interval) = (now.0, 25_000);
+        let welcome = wire::Welcome { log, head, server_time, ping_interval, status: true, tail };
         self.send(wire, server_frame::Frame::Welcome(welcome));
     }
 
@@ -446,9 +488,12 @@ impl Server {
     }
 
     fn pull(&mut self, wire: Wire, after: u64) {
-        let Page { events, next, head } = self.page(&self.sessions[&wire].account, after);
+        let Page { events, next, head, tail } = self.page(&self.sessions[&wire].account, after);
         if after > head.0 {
             return self.refuse(wire, Code::Protocol, 0);
+        }
+        if after < tail.0 {
+            return self.refuse(wire, Code::NotFound, 0);
         }
         self.pulled += events.len() as u64;
         if let Some(session) = self.sessions.get_mut(&wire) {
@@ -520,7 +565,7 @@ impl Server {
         for (wire, session) in self.sessions.iter().filter(|(_, session)| grown.contains(&session.account)) {
             let mut live = session.live;
             while let Some(after) = live {
-                let Page { events, next, head } = self.page(&session.account, after);
+                let Page { events, next, head, .. } = self.page(&session.account, after);
                 live = (next.0 > after).then_some(next.0);
                 if live.is_some() {
                     frames.push((*wire, wire::Delta { after, events, next: next.0, head: head.0 }));

@@ -88,6 +88,8 @@ struct MemoryMessage {
     /// Without what differs from account to account.
     shared: wire::Message,
     edit: Option<Stamp>,
+    /// A log that held it does not keep it any more.
+    aged: bool,
     /// The accounts whose logs hold it.
     holders: BTreeMap<i64, Holder>,
 }
@@ -156,6 +158,15 @@ impl MemoryStorage {
         let state = self.state();
         let log = state.accounts.get(account).map(|account| account.log.iter());
         log.into_iter().flatten().map(|event| (**event).clone()).collect()
+    }
+
+    /// Whether a message is too old to be changed.
+    #[must_use]
+    pub fn is_aged(&self, id: OperationId) -> bool {
+        let state = self.state();
+        let key = state.message_keys.get(&id.as_bytes()[..]);
+        let message = key.and_then(|key| entry(&state.messages, key.0).ok());
+        message.is_some_and(|message| message.aged)
     }
 
     /// Nothing is half done while this is held, so a poisoned lock is as good as any.
@@ -276,23 +287,20 @@ impl State {
         Ok(Overview { conversation, news })
     }
 
-    /// Takes a message out of an account's log. Says whether that was the last that held it: then its content is
-    /// forgotten.
-    fn let_go(&mut self, account: AccountKey, message: MessageKey) -> Result<bool> {
+    /// Takes a message out of an account's log. If that was the last that held it, its content is forgotten.
+    fn let_go(&mut self, account: AccountKey, message: MessageKey) -> Result<()> {
         let stored = self.message(message)?;
         let Some(holder) = stored.holders.remove(&account.0) else {
-            return Ok(false);
+            return Ok(());
         };
-        let forgotten = stored.holders.is_empty();
-        if forgotten {
+        stored.aged = true;
+        if stored.holders.is_empty() {
             stored.shared.content = Bytes::new();
-        }
-        // That it was changed may be kept for longer than the message.
-        if forgotten {
+            // That it was changed may be kept for longer than the message.
             let account = self.account_of(account)?;
             holder.entries.into_iter().skip(1).for_each(|seq| account.rewrite(seq, None));
         }
-        Ok(forgotten)
+        Ok(())
     }
 
     /// The position in an account's own view of the last message there that stands in another view after
@@ -540,7 +548,7 @@ impl Transaction for MemoryTransaction {
             sent_at: message.sent_at.0,
             ..wire::Message::default()
         };
-        let message = MemoryMessage { shared, edit: None, holders: BTreeMap::new() };
+        let message = MemoryMessage { shared, edit: None, aged: false, holders: BTreeMap::new() };
         Arc::make_mut(&mut self.state.messages).push(Arc::new(message));
         Ok(Some(key))
     }
@@ -549,8 +557,8 @@ impl Transaction for MemoryTransaction {
         let Some(&key) = self.state.message_keys.get(&id.as_bytes()[..]) else {
             return Ok(None);
         };
-        let MemoryMessage { shared, edit, holders } = &**entry(&self.state.messages, key.0)?;
-        if shared.content.is_empty() && !shared.recalled {
+        let MemoryMessage { shared, edit, aged, holders } = &**entry(&self.state.messages, key.0)?;
+        if *aged {
             return Ok(None);
         }
         Ok(Some(StoredMessage {
@@ -805,11 +813,10 @@ impl Transaction for MemoryTransaction {
             view.gone = view.gone.max(spared);
         }
         let key = account.key;
-        let mut erased = false;
         for message in gone {
-            erased |= self.state.let_go(key, message)?;
+            self.state.let_go(key, message)?;
         }
-        Ok(Trimmed { next: Some(next), erased })
+        Ok(Trimmed { next: Some(next), erased: true })
     }
 
     async fn put_settings(&mut self, settings: &str) -> Result<()> {

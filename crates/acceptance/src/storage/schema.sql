@@ -45,7 +45,8 @@ CREATE TABLE messages (
     edited_at   INTEGER NOT NULL DEFAULT 0,     -- 0: never
     edit_clock  INTEGER,                        -- what decided the present content, if it was edited
     edit_device BLOB,
-    recalled    INTEGER NOT NULL DEFAULT 0
+    recalled    INTEGER NOT NULL DEFAULT 0,
+    aged        INTEGER NOT NULL DEFAULT 0      -- no longer kept in some log, which would not learn of a change
 ) STRICT;
 
 -- Who was in a group after a change, as a JSON array.

@@ -571,7 +571,7 @@ impl Transaction for SqliteTransaction {
         let row = sqlx::query(
             "SELECT key, sender, sent_at, recalled, edit_clock, edit_device, EXISTS (
                  SELECT 1 FROM log WHERE message = messages.key AND account = ? AND kind = 1
-             ) FROM messages WHERE id = ? AND (size > 0 OR recalled)",
+             ) FROM messages WHERE id = ? AND NOT aged",
         )
         .bind(account.0)
         .bind(&id.as_bytes()[..])
@@ -987,8 +987,8 @@ impl Transaction for SqliteTransaction {
         {
             sqlx::query(trim).bind(id).bind(kept_after).execute(&mut *self.0).await?;
         }
-        let mut erased = false;
         for erase in [
+            "UPDATE messages SET aged = 1 WHERE key IN (SELECT value FROM json_each(?1))",
             concat!(
                 "UPDATE contents SET bytes = zeroblob(length(bytes)) WHERE key IN (SELECT m.content ",
                 unheld!(),
@@ -996,10 +996,9 @@ impl Transaction for SqliteTransaction {
             ),
             concat!("UPDATE messages SET size = 0 WHERE key IN (SELECT m.key ", unheld!(), ")"),
         ] {
-            let done = sqlx::query(erase).bind(&messages).execute(&mut *self.0).await?;
-            erased |= done.rows_affected() > 0;
+            sqlx::query(erase).bind(&messages).execute(&mut *self.0).await?;
         }
-        Ok(Trimmed { next, erased })
+        Ok(Trimmed { next, erased: true })
     }
 
     async fn put_settings(&mut self, settings: &str) -> Result<()> {

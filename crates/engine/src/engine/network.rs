@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use tutti_protocol::{
-    Code, Millis, Seq,
+    Code, Millis,
     local::{Queued, channel_frame},
     wire,
 };
@@ -35,8 +35,7 @@ impl Engine {
         if !leader.ready {
             leader.opened = Some((id, token));
         } else if leader.link.id() == id {
-            let copy = (self.replica.log, self.replica.cursor);
-            leader.link.opened(token, &self.identity, self.leadership.epoch(), copy);
+            leader.link.opened(token, &self.identity, self.leadership.epoch(), &self.replica.mark());
         }
     }
 
@@ -56,9 +55,8 @@ impl Engine {
         if leader.link.id() != id {
             return;
         }
-        let copy = (self.replica.log, self.replica.cursor);
         let mut time = Millis(0);
-        for arrived in leader.link.frame(bytes, copy, now, &mut self.entropy) {
+        for arrived in leader.link.frame(bytes, self.replica.mark(), now, &mut self.entropy) {
             match arrived {
                 Arrived::Time(server) => {
                     self.server_time = Some((server, now.monotonic));
@@ -67,9 +65,21 @@ impl Engine {
                 Arrived::Replaced => return self.resign(now),
                 Arrived::Limited(limit) => return self.handle_limited(limit),
                 Arrived::Status(status) => return self.handle_status(status, now),
-                Arrived::OtherLog(log) => {
-                    leader.gathered.forget();
-                    (leader.gathered.log, leader.gathered.cursor) = (Some(log), Some(Seq(0)));
+                Arrived::Snapshot(page) => {
+                    if page.log.is_some() {
+                        leader.gathered.forget();
+                        leader.gathered.log = page.log;
+                    }
+                    time = time.max(newest(&page.events));
+                    leader.gathered.events.extend(page.events);
+                    leader.gathered.cursor = Some(page.cursor);
+                    leader.gathered.snapshot = Some((page.next, page.from));
+                }
+                Arrived::History(history) => {
+                    for fetch in &mut self.fetches {
+                        fetch.note_answer(&history, &self.replica);
+                    }
+                    leader.gathered.history.extend(history.messages);
                 }
                 Arrived::Events(events, cursor) => {
                     time = time.max(newest(&events));

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use tutti_acceptance::{
     accept::{Refusal, Submission, Verdict},
+    history,
     platform::Platform,
     storage::{Page, Result as StorageResult, Sighting, Transaction},
     work::{Growth, Work},
@@ -67,6 +68,7 @@ impl<'a> Caller<'a> {
             server_time: now().0,
             ping_interval: u32::try_from(self.app.ping_interval.as_millis()).unwrap_or(u32::MAX),
             status: true,
+            tail: self.app.storage.tail(&self.account).await?.0,
         }))
     }
 
@@ -100,7 +102,23 @@ impl<'a> Caller<'a> {
             let message = "the cursor is beyond the head of the log";
             return Err(Ending::error(Code::Protocol, message));
         }
+        if after < page.tail {
+            // The next hello learns where the log begins.
+            return Err(Ending::error(Code::NotFound, "what comes after the cursor is no longer kept"));
+        }
         Ok(page)
+    }
+
+    /// A page of how all is now.
+    pub(super) async fn snapshot(&self, pull: wire::PullSnapshot) -> Result<Frame, Ending> {
+        let from = self.app.settings.get().compensated_since(pull.days, now());
+        let page = history::snapshot(&*self.app.storage, &self.account, pull.place, from).await?;
+        Ok(Frame::Snapshot(page))
+    }
+
+    /// Messages that a client has not got by itself.
+    pub(super) async fn history(&self, pull: wire::PullHistory) -> Result<Frame, Ending> {
+        Ok(Frame::History(history::history(&*self.app.storage, &self.account, pull).await?))
     }
 
     /// Notes that the device is here, for others to see. Not worth failing for: when the disk is full

@@ -233,7 +233,7 @@ impl Session<'_> {
                 self.feed = Feed::Behind(after);
                 return Ok(());
             }
-            let page = self.caller.app.storage.page(&self.caller.account, after).await?;
+            let page = self.caller.page(after).await?;
             let (next, head) = (page.next, page.head);
             if next > after {
                 self.send_page(after, page)?;
@@ -257,6 +257,12 @@ impl Session<'_> {
                 Ok(self.outbound.send(self.caller.submit(submit.operations).await)?)
             }
             client_frame::Frame::Pull(pull) => self.pull(Seq(pull.after)).await,
+            client_frame::Frame::PullSnapshot(pull) => {
+                Ok(self.outbound.send(self.caller.snapshot(pull).await?)?)
+            }
+            client_frame::Frame::PullHistory(pull) => {
+                Ok(self.outbound.send(self.caller.history(pull).await?)?)
+            }
             client_frame::Frame::Privacy(privacy) => {
                 self.caller.privacy = privacy;
                 self.attendance.hide(privacy.hide_presence);
