@@ -16,12 +16,12 @@ use gloo_timers::future::TimeoutFuture;
 use js_sys::{Function, Promise, Reflect, TypeError};
 use tutti_engine::{
     BatchId, Config, Connection, ConnectionId, Effect, Engine, Event, Extent, Failure, Identity, Input,
-    LoadId, Located, LockId, LogLevel, Message, MessageEvent, Next, Origin, Page, Query, Replica, Reply,
-    RequestId, Search, Session, Setup, Status, Transport,
+    LoadId, Located, LockId, LogLevel, Message, MessageEvent, Missing, Next, Origin, Page, Query, Replica,
+    Reply, RequestId, Search, Session, Setup, Status, Transport,
     batch::{Batch, Key, Snapshot, StoreError, Table},
     decode_block, decode_locators, identity, identity_batch,
 };
-use tutti_protocol::{Code, DeviceId, Epoch, OperationId, Position, TabId, local, wire};
+use tutti_protocol::{Code, DeviceId, Epoch, Millis, OperationId, Position, TabId, local, wire};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 
@@ -124,7 +124,7 @@ struct News {
     sessions: Vec<(Session, Origin)>,
     status: Option<Status>,
     limits: Vec<wire::Limit>,
-    caught_up: Vec<u64>,
+    caught_up: Vec<(u64, Option<Millis>)>,
     /// Who types where, presences and custom statuses, in their order.
     statuses: Vec<Told>,
     failures: Vec<Failure>,
@@ -376,6 +376,31 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// A stretch of a conversation, with what the server has of it.
+    pub(crate) async fn history(
+        &self,
+        conversation: &str,
+        before: Option<Position>,
+        limit: usize,
+    ) -> Result<Page, Failure> {
+        let mut page = self.page(conversation, before, limit).await?;
+        let (Some(first), Some(last)) = (page.holes.first(), page.holes.last()) else {
+            return Ok(page);
+        };
+        if !self.config().history {
+            page.explain(Position(0), Missing::Disabled);
+            return Ok(page);
+        }
+        let (conversation_of, from, to) = (conversation.to_owned(), first.from, last.to);
+        let wish = |request| Input::Fetch { request, conversation: conversation_of, from, to };
+        // What cannot be had now is shown as missing.
+        if let Ok(Reply::Fetched(expired)) = self.request(wish).await {
+            page = self.page(conversation, before, limit).await?;
+            page.explain(expired, Missing::Offline);
+        }
+        Ok(page)
     }
 
     /// The newest messages that match, in one conversation or in all, wherever on this device they are.
@@ -738,7 +763,7 @@ impl Driver {
             Event::Sessions(sessions) => news.sessions.extend(sessions),
             Event::Status(status) => news.status = Some(status),
             Event::Limited(limit) => news.limits.push(limit),
-            Event::CaughtUp { events } => news.caught_up.push(events),
+            Event::CaughtUp { events, complete_from } => news.caught_up.push((events, complete_from)),
             Event::Typing { conversation, account, typing } => {
                 news.statuses.push(Told::Typing { conversation, account, typing });
             }
@@ -762,7 +787,7 @@ impl Driver {
                 let connection = types::connection_name(status.connection);
                 (LogLevel::Info, format!("{role}, {connection} {reason}, {} pending", status.pending))
             }
-            Event::CaughtUp { events } => (LogLevel::Info, format!("caught up with {events} events")),
+            Event::CaughtUp { events, .. } => (LogLevel::Info, format!("caught up with {events} events")),
             // What is kept nowhere is not kept on the console either.
             Event::Typing { .. } | Event::Presence(_) | Event::CustomStatus(_) => return,
             Event::Limited(_) => (LogLevel::Warning, "all places for connections are taken".to_owned()),
@@ -821,8 +846,8 @@ impl Driver {
         for limit in &news.limits {
             self.tell(Kind::ConnectionLimit, || types::connection_limit(limit));
         }
-        for events in news.caught_up {
-            self.tell(Kind::CatchUp, || types::catch_up(events));
+        for (events, complete_from) in news.caught_up {
+            self.tell(Kind::CatchUp, || types::catch_up(events, complete_from));
         }
         for failure in &news.failures {
             self.tell(Kind::Error, || error::to_js(failure));

@@ -30,7 +30,7 @@ const CAPABILITIES: &[Capability] = &[
     of("M1", "messages appear on all devices", Built),
     of("M2", "a device that was offline catches up", Built),
     of("M3", "sending works offline", Built),
-    of("M4", "a new device gets the last days, and older history on demand", NotYet),
+    of("M4", "a new device gets the last days, and older history on demand", Built),
     of("M5", "recall", Built),
     of("M6", "edits, the latest holds", Built),
     of("M7", "conversation list, the same on all devices", Built),
@@ -44,7 +44,7 @@ const CAPABILITIES: &[Capability] = &[
     of("C2", "field by field, by timestamp", Built),
     of("C3", "interrupted networks are expected", Built),
     of("D4", "who may be online at once, by platform", NotYet),
-    of("F", "configuration", Without("history, notifications, anonymous devices, compensation, push")),
+    of("F", "configuration", Without("notifications, anonymous devices, push")),
     of("O", "the service switch", NotYet),
 ];
 

@@ -77,6 +77,11 @@ pub(crate) fn of_client(frame: &ClientFrame) {
             }
         },
         client_frame::Frame::Ask(ask) => assert_name(&ask.account),
+        client_frame::Frame::PullSnapshot(pull) => pull.place.iter().for_each(of_place),
+        client_frame::Frame::PullHistory(pull) => {
+            of_conversation(&pull.conversation);
+            of_positions(pull.from, pull.to);
+        }
         client_frame::Frame::Pull(_) | client_frame::Frame::Ping(_) | client_frame::Frame::Privacy(_) => {}
     }
 }
@@ -115,6 +120,22 @@ pub(crate) fn of_server(frame: &ServerFrame) {
                 }
             }
         }
+        server_frame::Frame::Snapshot(page) => {
+            assert!(page.events.len() <= limits::PAGE_EVENTS);
+            page.place.iter().chain(&page.next).for_each(of_place);
+            page.events.iter().for_each(of_event);
+        }
+        server_frame::Frame::History(history) => {
+            of_conversation(&history.conversation);
+            of_positions(history.from, history.to);
+            let mut next = history.from;
+            for message in &history.messages {
+                of_message(message);
+                assert_eq!(message.conversation, history.conversation);
+                assert!((next..=history.to).contains(&message.position));
+                next = message.position + 1;
+            }
+        }
         server_frame::Frame::Status(status) => match &status.status {
             None => {}
             Some(Kind::Typing(typing)) => {
@@ -132,6 +153,15 @@ pub(crate) fn of_server(frame: &ServerFrame) {
         },
         server_frame::Frame::Bye(_) | server_frame::Frame::Pong(_) => {}
     }
+}
+
+fn of_place(place: &SnapshotPlace) {
+    assert!(place.step <= 2);
+    assert!(place.name.is_empty() || Target::parse(&place.name).is_some());
+}
+
+fn of_positions(from: u64, to: u64) {
+    assert!(from > 0 && from <= to && to - from < limits::HISTORY);
 }
 
 fn of_custom(custom: &Custom) {
