@@ -40,8 +40,8 @@ pub(crate) fn demo(port: u16) -> Result<()> {
 
     let mut serve = command(target_dir().join("release/tutti-server"));
     serve.args(["--listen", &address.to_string(), "--dev", "--www", SITE, "--data"]);
-    // Of the second version of the database: one of the first, which the server refuses, is left where it is.
-    let mut server = Child::spawn(serve.arg(target_dir().join("demo-2")))?;
+    // Of the third version of the database: earlier ones, which the server refuses, are left where they are.
+    let mut server = Child::spawn(serve.arg(target_dir().join("demo-3")))?;
     while !is_healthy(address) {
         server.ensure_running().context("the server did not start")?;
         thread::sleep(Duration::from_millis(50));

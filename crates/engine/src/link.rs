@@ -257,8 +257,8 @@ impl Link {
         let State::Up(session) = &mut self.state else {
             return Vec::new();
         };
-        if session.other.is_some() {
-            // The cursor is of another log than what was confirmed.
+        if session.other.is_some() || session.snapshot.is_some() {
+            // The cursor is of another log than what was confirmed, or ahead of what has come.
             return Vec::new();
         }
         session.accepted.retain(|id, _| outbox.get(*id).is_some());

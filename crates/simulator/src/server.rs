@@ -18,7 +18,10 @@ use tutti_acceptance::{
 use tutti_engine::Transport;
 use tutti_protocol::{
     Code, LogId, Millis, OperationId, Position, Seq, codec, limits,
-    wire::{self, Availability, client_frame, event, operation, server_frame, status::Status as Kind},
+    wire::{
+        self, Availability, SnapshotPlace, client_frame, event, operation, server_frame,
+        status::Status as Kind,
+    },
 };
 
 use crate::decided::Decided;
@@ -392,9 +395,14 @@ impl Server {
             (Some(client_frame::Frame::Pull(pull)), Some(_)) => self.pull(wire, pull.after),
             (Some(client_frame::Frame::PullSnapshot(pull)), Some(session)) => {
                 let account = session.account.clone();
-                let days = u64::from(pull.days.min(self.compensation_days));
-                let from = Millis(now.0 - days * DAY);
-                let page = poll(snapshot(&self.storage, &account, pull.place, from)).expect("memory holds");
+                // Another server has days of its own, in which all of a history is young.
+                let day = if self.mirror.is_some() { 24 * 60 * 60 * 1_000 } else { DAY };
+                let from = Millis(now.0 - u64::from(pull.days.min(self.compensation_days)) * day);
+                let from_of = |place: SnapshotPlace| {
+                    if day == DAY { place } else { SnapshotPlace { from: 0, ..place } }
+                };
+                let place = pull.place.map(from_of);
+                let page = poll(snapshot(&self.storage, &account, place, from)).expect("memory holds");
                 self.pulled += page.events.len() as u64;
                 self.send(wire, server_frame::Frame::Snapshot(page));
             }

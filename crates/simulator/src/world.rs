@@ -1111,6 +1111,25 @@ impl World {
         }
     }
 
+    /// A message that leaves the outbox is in the copy, unless it was sent before all that a new copy holds.
+    fn check_gone(&mut self, profile: usize) {
+        let place = &mut self.profiles[profile];
+        let gone = std::mem::take(&mut place.store.gone);
+        if gone.is_empty() {
+            return;
+        }
+        let meta = place.store.records.get(&(Table::Meta, Key::Number(0))).cloned().unwrap_or_default();
+        let meta: local::Meta = codec::decode_local(meta).expect("a record");
+        let views = self.server.views(&self.profiles[profile].account).into_values();
+        let messages: Vec<wire::Message> = views.flat_map(|view| view.messages).collect();
+        for id in gone {
+            let sent = messages.iter().find(|message| message.id[..] == id.as_bytes()[..]);
+            let old =
+                sent.is_some_and(|message| message.sent_at < meta.complete_from) && meta.snapshot.is_none();
+            assert!(old, "lost for a moment: {id:?} has left the outbox and is not in the copy");
+        }
+    }
+
     /// Who looks at a whole conversation sees all of it that the server keeps.
     pub fn check_history(&mut self) {
         let mut asked = Vec::new();
@@ -1169,6 +1188,7 @@ impl World {
                     assert!(batch.fence.iter().all(leads), "{at:?} writes as another leader");
                     place.store.commit(batch)
                 });
+                self.check_gone(at.0);
                 if result != Err(StoreError::Erased) {
                     said.iter().for_each(|content| self.model.rewritten(at, content, result.is_ok()));
                 }
