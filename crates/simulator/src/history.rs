@@ -161,6 +161,8 @@ fn scene(seed: u64) -> World {
     world.set_group("team", &members.iter().map(String::as_str).collect::<Vec<_>>());
     world.locks = dice.roll(4) > 0;
     world.visible = dice.roll(4) > 0;
+    // So short that much of what was sent is old within a history.
+    world.server.day = 10_000;
     world.server.storage.set_page_events(if dice.roll(2) == 0 { 7 } else { 1_000 });
     // Now and then so much is there that journals are folded amid the history.
     if dice.roll(64) == 0 {

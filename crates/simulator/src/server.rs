@@ -26,8 +26,8 @@ use tutti_protocol::{
 
 use crate::decided::Decided;
 
-/// How long a day lasts here, in milliseconds: so much of what was sent is old within a history.
-pub const DAY: u64 = 10_000;
+/// How long a day lasts, in milliseconds.
+const DAY: u64 = 24 * 60 * 60 * 1_000;
 
 /// Which connection, from the server's side.
 pub type Wire = u64;
@@ -50,6 +50,8 @@ pub struct Server {
     pub places: usize,
     /// Days of messages that a new device may get by itself.
     pub compensation_days: u32,
+    /// How long a day lasts, in milliseconds.
+    pub day: u64,
     /// What it says is or was lost or doubled on the way, so that clients may misunderstand it.
     pub in_disorder: bool,
     /// Accounts with something new in their logs, of which nobody was told.
@@ -157,6 +159,7 @@ impl Default for Server {
             submits: Vec::new(),
             places: limits::CONNECTIONS,
             compensation_days: 1,
+            day: DAY,
             in_disorder: false,
             grown: BTreeSet::new(),
             sessions: BTreeMap::new(),
@@ -176,6 +179,7 @@ impl Server {
     /// Lets the same happen to another server.
     pub fn mirror(&mut self, mirror: Box<dyn Mirror>) {
         self.mirror = Some(mirror);
+        self.day = DAY;
     }
 
     /// An account's conversations, as its log tells them.
@@ -395,13 +399,11 @@ impl Server {
             (Some(client_frame::Frame::Pull(pull)), Some(_)) => self.pull(wire, pull.after),
             (Some(client_frame::Frame::PullSnapshot(pull)), Some(session)) => {
                 let account = session.account.clone();
-                // Another server has days of its own, in which all of a history is young.
-                let day = if self.mirror.is_some() { 24 * 60 * 60 * 1_000 } else { DAY };
-                let from = Millis(now.0 - u64::from(pull.days.min(self.compensation_days)) * day);
-                let from_of = |place: SnapshotPlace| {
-                    if day == DAY { place } else { SnapshotPlace { from: 0, ..place } }
-                };
-                let place = pull.place.map(from_of);
+                let from = Millis(now.0 - u64::from(pull.days.min(self.compensation_days)) * self.day);
+                // Another server has a clock of its own.
+                let mirrored = self.mirror.is_some();
+                let place =
+                    pull.place.map(|it| SnapshotPlace { from: if mirrored { 0 } else { it.from }, ..it });
                 let page = poll(snapshot(&self.storage, &account, place, from)).expect("memory holds");
                 self.pulled += page.events.len() as u64;
                 self.send(wire, server_frame::Frame::Snapshot(page));
