@@ -149,9 +149,8 @@ pub trait Transaction: Send {
     /// account itself has sent.
     async fn next_place(&mut self, account: AccountKey, conversation: &str) -> Result<Place>;
 
-    /// How many messages up to a position came from others; where that message is no longer kept: up to the next
-    /// one that is.
-    async fn inbound_at(&mut self, view: ViewKey, position: Position) -> Result<u64>;
+    /// The place at a position of a view, or the last before the next message that is kept.
+    async fn place_at(&mut self, view: ViewKey, position: Position) -> Result<Place>;
 
     /// Moves the read position of a view.
     async fn set_read(&mut self, place: Place) -> Result<()>;

@@ -461,9 +461,10 @@ impl Model {
             accounts.map(|account| (account.clone(), server.views(&account))).collect();
         for (account, conversations) in &views {
             for (conversation, view) in conversations {
-                self.check_view(account, conversation, view);
+                let gone = server.kept(account, conversation).first().map_or(0, |first| first - 1);
+                self.check_view(account, conversation, view, gone);
                 if let Some(decided) = server.decided.as_ref().filter(|_| !self.replaced) {
-                    check_readers(account, conversation, view, &views, decided);
+                    self.check_readers(account, conversation, &views, decided);
                 }
                 for message in &view.messages {
                     let stopped = self.stopped.iter().any(|id| id.to_bytes() == message.id);
@@ -499,7 +500,8 @@ impl Model {
         }
     }
 
-    fn check_view(&self, account: &str, conversation: &str, view: &View) {
+    /// `gone`: so many of the oldest messages the server does not keep any more. They are read together.
+    fn check_view(&self, account: &str, conversation: &str, view: &View, gone: u64) {
         let mut inbound = 0;
         for (message, position) in view.messages.iter().zip(1..) {
             inbound += u64::from(message.sender != account);
@@ -516,7 +518,7 @@ impl Model {
         let (least, most) = self.read.get(&of).copied().unwrap_or_default();
         let last = view.messages.len() as u64;
         // Marks that were lost with other things cannot be told from those that were not.
-        let right = self.replaced || least.min(last) <= view.read && view.read <= most.min(last);
+        let right = self.replaced || least.min(last) <= view.read && view.read <= most.max(gone).min(last);
         assert!(
             right,
             "divergent: {account} has read {} in {conversation}, not {least} to {most}",
@@ -559,27 +561,31 @@ impl Model {
         };
         server.storage.accounts().into_iter().map(log).collect()
     }
-}
 
-/// Others know how far somebody has read, if that is not hidden, and only then. Who is in the team or in a direct
-/// conversation has always been, and so counts the same messages.
-fn check_readers(
-    account: &str,
-    conversation: &str,
-    view: &View,
-    views: &BTreeMap<String, BTreeMap<String, View>>,
-    decided: &Decided,
-) {
-    let (readers, theirs): (Vec<&str>, _) = match Conversation::parse(conversation) {
-        Ok(Conversation::Direct(other)) => (vec![other], Conversation::Direct(account).to_string()),
-        _ if conversation == TEAM => (view.members.iter().map(String::as_str).collect(), TEAM.to_owned()),
-        _ => return,
-    };
-    for reader in readers.into_iter().filter(|reader| *reader != account) {
-        let told = view.read_by.get(reader).map_or(0, |position| position.0);
-        let read = views.get(reader).and_then(|views| views.get(&theirs)).map_or(0, |view| view.read);
-        let (most, all) = decided.shown(reader, &theirs);
-        let right = told <= most.min(read) && (!all || told == read);
-        assert!(right, "divergent: {account} was told that {reader} has read {told} of {read} in {theirs}");
+    /// Others know how far somebody has read, if that is not hidden, and only then. Who is in the team or in a direct
+    /// conversation has always been, and so counts the same messages. What is no longer kept is read without a word.
+    fn check_readers(
+        &self,
+        account: &str,
+        conversation: &str,
+        views: &BTreeMap<String, BTreeMap<String, View>>,
+        decided: &Decided,
+    ) {
+        let view = &views[account][conversation];
+        let (readers, theirs): (Vec<&str>, _) = match Conversation::parse(conversation) {
+            Ok(Conversation::Direct(other)) => (vec![other], Conversation::Direct(account).to_string()),
+            _ if conversation == TEAM => (view.members.iter().map(String::as_str).collect(), TEAM.to_owned()),
+            _ => return,
+        };
+        for reader in readers.into_iter().filter(|reader| *reader != account) {
+            let told = view.read_by.get(reader).map_or(0, |position| position.0);
+            let read = views.get(reader).and_then(|views| views.get(&theirs)).map_or(0, |view| view.read);
+            let (most, all) = decided.shown(reader, &theirs);
+            let right = told <= most.min(read) && (!all || self.trimmed || told == read);
+            assert!(
+                right,
+                "divergent: {account} was told that {reader} has read {told} of {read} in {theirs}"
+            );
+        }
     }
 }

@@ -643,12 +643,12 @@ impl Transaction for MemoryTransaction {
         Ok(self.state.view(account, conversation)?.next_place(false))
     }
 
-    async fn inbound_at(&mut self, view: ViewKey, position: Position) -> Result<u64> {
-        let view = self.state.view_of(view)?;
-        // All that is no longer there counts as read.
+    async fn place_at(&mut self, key: ViewKey, position: Position) -> Result<Place> {
+        let view = self.state.view_of(key)?;
         let position = position.0.max(view.gone);
         let index = i64::try_from(position).map_err(StorageError::new)? - 1;
-        entry(&view.messages, index).map(|(_, inbound)| *inbound)
+        let (_, inbound) = *entry(&view.messages, index)?;
+        Ok(Place { view: key, position: Position(position), inbound })
     }
 
     async fn set_read(&mut self, place: Place) -> Result<()> {
@@ -808,9 +808,9 @@ impl Transaction for MemoryTransaction {
         }
         let mut gone = Vec::new();
         for view in account.views.values_mut() {
-            let spared = view.trimmed.min(view.last() - u64::from(view.last() == view.trimmed));
-            gone.extend((view.gone..spared).map(|index| view.messages[index as usize].0));
-            view.gone = view.gone.max(spared);
+            let until = view.trimmed.min(view.last().saturating_sub(1));
+            gone.extend((view.gone..until).map(|index| view.messages[index as usize].0));
+            view.gone = view.gone.max(until);
         }
         let key = account.key;
         for message in gone {

@@ -742,9 +742,9 @@ impl Transaction for SqliteTransaction {
         })
     }
 
-    async fn inbound_at(&mut self, view: ViewKey, position: Position) -> Result<u64> {
-        let inbound = sqlx::query_scalar(
-            "SELECT l.inbound - (l.position > ?2 AND m.sender <> a.name) FROM log l
+    async fn place_at(&mut self, view: ViewKey, position: Position) -> Result<Place> {
+        let row = sqlx::query(
+            "SELECT l.position - (l.position > ?2), l.inbound - (l.position > ?2 AND m.sender <> a.name) FROM log l
              CROSS JOIN messages m ON m.key = l.message
              CROSS JOIN accounts a ON a.id = l.account
              WHERE l.view = ?1 AND l.position >= ?2 AND l.kind = 1
@@ -754,7 +754,7 @@ impl Transaction for SqliteTransaction {
         .bind(signed(position.0)?)
         .fetch_one(&mut *self.0)
         .await?;
-        number(inbound)
+        Ok(Place { view, position: Position(column(&row, 0)?), inbound: column(&row, 1)? })
     }
 
     async fn set_read(&mut self, place: Place) -> Result<()> {
