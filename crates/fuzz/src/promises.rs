@@ -9,8 +9,8 @@ use tutti_protocol::{
     codec::{self, DecodeError},
     limits,
     wire::{
-        ClientFrame, Custom, Event, Field, Message, ServerFrame, client_frame, event, operation, outcome,
-        server_frame, status::Status as Kind,
+        ClientFrame, Custom, Event, Field, Message, ServerFrame, SnapshotPlace, client_frame, event,
+        operation, outcome, server_frame, status::Status as Kind,
     },
 };
 

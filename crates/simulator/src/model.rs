@@ -429,6 +429,12 @@ impl Model {
         self.trimmed = true;
     }
 
+    /// Whether there may be what the server does not keep any more.
+    #[must_use]
+    pub fn has_trimmed(&self) -> bool {
+        self.trimmed
+    }
+
     /// Whether messages may be told of more than once, or not at all: the log or a copy was replaced.
     #[must_use]
     pub fn tells_again(&self) -> bool {

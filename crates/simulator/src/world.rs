@@ -1053,15 +1053,26 @@ impl World {
             let sent = page.messages.iter();
             let sent = sent.filter(|message| matches!(message.state, State::Sent | State::Recalled));
             let recalled = |message: &Message| message.state == State::Recalled;
-            let here: Vec<_> =
-                sent.map(|message| (message.position, &message.content, recalled(message))).collect();
+            // What has become of a message that is no longer kept, no device learns that was away.
+            let kept = self.model.has_trimmed().then(|| self.server.kept(&place.account, conversation));
+            let compared = |position: u64| kept.as_ref().is_none_or(|kept| kept.contains(&position));
+            let here: Vec<_> = sent
+                .map(|message| {
+                    let position = message.position.unwrap_or_default().0;
+                    let content = compared(position).then_some((&message.content, recalled(message)));
+                    (position, message.id.to_bytes(), content)
+                })
+                .collect();
             let hidden = |position: u64| {
                 let hides = |hole: &Hole| (hole.from.0..=hole.to.0).contains(&position);
                 page.holes.iter().any(hides)
             };
             let messages = view.messages.iter().filter(|message| !hidden(message.position));
             let there: Vec<_> = messages
-                .map(|message| (Some(Position(message.position)), &message.content, message.recalled))
+                .map(|message| {
+                    let content = compared(message.position).then_some((&message.content, message.recalled));
+                    (message.position, message.id.clone(), content)
+                })
                 .collect();
             assert_eq!(here, there, "divergent: {at:?} in {conversation}: {status:?}");
             // A tab that missed a whole fold is told of the conversations alone.
@@ -1111,7 +1122,8 @@ impl World {
         }
     }
 
-    /// A message that leaves the outbox is in the copy, unless it was sent before all that a new copy holds.
+    /// A message that leaves the outbox is in the copy, unless it was sent before all that a new copy holds, or is no
+    /// longer kept.
     fn check_gone(&mut self, profile: usize) {
         let place = &mut self.profiles[profile];
         let gone = std::mem::take(&mut place.store.gone);
@@ -1124,8 +1136,11 @@ impl World {
         let messages: Vec<wire::Message> = views.flat_map(|view| view.messages).collect();
         for id in gone {
             let sent = messages.iter().find(|message| message.id[..] == id.as_bytes()[..]);
-            let old =
-                sent.is_some_and(|message| message.sent_at < meta.complete_from) && meta.snapshot.is_none();
+            let account = &self.profiles[profile].account;
+            let kept =
+                |it: &wire::Message| self.server.kept(account, &it.conversation).contains(&it.position);
+            let old = |it: &wire::Message| it.sent_at < meta.complete_from || !kept(it);
+            let old = meta.snapshot.is_none() && sent.is_some_and(old);
             assert!(old, "lost for a moment: {id:?} has left the outbox and is not in the copy");
         }
     }
