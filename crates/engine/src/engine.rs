@@ -168,8 +168,6 @@ struct Gathered {
     log: Option<LogId>,
     events: Vec<wire::Event>,
     cursor: Option<Seq>,
-    /// Messages that were fetched.
-    history: Vec<wire::Message>,
     /// How far a snapshot has come with the events, and since when all messages are in it.
     snapshot: Option<(Option<wire::SnapshotPlace>, Millis)>,
     /// Operations that the server refused for good, or that the user tries again.
@@ -190,7 +188,7 @@ impl Gathered {
 
     fn is_empty(&self) -> bool {
         self.cursor.is_none()
-            && self.history.is_empty()
+            && self.events.is_empty()
             && self.refused.is_empty()
             && self.over.is_empty()
             && self.discarded.is_empty()

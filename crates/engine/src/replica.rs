@@ -202,13 +202,9 @@ impl Replica {
         for (number, record) in of(snapshot, Table::Journal) {
             let journal: local::Journal = decode(record)?;
             journal.events.iter().try_for_each(codec::check_event).map_err(|_| damaged("journal"))?;
-            journal.history.iter().try_for_each(codec::check_message).map_err(|_| damaged("journal"))?;
             let mut applied = Applied::default();
             for event in journal.events {
                 replica.apply_event(event, &mut applied);
-            }
-            for message in journal.history {
-                replica.apply_history(message, &mut applied);
             }
             match number {
                 Key::Number(number) if number < MAX => {
@@ -506,9 +502,6 @@ impl Replica {
         for event in change_set.events {
             self.apply_event(event, &mut applied);
         }
-        for message in change_set.history {
-            self.apply_history(message, &mut applied);
-        }
         for id in change_set.settled.iter().filter_map(|id| OperationId::try_from(id).ok()) {
             self.settle(id, &mut applied);
         }
@@ -630,12 +623,13 @@ impl Replica {
         let operation = OperationId::try_from(&event.operation).ok();
         // What others have sent was never in an outbox of the account: there is nothing to remember. What its
         // other devices have sent may lie in this one's, too: an application may send under one id on two.
-        let others = matches!(&event.body, Some(event::Body::Message(message))
+        let others = matches!(&event.body, Some(event::Body::Message(message) | event::Body::Past(message))
             if message.sender != self.account);
         let own = operation.filter(|id| !others || self.outbox.get(*id).is_some());
         match event.body {
             Some(event::Body::Message(message)) => self.apply_message(message, applied),
             Some(event::Body::Changed(message)) => self.apply_changed(message, own, applied),
+            Some(event::Body::Past(message)) => self.apply_past(message),
             Some(event::Body::Fields(fields)) => self.apply_fields(fields, operation, applied),
             Some(event::Body::Read(read)) => {
                 let head = self.head_mut(&read.conversation);
@@ -703,7 +697,7 @@ impl Replica {
         let (number, folded) = (head.number, head.piece(position).is_some());
         let had = head.recent.insert(position, message.clone());
         self.fresh.insert(id, (number, position));
-        if had.as_ref() == Some(&message) {
+        if had.as_ref() == Some(&message) && own.is_none() {
             return;
         }
         // One that was never here is no news. It is kept so that nothing fetched stands in its place that is older.
@@ -715,16 +709,13 @@ impl Replica {
     }
 
     /// Takes in a message that was fetched, unless one is there: that is as new, or newer. It is no news.
-    fn apply_history(&mut self, message: wire::Message, applied: &mut Applied) {
+    fn apply_past(&mut self, message: wire::Message) {
         let position = Position(message.position);
         let Ok(id) = OperationId::try_from(&message.id) else {
             return;
         };
         if self.missing(&message.conversation, position, position).is_none() {
             return;
-        }
-        if self.outbox.get(id).is_some() {
-            self.settle(id, applied);
         }
         let head = self.head_mut(&message.conversation);
         let number = head.number;
@@ -953,7 +944,6 @@ pub(crate) fn check_change_set(change_set: &ChangeSet) -> bool {
     let folded = change_set.folded.as_ref();
     change_set.next_journal < MAX
         && change_set.events.iter().all(|event| codec::check_event(event).is_ok())
-        && change_set.history.iter().all(|message| codec::check_message(message).is_ok())
         && change_set.snapshot.iter().all(|place| codec::check_place(place).is_ok())
         && change_set.refused.iter().all(|queued| codec::check_queued(queued).is_ok())
         && folded.is_none_or(|it| it.pieces.iter().all(is_piece) && it.locators.iter().all(is_span))

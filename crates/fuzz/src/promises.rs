@@ -133,7 +133,7 @@ pub(crate) fn of_server(frame: &ServerFrame) {
                 of_message(message);
                 assert_eq!(message.conversation, history.conversation);
                 assert!((next..=history.to).contains(&message.position));
-                next = message.position + 1;
+                next = message.position.saturating_add(1);
             }
         }
         server_frame::Frame::Status(status) => match &status.status {
@@ -184,7 +184,7 @@ fn of_event(event: &Event) {
             assert!(members.members.len() <= limits::GROUP);
             members.members.iter().for_each(|name| assert_name(name));
         }
-        Some(event::Body::Changed(message)) => of_message(message),
+        Some(event::Body::Changed(message) | event::Body::Past(message)) => of_message(message),
         Some(event::Body::Fields(fields)) => {
             assert!(fields.device.is_empty() || fields.device.len() == 16);
             assert!(fields.fields.iter().all(|field| !field.value.is_empty()));

@@ -52,7 +52,7 @@ fn journal() -> local::Journal {
         event::Body::Read(wire::Read { conversation: conversation(), position: 3, inbound: 3 }),
     ];
     let event = |(seq, body)| wire::Event { seq, operation: Bytes::new(), body: Some(body) };
-    local::Journal { events: (1..).zip(bodies).map(event).collect(), history: Vec::new() }
+    local::Journal { events: (1..).zip(bodies).map(event).collect() }
 }
 
 /// Reads a copy of the account, as a tab does that opens.

@@ -250,7 +250,7 @@ fn delta(rng: &mut Rng) -> Delta {
 pub fn event(rng: &mut Rng, seq: u64) -> Event {
     let position = rng.number().max(1);
     let inbound = rng.number().min(position);
-    let body = match rng.below(9) {
+    let body = match rng.below(10) {
         0 | 1 => Some(event::Body::Message(message(rng))),
         2 => Some(event::Body::Read(Read { conversation: conversation(rng), position, inbound })),
         3 => Some(event::Body::Members(Members {
@@ -266,6 +266,7 @@ pub fn event(rng: &mut Rng, seq: u64) -> Event {
             let conversation = conversation(rng);
             Some(event::Body::ReadBy(read_by(rng, conversation)))
         }
+        8 => Some(event::Body::Past(message(rng))),
         _ => None,
     };
     Event { seq, operation: id_or_none(rng), body }
@@ -389,7 +390,6 @@ fn change_set(rng: &mut Rng) -> ChangeSet {
         log: if rng.below(8) == 0 { Bytes::new() } else { id(rng) },
         next_journal: rng.below(1 << 53),
         discarded: (0..rng.below(2)).map(|_| id(rng)).collect(),
-        history: (0..rng.below(3)).map(|_| message(rng)).collect(),
         snapshot: (rng.below(2) == 0).then(|| place(rng)),
         complete_from: rng.number(),
     }
@@ -431,10 +431,7 @@ pub fn identity(rng: &mut Rng) -> Identity {
 
 /// A record of the journal.
 pub fn journal(rng: &mut Rng) -> Journal {
-    Journal {
-        events: (1..=rng.below(6)).map(|seq| event(rng, seq)).collect(),
-        history: (0..rng.below(3)).map(|_| message(rng)).collect(),
-    }
+    Journal { events: (1..=rng.below(6)).map(|seq| event(rng, seq)).collect() }
 }
 
 /// A page of heads.

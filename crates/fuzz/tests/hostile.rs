@@ -108,7 +108,7 @@ fn lists_as_long_as_they_may_be_stay_within_the_bound() {
     let outcomes = vec![Outcome::default(); limits::SUBMIT_OPERATIONS];
     check("server", &server(server_frame::Frame::Submitted(Submitted { outcomes })));
 
-    check("journal", &Journal { events: vec![event.clone(); limits::RECORD_ITEMS], history: vec![] });
+    check("journal", &Journal { events: vec![event.clone(); limits::RECORD_ITEMS] });
     check("block", &Block { messages: vec![Message::default(); limits::RECORD_ITEMS] });
     let (conversations, positions) = (vec![1; limits::RECORD_PARTS], vec![1; limits::RECORD_PARTS]);
     check("locators", &Locators { conversations, positions, ..Locators::default() });

@@ -170,7 +170,7 @@ pub fn check_event(event: &wire::Event) -> Result<(), DecodeError> {
             ensure(members.members.len() <= limits::GROUP, "members.members")?;
             ensure(members.members.iter().all(|name| is_name(name)), "members.members")
         }
-        Some(event::Body::Changed(message)) => check_message(message),
+        Some(event::Body::Changed(message) | event::Body::Past(message)) => check_message(message),
         Some(event::Body::Fields(fields)) => check_shared(fields),
         Some(event::Body::ReadBy(read_by)) => check_read_by(read_by),
     }

@@ -91,10 +91,7 @@ bounded! {
     Meta: [];
     Identity: [];
     Queued: *QUEUED;
-    Journal: [
-        List::new("journal.events", &[1], limits::RECORD_ITEMS).of(EVENT),
-        List::new("journal.history", &[2], limits::RECORD_ITEMS)
-    ];
+    Journal: [List::new("journal.events", &[1], limits::RECORD_ITEMS).of(EVENT)];
     HeadPage: [
         List::new("heads", &[1], limits::RECORD_ITEMS).of(HEAD),
         List::new("head.members", &[1, 3], limits::RECORD_PARTS),
@@ -115,7 +112,6 @@ bounded! {
         List::new("change_set.settled", &[2, 5], limits::CHANNEL_ITEMS),
         List::new("change_set.refused", &[2, 6], limits::CHANNEL_ITEMS).of(QUEUED),
         List::new("change_set.discarded", &[2, 11], limits::CHANNEL_ITEMS),
-        List::new("change_set.history", &[2, 12], limits::CHANNEL_ITEMS),
         List::new("folded.pieces", &[2, 7, 1], limits::CHANNEL_PARTS),
         List::new("folded.locators", &[2, 7, 2], limits::CHANNEL_ITEMS),
         List::new("folded.dropped", &[2, 7, 3], limits::CHANNEL_ITEMS).of_numbers(),

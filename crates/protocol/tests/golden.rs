@@ -197,6 +197,10 @@ fn set_session() -> Operation {
     }
 }
 
+fn past_event() -> Event {
+    Event { seq: 301, operation: id(0x30), body: Some(event::Body::Past(message())) }
+}
+
 fn place() -> SnapshotPlace {
     SnapshotPlace { from: 1_700_000_000_000, step: 2, name: "direct:bob".into(), before: 7 }
 }
@@ -672,6 +676,11 @@ fn events() -> Vec<Golden<Event>> {
         ),
         golden("read by", read_by_event(), "08b402 4213 0a0a6469726563743a626f62 1203626f62 1807"),
         golden(
+            "past",
+            past_event(),
+            "08ad021210303132333435363738393a3b3c3d3e3f4a570a10303132333435363738393a3b3c3d3e3f120a6469726563743a626f621a05616c6963652210101112131415161718191a1b1c1d1e1f2a0474657874320d7b2274657874223a226869227d380740044880d095ffbc31",
+        ),
+        golden(
             "superseded",
             Event { seq: 300, operation: id(0x43), body: None },
             "08ac02 1210434445464748494a4b4c4d4e4f505152",
@@ -713,12 +722,12 @@ fn channel_frames() -> Vec<Golden<ChannelFrame>> {
                 epoch: 3,
                 revision: 42,
                 cursor: 302,
-                history: vec![message()],
+                events: vec![past_event()],
                 snapshot: Some(place()),
                 complete_from: 1_700_000_000_000,
                 ..ChangeSet::default()
             })),
-            "0a10707172737475767778797a7b7c7d7e7f1280010803102a18ae0262570a10303132333435363738393a3b3c3d3e3f120a6469726563743a626f621a05616c6963652210101112131415161718191a1b1c1d1e1f2a0474657874320d7b2274657874223a226869227d380740044880d095ffbc316a170880d095ffbc3110021a0a6469726563743a626f6220077080d095ffbc317a10606162636465666768696a6b6c6d6e6f",
+            "0a10707172737475767778797a7b7c7d7e7f1297010803102a18ae02226e08ad021210303132333435363738393a3b3c3d3e3f4a570a10303132333435363738393a3b3c3d3e3f120a6469726563743a626f621a05616c6963652210101112131415161718191a1b1c1d1e1f2a0474657874320d7b2274657874223a226869227d380740044880d095ffbc3162170880d095ffbc3110021a0a6469726563743a626f6220076880d095ffbc317a10606162636465666768696a6b6c6d6e6f",
         ),
         golden(
             "change set of a recall",
@@ -998,15 +1007,10 @@ fn records_keep_their_bytes() {
     )]);
     holds_as_record(&[golden(
         "journal",
-        Journal { events: vec![read_event(), members_event()], history: vec![] },
+        Journal { events: vec![read_event(), members_event()] },
         "\
              0a28 08ae02 1210404142434445464748494a4b4c4d4e4f 2211 0a0a67726f75703a7465616d
              108101 1864 0a1d 08af02 2a18 0a0a67726f75703a7465616d 1205616c696365 1203626f62",
-    )]);
-    holds_as_record(&[golden(
-        "journal of what was fetched",
-        Journal { events: vec![], history: vec![message()] },
-        "12570a10303132333435363738393a3b3c3d3e3f120a6469726563743a626f621a05616c6963652210101112131415161718191a1b1c1d1e1f2a0474657874320d7b2274657874223a226869227d380740044880d095ffbc31",
     )]);
     holds_as_record(&[golden(
         "head page",
@@ -1131,9 +1135,10 @@ fn no_kind_is_left_out() {
         Some(event::Body::Changed(_)) => "changed",
         Some(event::Body::Fields(_)) => "fields",
         Some(event::Body::ReadBy(_)) => "read by",
+        Some(event::Body::Past(_)) => "past",
         None => "superseded",
     });
-    assert_eq!(kinds.len(), 7);
+    assert_eq!(kinds.len(), 8);
 
     let kinds = named(channel_frames(), |frame| match frame.frame.unwrap() {
         channel_frame::Frame::ChangeSet(_) => "change set",

@@ -209,7 +209,7 @@ impl Server {
                 Some(event::Body::Fields(shared)) if !shared.target.starts_with("session:") => {
                     views.entry(shared.target).or_default().settings = by_name(shared.fields);
                 }
-                Some(event::Body::Fields(_)) | None => {}
+                Some(event::Body::Fields(_) | event::Body::Past(_)) | None => {}
             }
         }
         views

@@ -758,11 +758,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "fetched-in-the-place-of-what-is-newer",
         file: REPLICA,
-        from: "        if self.missing(&message.conversation, position, position).is_none() {
+        from: "if self.missing(&message.conversation, position, position).is_none() {
             return;
-        }
-        if self.outbox",
-        to: "        if self.outbox",
+        }",
+        to: "",
     },
     Mutant {
         name: "told-twice-of-what-a-snapshot-brought",
@@ -782,18 +781,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
         let had = head.recent",
     },
     Mutant {
-        name: "fetched-and-not-written",
-        file: ADVANCE,
-        from: "journal.extend(fold::cut(
-            history.iter().cloned(),",
-        to: "journal.extend(fold::cut(
-            history.iter().cloned().take(0),",
-    },
-    Mutant {
         name: "fetch-is-done-before-it-is-written",
         file: HISTORY,
-        from: "if leader.committing.is_none() && leader.gathered.history.is_empty() {",
-        to: "if true {",
+        from: "if !written.chain(&leader.gathered.events).any(is_past) {",
+        to: "drop(written);
+                if true {",
     },
     Mutant {
         name: "lost-answer-is-taken-for-gone",

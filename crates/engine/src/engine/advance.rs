@@ -201,7 +201,7 @@ impl Engine {
         let Role::Leader(leader) = &mut self.role else {
             return Default::default();
         };
-        let Gathered { log, events, history, snapshot, refused, discarded, over, .. } =
+        let Gathered { log, events, snapshot, refused, discarded, over, .. } =
             std::mem::take(&mut leader.gathered);
         let (snapshot, complete_from) =
             snapshot.unwrap_or_else(|| (self.replica.snapshot.clone(), self.replica.complete_from));
@@ -216,24 +216,17 @@ impl Engine {
             leader.outdated = Reading::Idle;
         }
         let first = if reset { 0 } else { self.replica.next_journal };
-        let mut journal = fold::cut(
+        let journal = fold::cut(
             events.iter().cloned(),
             |_| 1,
             |journal: &mut local::Journal, event| journal.events.push(event),
         );
-        journal.extend(fold::cut(
-            history.iter().cloned(),
-            |_| 1,
-            |journal: &mut local::Journal, message| journal.history.push(message),
-        ));
         let next_journal = first.saturating_add(journal.len() as u64);
         let numbered = (first..).zip(journal);
         writes
             .extend(numbered.map(|(number, record)| Write::Put(Table::Journal, Key::Number(number), record)));
         // An operation leaves the outbox in the commit that stores what became of it.
-        let in_events = events.iter().map(|event| &event.operation);
-        let in_events = in_events.chain(history.iter().map(|message| &message.id));
-        let in_events = in_events.filter_map(|id| OperationId::try_from(id).ok());
+        let in_events = events.iter().filter_map(|event| OperationId::try_from(&event.operation).ok());
         let mut settled = BTreeSet::new();
         let leaving = in_events
             .filter(|id| self.replica.outbox.get(*id).is_some())
@@ -268,7 +261,6 @@ impl Engine {
             log: meta.log,
             next_journal,
             discarded: discarded.iter().filter_map(queued_id).map(OperationId::to_bytes).collect(),
-            history,
             snapshot: meta.snapshot,
             complete_from: meta.complete_from,
         };

@@ -3,7 +3,7 @@
 use tutti_protocol::{
     Code, Conversation as ConversationId, Millis, Position, codec,
     local::{self, channel_frame},
-    wire,
+    wire::{self, event},
 };
 
 use super::{
@@ -95,9 +95,9 @@ impl Engine {
         self.end_fetches(|it| it.until <= now.monotonic, &Err(timeout));
         match &mut self.role {
             Role::Leader(leader) if leader.ready => {
-                let wanted = self.fetches.iter().find_map(|it| it.next(&self.replica));
-                if leader.committing.is_none() && leader.gathered.history.is_empty() {
-                    leader.link.fetch(wanted);
+                leader.link.fetch(self.fetches.iter().find_map(|it| it.next(&self.replica)));
+                let written = leader.committing.iter().flat_map(|(_, change_set)| &change_set.events);
+                if !written.chain(&leader.gathered.events).any(is_past) {
                     let replica = &self.replica;
                     let done = self.fetches.extract_if(.., |it| it.next(replica).is_none());
                     let expired = |it: &Fetch| replica.missing(&it.conversation, it.from, it.to);
@@ -174,4 +174,8 @@ impl Engine {
         let ask_at = |it: &Fetch| Some(it.ask_at).filter(|_| follows && it.found.is_none());
         self.fetches.iter().flat_map(|it| [Some(it.until), ask_at(it)]).flatten().min()
     }
+}
+
+fn is_past(event: &wire::Event) -> bool {
+    matches!(event.body, Some(event::Body::Past(_)))
 }

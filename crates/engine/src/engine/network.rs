@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tutti_protocol::{
     Code, Millis,
     local::{Queued, channel_frame},
-    wire,
+    wire::{self, event},
 };
 
 use super::{Engine, Role, newest};
@@ -79,7 +79,13 @@ impl Engine {
                     for fetch in &mut self.fetches {
                         fetch.note_answer(&history, &self.replica);
                     }
-                    leader.gathered.history.extend(history.messages);
+                    // As of now, and kept like what comes by itself.
+                    let seq = self.replica.cursor.0.max(1);
+                    leader.gathered.events.extend(history.messages.into_iter().map(|message| wire::Event {
+                        seq,
+                        operation: message.id.clone(),
+                        body: Some(event::Body::Past(message)),
+                    }));
                 }
                 Arrived::Events(events, cursor) => {
                     time = time.max(newest(&events));
