@@ -162,13 +162,15 @@ pub enum Missing {
 impl Page {
     /// Says why messages are missing: up to this position the server does not keep them, and beyond for that reason.
     pub fn explain(&mut self, expired: Position, otherwise: Missing) {
-        let parts = |hole: Hole| {
-            let middle = expired.max(Position(hole.from.0 - 1)).min(hole.to);
-            let gone = Hole { to: middle, reason: Missing::Expired, ..hole };
-            let rest = Hole { from: middle.next(), reason: otherwise, ..hole };
-            [gone, rest].into_iter().filter(|part| part.from <= part.to)
-        };
-        self.holes = std::mem::take(&mut self.holes).into_iter().flat_map(parts).collect();
+        for hole in std::mem::take(&mut self.holes) {
+            let kept = expired.next().max(hole.from);
+            if hole.from < kept {
+                self.holes.push(Hole { to: expired.min(hole.to), reason: Missing::Expired, ..hole });
+            }
+            if kept <= hole.to {
+                self.holes.push(Hole { from: kept, reason: otherwise, ..hole });
+            }
+        }
     }
 }
 

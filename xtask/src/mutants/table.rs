@@ -783,9 +783,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "fetch-is-done-before-it-is-written",
         file: HISTORY,
-        from: "if !written.chain(&leader.gathered.events).any(is_past) {",
-        to: "drop(written);
-                if true {",
+        from: "let is_written = !written.chain(&leader.gathered.events).any(is_past);",
+        to: "drop(written); let is_written = true;",
     },
     Mutant {
         name: "lost-answer-is-taken-for-gone",
@@ -802,7 +801,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "wish-without-an-end",
         file: HISTORY,
-        from: "self.end_fetches(|it| it.until <= now.monotonic, &Err(timeout));",
+        from: "self.end_fetches(&|it, _| (it.until <= now.monotonic).then(|| Err(timeout.clone())));",
         to: "drop(timeout);",
     },
     Mutant {

@@ -164,7 +164,7 @@ impl Engine {
         self.broadcast(channel_frame::Frame::Leave(local::Leave {}));
         self.end_syncs(|_| true, Err(closed(why)));
         self.end_withdrawals(|_| true, Err(closed(why)));
-        self.end_fetches(|_| true, &Err(closed(why)));
+        self.end_fetches(&|_, _| Some(Err(closed(why))));
         self.end_questions(|_| true, Err(closed(why)));
         // What is being written is answered when it is written; what waits will not be.
         for Enqueued { request, .. } in std::mem::take(&mut self.waiting) {

@@ -44,6 +44,11 @@ impl Fetch {
         }
     }
 
+    /// The last message that is wanted and not here; 0: none.
+    fn missing(&self, replica: &Replica) -> Position {
+        replica.missing(&self.conversation, self.from, self.to).unwrap_or_default()
+    }
+
     /// What is to be asked for next; none: nothing.
     fn next(&self, replica: &Replica) -> Option<wire::PullHistory> {
         let before = Position(self.answered.0 - 1);
@@ -92,36 +97,23 @@ impl Engine {
             return;
         }
         let timeout = Failure::new(Code::Timeout, "the messages did not come in time");
-        self.end_fetches(|it| it.until <= now.monotonic, &Err(timeout));
+        self.end_fetches(&|it, _| (it.until <= now.monotonic).then(|| Err(timeout.clone())));
         match &mut self.role {
             Role::Leader(leader) if leader.ready => {
                 leader.link.fetch(self.fetches.iter().find_map(|it| it.next(&self.replica)));
                 let written = leader.committing.iter().flat_map(|(_, change_set)| &change_set.events);
-                if !written.chain(&leader.gathered.events).any(is_past) {
-                    let replica = &self.replica;
-                    let done = self.fetches.extract_if(.., |it| it.next(replica).is_none());
-                    let expired = |it: &Fetch| replica.missing(&it.conversation, it.from, it.to);
-                    let done: Vec<_> =
-                        done.map(|it| (it.who, Ok(expired(&it).unwrap_or_default()))).collect();
-                    done.into_iter().for_each(|(who, expired)| self.answer_fetch(who, expired));
-                }
-                if matches!(&self.role, Role::Leader(leader) if leader.link.connection() == Connection::Offline)
-                {
-                    let offline = Failure::new(Code::Offline, "the server cannot be reached");
-                    self.end_fetches(|_| true, &Err(offline));
-                }
+                let is_written = !written.chain(&leader.gathered.events).any(is_past);
+                let is_offline = leader.link.connection() == Connection::Offline;
+                let offline = Failure::new(Code::Offline, "the server cannot be reached");
+                self.end_fetches(&|it, replica| match it.next(replica) {
+                    None if is_written => Some(Ok(it.missing(replica))),
+                    _ => is_offline.then(|| Err(offline.clone())),
+                });
             }
             Role::Leader(_) => {}
             Role::Follower(_) => {
                 if self.reload.is_none() {
-                    let found: Vec<_> = self
-                        .fetches
-                        .extract_if(.., |it| it.found.is_some())
-                        .map(|it| (it.who, it.found))
-                        .collect();
-                    for (who, expired) in found {
-                        self.answer_fetch(who, Ok(expired.unwrap_or_default()));
-                    }
+                    self.end_fetches(&|it, _| it.found.map(Ok));
                 }
                 let mut asks = Vec::new();
                 let due = |it: &&mut Fetch| it.ask_at <= now.monotonic && it.found.is_none();
@@ -146,7 +138,7 @@ impl Engine {
                 let fetches = self.fetches.iter_mut().filter(|it| it.who == who);
                 fetches.for_each(|it| it.found = Some(expired));
             }
-            Err(failure) => self.end_fetches(|it| it.who == who, &Err(failure)),
+            Err(failure) => self.end_fetches(&|it, _| (it.who == who).then(|| Err(failure.clone()))),
         }
     }
 
@@ -156,9 +148,21 @@ impl Engine {
         self.fetches.iter_mut().for_each(|it| (it.ask_at, it.found) = (Millis(0), None));
     }
 
-    pub(super) fn end_fetches(&mut self, which: impl Fn(&Fetch) -> bool, result: &Result<Position, Failure>) {
-        for fetch in self.fetches.extract_if(.., |it| which(it)).collect::<Vec<_>>() {
-            self.answer_fetch(fetch.who, result.clone());
+    /// Ends the wishes to which there is an answer.
+    pub(super) fn end_fetches(
+        &mut self,
+        answer: &dyn Fn(&Fetch, &Replica) -> Option<Result<Position, Failure>>,
+    ) {
+        let mut answers = Vec::new();
+        self.fetches.retain(|it| match answer(it, &self.replica) {
+            Some(result) => {
+                answers.push((it.who, result));
+                false
+            }
+            None => true,
+        });
+        for (who, result) in answers {
+            self.answer_fetch(who, result);
         }
     }
 
