@@ -39,8 +39,7 @@ async function bench() {
 async function fill(server) {
   const last = new Map();
   const write = async (day, at) => {
-    // The later the day, the fewer conversations go on.
-    const peer = `peer-${at % Math.max(1, Math.round((CONVERSATIONS * (DAYS - day)) / DAYS))}`;
+    const peer = `peer-${at % peersOf(day)}`;
     const text = `${DAYS - 1 - day} days ago, ${at}: ${filler(day * 1e6 + at)}`;
     last.set(`direct:${peer}`, text);
     await server.message(peer, "direct:ann", { text });
@@ -48,12 +47,20 @@ async function fill(server) {
   const daily = Math.ceil(MESSAGES / DAYS);
   for (let day = 0; day < DAYS; day += 1) {
     await server.travel(DAYS - 1 - day);
-    for (let first = 0; first < daily; first += AT_ONCE) {
-      const many = Math.min(AT_ONCE, daily - first);
+    // Not two at once in one conversation, so that it is known which is the last.
+    const peers = peersOf(day);
+    for (let first = 0; first < daily; ) {
+      const many = Math.min(AT_ONCE, daily - first, peers - (first % peers));
       await Promise.all(Array.from({ length: many }, (_, within) => write(day, first + within)));
+      first += many;
     }
   }
   return last;
+}
+
+/** The later the day, the fewer conversations go on. */
+function peersOf(day) {
+  return Math.max(1, Math.round((CONVERSATIONS * (DAYS - day)) / DAYS));
 }
 
 /** Opens a browser that has nothing yet, and watches from within the page. */

@@ -12,6 +12,9 @@ use super::{
 };
 use crate::{Connection, Failure, Now, Replica, Reply, RequestId};
 
+/// Up to where the server keeps nothing that is not here, or why that cannot be said.
+type Answer = Result<Position, Failure>;
+
 /// A wish for messages.
 #[derive(Debug)]
 pub(super) struct Fetch {
@@ -132,7 +135,7 @@ impl Engine {
     }
 
     /// The leader has answered. Its last commit may be on its way to this copy by another road.
-    pub(super) fn note_fetched(&mut self, who: Who, result: Result<Position, Failure>) {
+    pub(super) fn note_fetched(&mut self, who: Who, result: Answer) {
         match result {
             Ok(expired) => {
                 let fetches = self.fetches.iter_mut().filter(|it| it.who == who);
@@ -149,10 +152,7 @@ impl Engine {
     }
 
     /// Ends the wishes to which there is an answer.
-    pub(super) fn end_fetches(
-        &mut self,
-        answer: &dyn Fn(&Fetch, &Replica) -> Option<Result<Position, Failure>>,
-    ) {
+    pub(super) fn end_fetches(&mut self, answer: &dyn Fn(&Fetch, &Replica) -> Option<Answer>) {
         let mut answers = Vec::new();
         self.fetches.retain(|it| match answer(it, &self.replica) {
             Some(result) => {
@@ -166,7 +166,7 @@ impl Engine {
         }
     }
 
-    fn answer_fetch(&mut self, who: Who, result: Result<Position, Failure>) {
+    fn answer_fetch(&mut self, who: Who, result: Answer) {
         match who {
             Who::Local(request) => self.resolve(request, result.map(Reply::Fetched)),
             Who::Tab(tab, id) => self.tell_done(tab, id, result.map(|expired| expired.0)),
