@@ -85,7 +85,8 @@ async function newDevice(server, last) {
   await client.call("syncNow");
   await check(client, last);
 
-  const oldest = list.at(-1);
+  // Of those in which there is a page of older messages, the one that has said nothing for longest.
+  const oldest = list.findLast(({ lastMessage }) => lastMessage.position > 50);
   const before = oldest.lastMessage.position;
   const look = async ({ client }, [conversation, before]) => {
     const start = performance.now();
