@@ -29,7 +29,7 @@ async function bench() {
     const median = values.toSorted((a, b) => a - b)[values.length >> 1];
     console.log(`${what.padEnd(56)} ${median.toFixed(0).padStart(7)} (${values.map(Math.round).join(" ")})`);
   }
-  console.log(`\n${MESSAGES} messages in ${CONVERSATIONS} conversations over ${DAYS} days; ${load()}`);
+  console.log(`\n${MESSAGES} messages in ${last.size} conversations over ${DAYS} days; ${load()}`);
 }
 
 /**
@@ -81,7 +81,7 @@ async function newDevice(server, last) {
     const [{ at, event }] = log["catch-up"];
     return { list, listAt, doneAt: at - begun, event };
   };
-  const { list, listAt, doneAt, event } = await client.run(watch, CONVERSATIONS);
+  const { list, listAt, doneAt, event } = await client.run(watch, last.size);
   await client.call("syncNow");
   await check(client, last);
 
