@@ -24,13 +24,13 @@ export interface Config {
   enableMessageSync: boolean;
   /** Only true is supported yet. */
   enableNotificationSync: boolean;
-  /** Only true is supported yet. */
+  /** Whether past days and older history are synced; without it a new device has the list, and what comes. Default true. */
   enableChatHistorySync: boolean;
   /** Only false is supported yet. */
   disableDeviceId: boolean;
   /** Minutes between reconciliations, and between polls while there is no place for a connection; default 15, > 0, fractions allowed. */
   syncInterval: number;
-  /** Days that a new device catches up on; only 1 is supported yet. */
+  /** Days that a new device catches up on by itself, 1 (default) to 7; the server may give fewer. */
   compensationDays: number;
   /** What is said on the console: this, and all that is worse. Default "warning". */
   logLevel: "debug" | "info" | "warning" | "error";
@@ -135,7 +135,11 @@ export interface Message {
 
 export interface HistoryPage {
   messages: Message[];
-  /** Position ranges that this page covers but this device does not have: shown, never silently skipped. */
+  /**
+   * Position ranges that this page covers but this device does not have: shown, never silently skipped.
+   * "offline": not fetched, and the server cannot be asked now; "expired": the server keeps them no longer;
+   * "disabled": past messages are not wanted (`enableChatHistorySync`).
+   */
   holes: { from: number; to: number; reason: "offline" | "expired" | "disabled" }[];
   hasMore: boolean;
 }

@@ -84,7 +84,7 @@ impl WasmSyncClient {
         let driver = self.driver.clone();
         promise(async move {
             let (before, limit) = (before?.map(Position), limit?.unwrap_or(PAGE) as usize);
-            Ok(types::to_js(&driver.page(&conversation?, before, limit).await?))
+            Ok(types::to_js(&driver.history(&conversation?, before, limit).await?))
         })
     }
 

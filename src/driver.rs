@@ -16,12 +16,12 @@ use gloo_timers::future::TimeoutFuture;
 use js_sys::{Function, Promise, Reflect, TypeError};
 use tutti_engine::{
     BatchId, Config, Connection, ConnectionId, Effect, Engine, Event, Extent, Failure, Identity, Input,
-    LoadId, Located, LockId, LogLevel, Message, MessageEvent, Next, Origin, Page, Query, Replica, Reply,
-    RequestId, Search, Session, Setup, Status, Transport,
+    LoadId, Located, LockId, LogLevel, Message, MessageEvent, Missing, Next, Origin, Page, Query, Replica,
+    Reply, RequestId, Search, Session, Setup, Status, Transport,
     batch::{Batch, Key, Snapshot, StoreError, Table},
     decode_block, decode_locators, identity, identity_batch,
 };
-use tutti_protocol::{Code, DeviceId, Epoch, OperationId, Position, TabId, local, wire};
+use tutti_protocol::{Code, DeviceId, Epoch, Millis, OperationId, Position, TabId, local, wire};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 
@@ -124,7 +124,7 @@ struct News {
     sessions: Vec<(Session, Origin)>,
     status: Option<Status>,
     limits: Vec<wire::Limit>,
-    caught_up: Vec<u64>,
+    caught_up: Vec<(u64, Option<Millis>)>,
     /// Who types where, presences and custom statuses, in their order.
     statuses: Vec<Told>,
     failures: Vec<Failure>,
@@ -366,7 +366,7 @@ impl Driver {
                 wanted.into_iter().filter(|number| !blocks.contains_key(number)).map(Key::Number).collect();
             if missing.is_empty() {
                 let page = self.read(|replica| replica.page(conversation, before, limit, &blocks))?;
-                return Ok(Page { sync_disabled: self.engine.borrow().is_sync_disabled(), ..page });
+                return Ok(page);
             }
             let records = self.read_store(Table::Blocks, &missing).await?;
             for (key, record) in missing.into_iter().zip(records) {
@@ -377,6 +377,31 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// A stretch of a conversation, with what the server has of it.
+    pub(crate) async fn history(
+        &self,
+        conversation: &str,
+        before: Option<Position>,
+        limit: usize,
+    ) -> Result<Page, Failure> {
+        let mut page = self.page(conversation, before, limit).await?;
+        let (Some(first), Some(last)) = (page.holes.first(), page.holes.last()) else {
+            return Ok(page);
+        };
+        if !self.config().history || self.engine.borrow().is_sync_disabled() {
+            page.explain(Position(0), Missing::Disabled);
+            return Ok(page);
+        }
+        let (conversation_of, from, to) = (conversation.to_owned(), first.from, last.to);
+        let wish = |request| Input::Fetch { request, conversation: conversation_of, from, to };
+        // What cannot be had now is shown as missing.
+        if let Ok(Reply::Fetched(expired)) = self.request(wish).await {
+            page = self.page(conversation, before, limit).await?;
+            page.explain(expired, Missing::Offline);
+        }
+        Ok(page)
     }
 
     /// The newest messages that match, in one conversation or in all, wherever on this device they are.
@@ -739,7 +764,7 @@ impl Driver {
             Event::Sessions(sessions) => news.sessions.extend(sessions),
             Event::Status(status) => news.status = Some(status),
             Event::Limited(limit) => news.limits.push(limit),
-            Event::CaughtUp { events } => news.caught_up.push(events),
+            Event::CaughtUp { events, complete_from } => news.caught_up.push((events, complete_from)),
             Event::Typing { conversation, account, typing } => {
                 news.statuses.push(Told::Typing { conversation, account, typing });
             }
@@ -763,7 +788,7 @@ impl Driver {
                 let connection = types::connection_name(status.connection);
                 (LogLevel::Info, format!("{role}, {connection} {reason}, {} pending", status.pending))
             }
-            Event::CaughtUp { events } => (LogLevel::Info, format!("caught up with {events} events")),
+            Event::CaughtUp { events, .. } => (LogLevel::Info, format!("caught up with {events} events")),
             // What is kept nowhere is not kept on the console either.
             Event::Typing { .. } | Event::Presence(_) | Event::CustomStatus(_) => return,
             Event::Limited(_) => (LogLevel::Warning, "all places for connections are taken".to_owned()),
@@ -822,8 +847,8 @@ impl Driver {
         for limit in &news.limits {
             self.tell(Kind::ConnectionLimit, || types::connection_limit(limit));
         }
-        for events in news.caught_up {
-            self.tell(Kind::CatchUp, || types::catch_up(events));
+        for (events, complete_from) in news.caught_up {
+            self.tell(Kind::CatchUp, || types::catch_up(events, complete_from));
         }
         for failure in &news.failures {
             self.tell(Kind::Error, || error::to_js(failure));

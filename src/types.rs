@@ -4,11 +4,11 @@
 use bytes::Bytes;
 use js_sys::{Function, JSON, Object, Reflect};
 use tutti_engine::{
-    Change, Config, Connection, Conversation, Failure, LogLevel, Message, MessageEvent, Origin, Page,
-    Session, State, Status,
+    Change, Config, Connection, Conversation, Failure, Hole, LogLevel, Message, MessageEvent, Missing,
+    Origin, Page, Session, State, Status,
 };
 use tutti_protocol::{
-    Code, DeviceId, Position, Target,
+    Code, DeviceId, Millis, Position, Target,
     conversation::is_name,
     limits,
     target::{DRAFT, MUTED, PINNED, is_key},
@@ -154,11 +154,17 @@ pub(crate) fn configured(mut config: Config, changes: &JsValue) -> Result<Config
                 config.log = level.1;
                 true
             }
-            "enableNotificationSync" | "enableChatHistorySync" => boolean()?,
+            "enableChatHistorySync" => {
+                config.history = boolean()?;
+                true
+            }
+            "enableNotificationSync" => boolean()?,
             "disableDeviceId" => !boolean()?,
             "compensationDays" => {
                 let days = value.as_f64().filter(|days| days.fract() == 0.0 && (1.0..=7.0).contains(days));
-                days.ok_or_else(|| wrong("days, a whole number from 1 to 7"))? == 1.0
+                let days = days.ok_or_else(|| wrong("days, a whole number from 1 to 7"))?;
+                config.compensation_days = days as u32;
+                true
             }
             "pushNotificationSenderId" => value.is_null(),
             _ => return Err(invalid(format!("config.{name}: no such option"))),
@@ -177,9 +183,9 @@ pub(crate) fn config(config: &Config) -> JsValue {
     let said = object(&[
         ("enableMessageSync", &config.messages),
         ("enableNotificationSync", &true),
-        ("enableChatHistorySync", &true),
+        ("enableChatHistorySync", &config.history),
         ("disableDeviceId", &false),
-        ("compensationDays", &1_u64),
+        ("compensationDays", &u64::from(config.compensation_days)),
         ("logLevel", &level),
         ("pushNotificationSenderId", &None::<u64>),
         ("shareTyping", &!config.hide.typing),
@@ -506,21 +512,18 @@ impl ToJson for wire::Custom {
 
 impl ToJson for Page {
     fn write(&self, json: &mut Json) {
-        let reason = if self.sync_disabled { "disabled" } else { "offline" };
-        let holes: Vec<Hole> = self.holes.iter().map(|&(from, to)| Hole { from, to, reason }).collect();
-        json.object(&[("messages", &self.messages), ("holes", &holes), ("hasMore", &self.has_more)]);
+        json.object(&[("messages", &self.messages), ("holes", &self.holes), ("hasMore", &self.has_more)]);
     }
-}
-
-struct Hole {
-    from: Position,
-    to: Position,
-    reason: &'static str,
 }
 
 impl ToJson for Hole {
     fn write(&self, json: &mut Json) {
-        json.object(&[("from", &self.from.0), ("to", &self.to.0), ("reason", &self.reason)]);
+        let reason = match self.reason {
+            Missing::Offline => "offline",
+            Missing::Expired => "expired",
+            Missing::Disabled => "disabled",
+        };
+        json.object(&[("from", &self.from), ("to", &self.to), ("reason", &reason)]);
     }
 }
 
@@ -562,9 +565,8 @@ pub(crate) fn connection_limit(limit: &wire::Limit) -> JsValue {
     object(&[("limit", &u64::from(limit.limit)), ("connections", &limit.connections)])
 }
 
-pub(crate) fn catch_up(events: u64) -> JsValue {
-    // The whole log was brought: the copy is complete from its beginning.
-    object(&[("events", &events), ("completeFrom", &None::<u64>)])
+pub(crate) fn catch_up(events: u64, complete_from: Option<Millis>) -> JsValue {
+    object(&[("events", &events), ("completeFrom", &complete_from.map(|from| from.0))])
 }
 
 fn object(fields: &[(&str, &dyn ToJson)]) -> JsValue {

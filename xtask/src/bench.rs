@@ -9,14 +9,14 @@ use crate::{
     setup,
 };
 
-/// How long a search takes, beside plain scans in JavaScript.
-pub(crate) fn search(messages: Option<&str>) -> Result<()> {
+/// Runs `bench/WHAT.mjs` in Chromium against the server, with so many messages.
+pub(crate) fn bench(what: &str, messages: Option<&str>) -> Result<()> {
     let browser = setup::chromium()?.binary;
     pack()?;
     npm::install("tests/e2e", "they drive the browser")?;
     announced("building the server", || run(cargo().args(["build", "--release", "-p", "tutti-server"])))?;
     let mut bench = command("node");
-    bench.arg("bench/search.mjs").args(messages);
+    bench.arg(format!("bench/{what}.mjs")).args(messages);
     bench.env("TUTTI_SERVER", target_dir().join("release/tutti-server")).env("TUTTI_CHROMIUM", browser);
     run(&mut bench)
 }

@@ -40,7 +40,7 @@ pub(crate) fn demo(port: u16) -> Result<()> {
 
     let mut serve = command(target_dir().join("release/tutti-server"));
     serve.args(["--listen", &address.to_string(), "--dev", "--www", SITE, "--data"]);
-    // Of the third version of the database: one of an earlier, which the server refuses, is left where it is.
+    // Of the third version of the database: earlier ones, which the server refuses, are left where they are.
     let mut server = Child::spawn(serve.arg(target_dir().join("demo-3")))?;
     while !is_healthy(address) {
         server.ensure_running().context("the server did not start")?;

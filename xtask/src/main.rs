@@ -41,6 +41,8 @@ Usage: cargo xtask COMMAND
                                    put one bug after another into a copy of the code, and see how soon the
                                    simulator catches it; fails if it does not catch all of them
   bench search [MESSAGES]          time a search in 100,000 messages, or so many, beside plain scans in JavaScript
+  bench new-device [MESSAGES]      time until a new device has the list of an account with 100,000 messages, or so
+                                   many, and the last day of them
   ci                               test, then fail if git sees a change in the checkout
 
   setup                            install what is missing
@@ -79,8 +81,8 @@ fn command() -> Result<ExitCode> {
         ["fuzz", ref options @ ..] => fuzz::fuzz(options).map(done),
         ["coverage", ref options @ ..] => coverage::coverage(options).map(done),
         ["mutants", ref arguments @ ..] => mutants::mutants(arguments).map(done),
-        ["bench", "search"] => bench::search(None).map(done),
-        ["bench", "search", messages] => bench::search(Some(messages)).map(done),
+        ["bench", what @ ("search" | "new-device")] => bench::bench(what, None).map(done),
+        ["bench", what @ ("search" | "new-device"), messages] => bench::bench(what, Some(messages)).map(done),
         ["ci"] => test::ci(),
         ["setup"] => setup::everything().map(done),
         ["pack"] => pack::pack().map(done),

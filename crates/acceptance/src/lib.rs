@@ -10,6 +10,7 @@
 
 pub mod accept;
 pub mod groups;
+pub mod history;
 pub mod merge;
 pub mod platform;
 pub mod reach;

@@ -48,8 +48,39 @@ pub trait Storage: Send + Sync + 'static {
     /// The last seq in an account's log.
     async fn head(&self, account: &str) -> Result<Seq>;
 
+    /// The last seq of an account's log that is no longer kept; 0: all are.
+    async fn tail(&self, account: &str) -> Result<Seq>;
+
     /// What comes after `after` in an account's log, as one of its devices gets it, up to the limits of a page.
     async fn page(&self, account: &str, after: Seq, reader: Reader) -> Result<Page>;
+
+    /// How an account's conversations are now for one of its devices, so many after that name, in the order of
+    /// their names.
+    async fn overviews(
+        &self,
+        account: &str,
+        reader: Reader,
+        after: &str,
+        most: usize,
+    ) -> Result<Vec<Overview>>;
+
+    /// All that is set of an account's targets, so many after that name, in the order of their names.
+    async fn shared(&self, account: &str, after: &str, most: usize) -> Result<Vec<wire::Fields>>;
+
+    /// The next of an account's conversations after that name in which the last message was sent at that time
+    /// or later, and its position.
+    async fn active(&self, account: &str, after: &str, since: Millis) -> Result<Option<(String, Position)>>;
+
+    /// Of these positions in an account's view of a conversation, both ends included, so many messages that are
+    /// kept and for one of its devices, the last one first.
+    async fn stretch(
+        &self,
+        account: &str,
+        reader: Reader,
+        conversation: &str,
+        positions: (Position, Position),
+        most: usize,
+    ) -> Result<Vec<wire::Message>>;
 
     /// An account's devices, first registered first.
     async fn devices(&self, account: &str) -> Result<Vec<Device>>;
@@ -89,7 +120,7 @@ pub trait Transaction: Send {
     /// Stores a message's content; `None` if another message has that id.
     async fn store_message(&mut self, message: &NewMessage<'_>) -> Result<Option<MessageKey>>;
 
-    /// A stored message, and how an account stands to it.
+    /// A stored message, and how an account stands to it; `None` for one that some log does not keep any more.
     async fn message(&mut self, account: AccountKey, id: OperationId) -> Result<Option<StoredMessage>>;
 
     /// Gives a message other content, for all logs that refer to it.
@@ -126,11 +157,11 @@ pub trait Transaction: Send {
     /// account itself has sent.
     async fn next_place(&mut self, account: AccountKey, conversation: &str) -> Result<Place>;
 
-    /// How many messages up to a position came from others.
-    async fn inbound_at(&mut self, view: ViewKey, position: Position) -> Result<u64>;
+    /// The place at a position of a view, or the last before the next message that is kept.
+    async fn place_at(&mut self, view: ViewKey, position: Position) -> Result<Place>;
 
     /// Moves the read position of a view.
-    async fn set_read(&mut self, view: ViewKey, position: Position) -> Result<()>;
+    async fn set_read(&mut self, place: Place) -> Result<()>;
 
     /// Writes into the logs of those of these accounts who do not know it yet how far another has read
     /// what they have, too. All of them call the conversation the same. Answers who they were.
@@ -181,6 +212,11 @@ pub trait Transaction: Send {
 
     /// Notes that a device was here; registers it if need be.
     async fn see_device(&mut self, account: &str, sighting: &Sighting, now: Millis) -> Result<()>;
+
+    /// Keeps no more of the log of the account after this one what comes before any message that was sent at that
+    /// time or later, in a step of its own. The last message of each conversation stays. A message that no log
+    /// refers to any more loses its content.
+    async fn trim(&mut self, after: AccountKey, before: Millis) -> Result<Trimmed>;
 
     /// Writes the settings.
     async fn put_settings(&mut self, settings: &str) -> Result<()>;
@@ -248,6 +284,25 @@ pub struct StoredMessage {
     pub recalled: bool,
     /// Whether the account's log holds it.
     pub held: bool,
+}
+
+/// How an account's conversation is now.
+#[derive(Clone, Debug)]
+pub struct Overview {
+    /// Its name.
+    pub conversation: String,
+    /// The last message that is for the reader, how far the account has read, who is there, and how far others
+    /// have read.
+    pub news: Vec<wire::event::Body>,
+}
+
+/// What a step of trimming has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trimmed {
+    /// After which account to go on; none: that was the last.
+    pub next: Option<AccountKey>,
+    /// Something went for good.
+    pub erased: bool,
 }
 
 /// Whose logs got an entry, each with its seq.
@@ -360,6 +415,8 @@ pub struct Page {
     pub next: Seq,
     /// The last seq of the log.
     pub head: Seq,
+    /// The last one that is no longer kept. What comes after an earlier one cannot be told.
+    pub tail: Seq,
     /// It cannot be used: something in it waits for the first device that comes for it. The reader is to
     /// claim that first.
     pub unclaimed: bool,

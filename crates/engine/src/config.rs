@@ -1,6 +1,6 @@
 //! What the application may set while the client runs. It holds for all tabs of the profile.
 
-use tutti_protocol::{local, wire};
+use tutti_protocol::{limits, local, wire};
 
 /// The longest time between two comparisons with the server, in milliseconds: what a timer can count.
 const INTERVAL_MAX: u64 = i32::MAX as u64;
@@ -13,6 +13,10 @@ pub struct Config {
     pub sync_interval: u64,
     /// Whether messages are synced. Without it the client keeps to itself, and what is sent waits.
     pub messages: bool,
+    /// Whether past days and older history are synced.
+    pub history: bool,
+    /// So many days of messages a new device gets by itself, 1 to 7, if the server gives as many.
+    pub compensation_days: u32,
     /// What the user keeps from others.
     pub hide: Hide,
     /// How much is said on the console.
@@ -50,17 +54,31 @@ impl LogLevel {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { sync_interval: 15 * 60_000, messages: true, hide: Hide::default(), log: LogLevel::default() }
+        Self {
+            sync_interval: 15 * 60_000,
+            messages: true,
+            history: true,
+            compensation_days: 1,
+            hide: Hide::default(),
+            log: LogLevel::default(),
+        }
     }
 }
 
 impl Config {
+    /// So many days of messages come with a snapshot.
+    pub(crate) fn days(self) -> u32 {
+        if self.history { self.compensation_days } else { 0 }
+    }
+
     /// As the tabs tell each other.
     pub(crate) fn to_local(self, change: u64) -> local::Config {
         local::Config {
             change,
             sync_interval: self.sync_interval,
             pause_messages: !self.messages,
+            no_history: !self.history,
+            compensation_days: self.compensation_days,
             privacy: Some(self.hide.into()),
             log_level: self.log as u32,
         }
@@ -74,6 +92,8 @@ impl From<local::Config> for Config {
         Self {
             sync_interval: config.sync_interval.clamp(1, INTERVAL_MAX),
             messages: !config.pause_messages,
+            history: !config.no_history,
+            compensation_days: config.compensation_days.clamp(1, limits::COMPENSATION_DAYS),
             hide: Hide {
                 typing: privacy.hide_typing,
                 presence: privacy.hide_presence,
@@ -97,16 +117,30 @@ mod tests {
     #[test]
     fn what_one_tab_says_the_others_hear() {
         let hide = Hide { typing: true, presence: false, reads: true };
-        let config = Config { sync_interval: 7, messages: false, hide, log: LogLevel::Info };
+        let config = Config {
+            sync_interval: 7,
+            messages: false,
+            history: false,
+            compensation_days: 3,
+            hide,
+            log: LogLevel::Info,
+        };
         assert_eq!(Config::from(config.to_local(3)), config);
         assert_eq!(Config::from(Config::default().to_local(0)), Config::default());
     }
 
     #[test]
     fn nonsense_is_bounded() {
-        let nonsense = local::Config { sync_interval: u64::MAX, log_level: 99, ..local::Config::default() };
+        let nonsense = local::Config {
+            sync_interval: u64::MAX,
+            log_level: 99,
+            compensation_days: 99,
+            ..local::Config::default()
+        };
         let config = Config::from(nonsense);
+        assert_eq!(config.compensation_days, 7);
         assert_eq!((config.sync_interval, config.log), (INTERVAL_MAX, LogLevel::Warning));
-        assert_eq!(Config::from(local::Config::default()).sync_interval, 1);
+        let none = Config::from(local::Config::default());
+        assert_eq!((none.sync_interval, none.compensation_days), (1, 1));
     }
 }

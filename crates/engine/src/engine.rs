@@ -2,6 +2,7 @@
 
 mod advance;
 mod calls;
+mod history;
 mod network;
 mod status;
 mod storage;
@@ -89,6 +90,7 @@ pub struct Engine {
     reload: Option<Reload>,
     syncs: Vec<Sync>,
     withdrawals: Vec<Withdrawal>,
+    fetches: Vec<history::Fetch>,
     /// Conversations in which the user of this tab types.
     typing_here: BTreeSet<String>,
     /// Others who type.
@@ -168,6 +170,8 @@ struct Gathered {
     log: Option<LogId>,
     events: Vec<wire::Event>,
     cursor: Option<Seq>,
+    /// How far a snapshot has come with the events, and since when all messages are in it.
+    snapshot: Option<(Option<wire::SnapshotPlace>, Millis)>,
     /// Operations that the server refused for good, or that the user tries again.
     refused: Vec<Queued>,
     /// Operations that the user gives up.
@@ -185,7 +189,11 @@ impl Gathered {
     }
 
     fn is_empty(&self) -> bool {
-        self.cursor.is_none() && self.refused.is_empty() && self.over.is_empty() && self.discarded.is_empty()
+        self.cursor.is_none()
+            && self.events.is_empty()
+            && self.refused.is_empty()
+            && self.over.is_empty()
+            && self.discarded.is_empty()
     }
 }
 
@@ -283,6 +291,7 @@ impl Engine {
             reload: None,
             syncs: Vec::new(),
             withdrawals: Vec::new(),
+            fetches: Vec::new(),
             typing_here: BTreeSet::new(),
             typists: Typists::default(),
             presence: OwnPresence::default(),
@@ -406,6 +415,9 @@ impl Engine {
             Input::Withdraw { request, id, retry } => {
                 self.handle_withdraw(Who::Local(request), id, retry, now);
             }
+            Input::Fetch { request, conversation, from, to } => {
+                self.handle_fetch(Who::Local(request), conversation, (from, to), now);
+            }
             Input::SetTyping { conversation, typing } => self.handle_set_typing(conversation, typing, now),
             Input::SetPresence(availability) => self.handle_set_presence(availability),
             Input::SendStatus { conversation, kind, content } => {
@@ -487,6 +499,7 @@ impl Engine {
             .chain(renewal)
             .chain(leadership)
             .chain(self.status_deadline())
+            .chain(self.fetch_deadline())
             .min()
     }
 

@@ -36,7 +36,7 @@ pub use config::{Config, Hide, LogLevel};
 pub use engine::Engine;
 pub use leadership::LockId;
 pub use link::{Connection, ConnectionId, Transport};
-pub use message::{Conversation, Failure, Message, Page, Session, State};
+pub use message::{Conversation, Failure, Hole, Message, Missing, Page, Session, State};
 pub use outbox::Outbox;
 pub use replica::{Located, Replica, decode_block, decode_locators, identity, identity_batch};
 pub use search::{Next, Query, Search};
@@ -196,6 +196,17 @@ pub enum Input {
         /// Whether to try again.
         retry: bool,
     },
+    /// The application wants messages that this device does not have.
+    Fetch {
+        /// Answered with what the server does not keep.
+        request: RequestId,
+        /// Of which conversation.
+        conversation: String,
+        /// From this position …
+        from: Position,
+        /// … to this one, at most [`tutti_protocol::limits::HISTORY`] together.
+        to: Position,
+    },
     /// The user types in a conversation, or does not any more. Said to who is there; kept nowhere.
     SetTyping {
         /// Where.
@@ -280,6 +291,9 @@ pub enum Reply {
     Done,
     /// The message, now durable.
     Message(Box<Message>),
+    /// What the server has of the messages that were wanted is on this device now. Up to this position it keeps none
+    /// that is not; 0: it keeps all.
+    Fetched(Position),
     /// Whether somebody is there.
     Presence(Box<tutti_protocol::wire::AccountPresence>),
 }
@@ -299,6 +313,8 @@ pub enum Event {
     CaughtUp {
         /// What it brought.
         events: u64,
+        /// Since when all messages are on this device, if that is known.
+        complete_from: Option<Millis>,
     },
     /// All of the account's places for connections are taken, by these. The profile polls meanwhile.
     Limited(tutti_protocol::wire::Limit),

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use rand_chacha::ChaCha8Rng;
 use tutti_protocol::{
     Code, DeviceId, Epoch, LogId, Millis, OperationId, Seq, Timestamp, codec, limits,
-    wire::{self, ClientFrame, Hello, client_frame, outcome, server_frame, status},
+    wire::{self, ClientFrame, Hello, SnapshotPlace, client_frame, outcome, server_frame, status},
 };
 
 use crate::{Config, Identity, Now, backoff::Backoff, message::Failure, outbox::Outbox, status::OwnPresence};
@@ -68,8 +68,10 @@ pub(crate) enum Order {
 /// What came over the link for the engine to act on.
 #[derive(Debug)]
 pub(crate) enum Arrived {
-    /// The server's log is not the one that this copy comes from.
-    OtherLog(LogId),
+    /// How all is now: a page of it.
+    Snapshot(SnapshotPage),
+    /// Messages that were asked for.
+    History(wire::History),
     /// The next events of the log, and its new cursor.
     Events(Vec<wire::Event>, Seq),
     /// Operations that the server has refused for good.
@@ -84,6 +86,29 @@ pub(crate) enum Arrived {
     Status(wire::Status),
     /// Whether the account's devices are kept in step.
     Service { disabled: bool },
+}
+
+/// A page of how all is now.
+#[derive(Debug)]
+pub(crate) struct SnapshotPage {
+    /// The copy so far comes from another log than this one, or from a part of it that is no longer kept: it goes.
+    pub(crate) log: Option<LogId>,
+    pub(crate) events: Vec<wire::Event>,
+    /// From where on the log tells what comes after.
+    pub(crate) cursor: Seq,
+    /// Where the next page begins; none: this was the last.
+    pub(crate) next: Option<SnapshotPlace>,
+    /// Since when all messages are in it.
+    pub(crate) from: Millis,
+}
+
+/// How far a copy has come.
+#[derive(Clone, Debug)]
+pub(crate) struct Mark {
+    pub(crate) log: Option<LogId>,
+    pub(crate) cursor: Seq,
+    /// Where the snapshot goes on that it begins with; none: it is complete.
+    pub(crate) snapshot: Option<SnapshotPlace>,
 }
 
 /// The link.
@@ -125,6 +150,12 @@ enum State {
 
 #[derive(Debug)]
 struct Session {
+    /// The copy is of no use for this log, until the first page of a snapshot is here.
+    other: Option<LogId>,
+    /// Where the next page of a snapshot begins, which comes before all that the log tells.
+    snapshot: Option<SnapshotPlace>,
+    /// Messages that were asked for, and have not come.
+    fetching: Option<wire::PullHistory>,
     received: Seq,
     head: Seq,
     pulling: bool,
@@ -233,6 +264,10 @@ impl Link {
         let State::Up(session) = &mut self.state else {
             return Vec::new();
         };
+        if session.other.is_some() || session.snapshot.is_some() {
+            // The cursor is of another log than what was confirmed, or ahead of what has come.
+            return Vec::new();
+        }
         session.accepted.retain(|id, _| outbox.get(*id).is_some());
         session.accepted.iter().filter(|(_, seq)| **seq <= cursor).map(|(id, _)| *id).collect()
     }
@@ -384,8 +419,14 @@ impl Link {
             && !session.pulling
         {
             session.pulling = true;
-            let after = session.received.0;
-            self.send(client_frame::Frame::Pull(wire::Pull { after }));
+            let frame = match &session.snapshot {
+                None => client_frame::Frame::Pull(wire::Pull { after: session.received.0 }),
+                Some(place) => client_frame::Frame::PullSnapshot(wire::PullSnapshot {
+                    days: self.config.days(),
+                    place: (*place != SnapshotPlace::default()).then(|| place.clone()),
+                }),
+            };
+            self.send(frame);
         }
     }
 
@@ -394,6 +435,10 @@ impl Link {
         let State::Up(session) = &mut self.state else {
             return;
         };
+        if session.snapshot.is_some() {
+            // What comes after it is as of later.
+            return self.reconcile();
+        }
         if self.transport == Transport::Post {
             session.again = session.pulling;
             return self.reconcile();
@@ -416,18 +461,36 @@ impl Link {
         }
     }
 
+    /// Asks for messages by their positions, one stretch after the other. `wanted`: whether any are.
+    pub(crate) fn fetch(&mut self, wanted: Option<wire::PullHistory>) {
+        let session = match &mut self.state {
+            State::Up(session) => session,
+            State::Waiting(_) if wanted.is_some() => return self.hurry(),
+            _ => return,
+        };
+        if let (Some(wanted), None, None) = (wanted, &session.fetching, &session.snapshot) {
+            session.fetching = Some(wanted.clone());
+            self.send(client_frame::Frame::PullHistory(wanted));
+        }
+    }
+
+    /// What there is to say need not wait for a place.
+    fn hurry(&mut self) {
+        if let State::Waiting(until) = &mut self.state
+            && self.limited
+        {
+            self.transport = Transport::Post;
+            *until = Some(until.map_or(self.post_at, |until| until.min(self.post_at)));
+        }
+    }
+
     /// Sends what the outbox holds, one submit at a time.
     /// `corrected`: the server's time. No operation claims to be later, whatever the clock here said when it was
     /// done.
     pub(crate) fn submit(&mut self, outbox: &Outbox, corrected: Millis, now: Now) {
         let session = match &mut self.state {
             State::Up(session) => session,
-            State::Waiting(until) if self.limited && outbox.pending().next().is_some() => {
-                // What there is to say need not wait for a place.
-                self.transport = Transport::Post;
-                *until = Some(until.map_or(self.post_at, |until| until.min(self.post_at)));
-                return;
-            }
+            State::Waiting(_) if outbox.pending().next().is_some() => return self.hurry(),
             _ => return,
         };
         if !session.submitted.is_empty() || session.hold.is_some_and(|hold| now.monotonic < hold) {
@@ -459,7 +522,8 @@ impl Link {
         }
     }
 
-    /// Ends a session by post in which both sides have said everything. `stored`: and written it down.
+    /// Ends a session by post in which both sides have said everything. `stored`: and written it down, and
+    /// nobody wants anything more.
     pub(crate) fn finish(&mut self, outbox: &Outbox, stored: bool, now: Now) {
         let State::Up(session) = &self.state else {
             return;
@@ -514,13 +578,7 @@ impl Link {
     }
 
     /// The socket is open and a token at hand.
-    pub(crate) fn opened(
-        &mut self,
-        token: String,
-        identity: &Identity,
-        epoch: Epoch,
-        copy: (Option<LogId>, Seq),
-    ) {
+    pub(crate) fn opened(&mut self, token: String, identity: &Identity, epoch: Epoch, mark: &Mark) {
         let State::Connecting(until) = self.state else {
             return;
         };
@@ -533,8 +591,8 @@ impl Link {
             device_name: identity.device_name.clone(),
             platform: identity.platform.into(),
             epoch: epoch.0,
-            log: copy.0.map(LogId::to_bytes).unwrap_or_default(),
-            cursor: copy.1.0,
+            log: mark.log.map(LogId::to_bytes).unwrap_or_default(),
+            cursor: mark.cursor.0,
             take_over: take_over.map(DeviceId::to_bytes).unwrap_or_default(),
             privacy: Some(self.config.hide.into()),
             status: true,
@@ -562,7 +620,7 @@ impl Link {
     pub(crate) fn frame(
         &mut self,
         bytes: Bytes,
-        copy: (Option<LogId>, Seq),
+        mark: Mark,
         now: Now,
         entropy: &mut ChaCha8Rng,
     ) -> Vec<Arrived> {
@@ -583,7 +641,22 @@ impl Link {
         }
         match (frame, &mut self.state) {
             (Some(server_frame::Frame::Welcome(welcome)), State::Greeting(_)) => {
-                self.welcomed(&welcome, copy, now)
+                self.welcomed(&welcome, mark, now)
+            }
+            (Some(server_frame::Frame::Snapshot(snapshot)), State::Up(session)) => {
+                let arrived = session.take_snapshot(snapshot);
+                if session.snapshot.is_none() && !arrived.is_empty() {
+                    // That was all. The log goes on from there, and only a pull makes the server push.
+                    self.reconcile();
+                }
+                arrived
+            }
+            (Some(server_frame::Frame::History(history)), State::Up(session)) => {
+                let asked = |pull: &mut wire::PullHistory| {
+                    (&pull.conversation, pull.to) == (&history.conversation, history.to)
+                };
+                let fetched = session.fetching.take_if(asked);
+                fetched.into_iter().map(|_| Arrived::History(history.clone())).collect()
             }
             (Some(server_frame::Frame::Delta(delta)), State::Up(session)) => {
                 let service = Arrived::Service { disabled: delta.sync_disabled };
@@ -645,7 +718,7 @@ impl Link {
         }
     }
 
-    fn welcomed(&mut self, welcome: &wire::Welcome, copy: (Option<LogId>, Seq), now: Now) -> Vec<Arrived> {
+    fn welcomed(&mut self, welcome: &wire::Welcome, mark: Mark, now: Now) -> Vec<Arrived> {
         let Ok(log) = LogId::try_from(&welcome.log) else {
             return Vec::new();
         };
@@ -655,10 +728,14 @@ impl Link {
             self.reason = None;
         }
         let head = Seq(welcome.head);
-        // A server restored from a backup, or set up anew: what this copy counts is not what it counts.
-        let other = copy.0 != Some(log) || head < copy.1;
+        // A server restored from a backup, or set up anew: what this copy counts is not what it counts. Or it does
+        // not keep what comes after this copy any more.
+        let other = mark.log != Some(log) || head < mark.cursor || mark.cursor < Seq(welcome.tail);
         self.state = State::Up(Box::new(Session {
-            received: if other { Seq(0) } else { copy.1 },
+            other: other.then_some(log),
+            snapshot: if other { Some(SnapshotPlace::default()) } else { mark.snapshot },
+            fetching: None,
+            received: if other { Seq(0) } else { mark.cursor },
             head,
             pulling: false,
             again: false,
@@ -683,11 +760,7 @@ impl Link {
         self.say_presence(now);
         // Even with nothing new, since only a pull that reaches the head makes the server push.
         self.reconcile();
-        let mut arrived = vec![Arrived::Time(Millis(welcome.server_time))];
-        if other {
-            arrived.push(Arrived::OtherLog(log));
-        }
-        arrived
+        vec![Arrived::Time(Millis(welcome.server_time))]
     }
 
     fn close(&mut self, until: Option<Millis>, failure: Failure) {
@@ -714,13 +787,15 @@ fn offline() -> Failure {
 
 impl Session {
     fn is_behind(&self) -> bool {
-        self.short || self.received < self.head
+        self.snapshot.is_some() || self.short || self.received < self.head
     }
 
     /// Notes since when something was asked that is not answered, or confirmed that has not come.
     fn note_awaited(&mut self, now: Now) {
-        let page =
-            self.pulling || self.fence.is_some() || self.accepted.values().any(|seq| *seq > self.received);
+        let page = self.pulling
+            || self.fetching.is_some()
+            || self.fence.is_some()
+            || self.accepted.values().any(|seq| *seq > self.received);
         let since = |awaited: bool, since: Option<Millis>| awaited.then(|| since.unwrap_or(now.monotonic));
         self.awaits_page = since(page, self.awaits_page);
         self.awaits_outcome = since(!self.submitted.is_empty(), self.awaits_outcome);
@@ -734,6 +809,23 @@ impl Session {
     /// Since when the server owes an answer.
     fn awaits(&self) -> Option<Millis> {
         [self.awaits_page, self.awaits_outcome].into_iter().flatten().min()
+    }
+
+    /// A page of a snapshot, if it is the one that was asked for.
+    fn take_snapshot(&mut self, page: wire::Snapshot) -> Vec<Arrived> {
+        let begins = page.place.is_none();
+        if self.snapshot.as_ref().is_none_or(|place| *place != page.place.unwrap_or_default()) {
+            return Vec::new();
+        }
+        self.awaits_page = None;
+        self.pulling = false;
+        self.snapshot.clone_from(&page.next);
+        self.head = self.head.max(Seq(page.cursor));
+        if begins {
+            self.received = Seq(page.cursor);
+        }
+        let (log, cursor, from) = (self.other.take(), self.received, Millis(page.from));
+        vec![Arrived::Snapshot(SnapshotPage { log, events: page.events, cursor, next: page.next, from })]
     }
 
     /// The events of a delta that are new here.

@@ -131,12 +131,47 @@ pub struct Session {
 pub struct Page {
     /// Sequenced ones by position; on the newest page those on their way after them.
     pub messages: Vec<Message>,
-    /// Ranges of positions, both ends included, that the page covers and this device does not have.
-    pub holes: Vec<(Position, Position)>,
-    /// They are there since devices are not kept in step.
-    pub sync_disabled: bool,
+    /// What the page covers and this device does not have.
+    pub holes: Vec<Hole>,
     /// Whether there is anything before the page.
     pub has_more: bool,
+}
+
+/// Positions, both ends included, of which this device does not have the messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hole {
+    /// The first.
+    pub from: Position,
+    /// The last.
+    pub to: Position,
+    /// Why.
+    pub reason: Missing,
+}
+
+/// Why messages are not on this device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// They were not fetched, and cannot be now.
+    Offline,
+    /// The server does not keep them any more.
+    Expired,
+    /// The application does not want past messages, or devices are not kept in step.
+    Disabled,
+}
+
+impl Page {
+    /// Says why messages are missing: up to this position the server does not keep them, and beyond for that reason.
+    pub fn explain(&mut self, expired: Position, otherwise: Missing) {
+        for hole in std::mem::take(&mut self.holes) {
+            let kept = expired.next().max(hole.from);
+            if hole.from < kept {
+                self.holes.push(Hole { to: expired.min(hole.to), reason: Missing::Expired, ..hole });
+            }
+            if kept <= hole.to {
+                self.holes.push(Hole { from: kept, reason: otherwise, ..hole });
+            }
+        }
+    }
 }
 
 impl Message {
@@ -213,5 +248,35 @@ impl Message {
                 self.state = State::Recalled;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holes_are_told_apart_by_what_the_server_keeps() {
+        let hole = |from, to, reason| Hole { from: Position(from), to: Position(to), reason };
+        let page = || Page {
+            holes: vec![hole(1, 4, Missing::Offline), hole(6, 9, Missing::Offline)],
+            ..Page::default()
+        };
+        let explained = |expired, otherwise| {
+            let mut page = page();
+            page.explain(Position(expired), otherwise);
+            page.holes
+        };
+        assert_eq!(explained(0, Missing::Offline), page().holes);
+        let disabled = [hole(1, 4, Missing::Disabled), hole(6, 9, Missing::Disabled)];
+        assert_eq!(explained(0, Missing::Disabled), disabled);
+        let first = [hole(1, 4, Missing::Expired), hole(6, 9, Missing::Offline)];
+        assert_eq!(explained(4, Missing::Offline), first);
+        assert_eq!(explained(5, Missing::Offline), first);
+        let within =
+            [hole(1, 4, Missing::Expired), hole(6, 7, Missing::Expired), hole(8, 9, Missing::Offline)];
+        assert_eq!(explained(7, Missing::Offline), within);
+        let all = [hole(1, 4, Missing::Expired), hole(6, 9, Missing::Expired)];
+        assert_eq!(explained(20, Missing::Offline), all);
     }
 }

@@ -22,7 +22,8 @@ use tutti_protocol::{
 
 use crate::{
     batch::{Batch, Durability, Key, Snapshot, StoreError, Table, Write},
-    message::{Conversation, Failure, Message, Page, Session},
+    link::Mark,
+    message::{Conversation, Failure, Hole, Message, Missing, Page, Session},
     outbox::{Outbox, is_session, subject},
     search::Rewrites,
 };
@@ -35,6 +36,10 @@ pub struct Replica {
     pub(crate) revision: Revision,
     pub(crate) log: Option<LogId>,
     pub(crate) cursor: Seq,
+    /// Where the snapshot goes on that this copy begins with; none: it is complete.
+    pub(crate) snapshot: Option<wire::SnapshotPlace>,
+    /// Since when all messages are here, once the snapshot is complete; 0: not known.
+    pub(crate) complete_from: Millis,
     pub(crate) heads: BTreeMap<String, Head>,
     /// Conversation ids by local number; number 1 comes first.
     numbers: Vec<String>,
@@ -117,6 +122,11 @@ pub(crate) struct SessionChange {
 }
 
 impl Head {
+    /// Whether a message is here.
+    pub(crate) fn holds(&self, position: Position) -> bool {
+        self.recent.contains_key(&position) || self.piece(position).is_some()
+    }
+
     /// The piece that covers a position.
     pub(crate) fn piece(&self, position: Position) -> Option<&Piece> {
         // By first position, so it is the last one that starts at or before it.
@@ -164,6 +174,8 @@ impl Replica {
             revision: snapshot.revision,
             log: None,
             cursor: Seq(0),
+            snapshot: None,
+            complete_from: Millis(0),
             heads: BTreeMap::new(),
             numbers: Vec::new(),
             spans: Vec::new(),
@@ -215,6 +227,8 @@ impl Replica {
             let meta: local::Meta = decode(record)?;
             replica.log = LogId::try_from(&meta.log).ok();
             replica.cursor = Seq(meta.cursor);
+            meta.snapshot.iter().try_for_each(codec::check_place).map_err(|_| damaged("meta"))?;
+            (replica.snapshot, replica.complete_from) = (meta.snapshot, Millis(meta.complete_from));
         }
         Ok(replica)
     }
@@ -229,6 +243,24 @@ impl Replica {
     #[must_use]
     pub fn device(&self) -> DeviceId {
         self.device
+    }
+
+    /// Since when all messages are on this device; none while that is not known.
+    #[must_use]
+    pub fn complete_from(&self) -> Option<Millis> {
+        Some(self.complete_from).filter(|from| from.0 > 0 && self.snapshot.is_none())
+    }
+
+    /// How far this copy has come.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { log: self.log, cursor: self.cursor, snapshot: self.snapshot.clone() }
+    }
+
+    /// The last of these positions, both ends included, whose message is not here though there is one.
+    pub(crate) fn missing(&self, conversation: &str, from: Position, to: Position) -> Option<Position> {
+        let head = self.heads.get(conversation)?;
+        let to = to.min(self.last_position(conversation));
+        (from.0..=to.0).rev().map(Position).find(|position| !head.holds(*position))
     }
 
     /// What is on its way to the server.
@@ -417,8 +449,8 @@ impl Replica {
             match self.stored(conversation, position, blocks).and_then(|message| self.shown(message)) {
                 Some(message) => page.messages.push(message),
                 None => match page.holes.last_mut() {
-                    Some((_, to)) if to.next() == position => *to = position,
-                    _ => page.holes.push((position, position)),
+                    Some(hole) if hole.to.next() == position => hole.to = position,
+                    _ => page.holes.push(Hole { from: position, to: position, reason: Missing::Offline }),
                 },
             }
         }
@@ -484,6 +516,7 @@ impl Replica {
         }
         self.log = LogId::try_from(&change_set.log).ok().or(self.log);
         self.cursor = Seq(change_set.cursor);
+        (self.snapshot, self.complete_from) = (change_set.snapshot, Millis(change_set.complete_from));
         self.next_journal = change_set.next_journal;
         self.revision = Revision(change_set.revision);
         applied
@@ -590,12 +623,13 @@ impl Replica {
         let operation = OperationId::try_from(&event.operation).ok();
         // What others have sent was never in an outbox of the account: there is nothing to remember. What its
         // other devices have sent may lie in this one's, too: an application may send under one id on two.
-        let others = matches!(&event.body, Some(event::Body::Message(message))
+        let others = matches!(&event.body, Some(event::Body::Message(message) | event::Body::Past(message))
             if message.sender != self.account);
         let own = operation.filter(|id| !others || self.outbox.get(*id).is_some());
         match event.body {
             Some(event::Body::Message(message)) => self.apply_message(message, applied),
             Some(event::Body::Changed(message)) => self.apply_changed(message, own, applied),
+            Some(event::Body::Past(message)) => self.apply_past(message),
             Some(event::Body::Fields(fields)) => self.apply_fields(fields, operation, applied),
             Some(event::Body::Read(read)) => {
                 let head = self.head_mut(&read.conversation);
@@ -623,6 +657,10 @@ impl Replica {
         let (Some(view), Ok(id)) = (Message::sequenced(&message), OperationId::try_from(&message.id)) else {
             return;
         };
+        if self.heads.get(&message.conversation).is_some_and(|head| head.holds(Position(message.position))) {
+            // It came with a snapshot, and was in the log after where that began.
+            return self.apply_changed(message, None, applied);
+        }
         let known = self.outbox.get(id).is_some();
         self.outbox.rebase(&message);
         applied.messages.push(Change::to(self.foreseen(view), known));
@@ -658,10 +696,31 @@ impl Replica {
         }
         let (number, folded) = (head.number, head.piece(position).is_some());
         let had = head.recent.insert(position, message.clone());
-        self.purge |= message.recalled && had.map_or(folded, |had| !had.recalled);
         self.fresh.insert(id, (number, position));
-        applied.messages.extend(self.shown(&message).map(|message| Change::to(message, true)));
+        if had.as_ref() == Some(&message) && own.is_none() {
+            return;
+        }
+        // One that was never here is no news. It is kept so that nothing fetched stands in its place that is older.
+        if had.is_some() || folded {
+            applied.messages.extend(self.shown(&message).map(|message| Change::to(message, true)));
+        }
+        self.purge |= message.recalled && had.map_or(folded, |had| !had.recalled);
         applied.conversations.insert(message.conversation);
+    }
+
+    /// Takes in a message that was fetched, unless one is there: that is as new, or newer. It is no news.
+    fn apply_past(&mut self, message: wire::Message) {
+        let position = Position(message.position);
+        let Ok(id) = OperationId::try_from(&message.id) else {
+            return;
+        };
+        if self.missing(&message.conversation, position, position).is_none() {
+            return;
+        }
+        let head = self.head_mut(&message.conversation);
+        let number = head.number;
+        head.recent.insert(position, message);
+        self.fresh.insert(id, (number, position));
     }
 
     fn apply_fields(&mut self, shared: wire::Fields, operation: Option<OperationId>, applied: &mut Applied) {
@@ -885,6 +944,7 @@ pub(crate) fn check_change_set(change_set: &ChangeSet) -> bool {
     let folded = change_set.folded.as_ref();
     change_set.next_journal < MAX
         && change_set.events.iter().all(|event| codec::check_event(event).is_ok())
+        && change_set.snapshot.iter().all(|place| codec::check_place(place).is_ok())
         && change_set.refused.iter().all(|queued| codec::check_queued(queued).is_ok())
         && folded.is_none_or(|it| it.pieces.iter().all(is_piece) && it.locators.iter().all(is_span))
 }

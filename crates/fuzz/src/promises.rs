@@ -9,8 +9,8 @@ use tutti_protocol::{
     codec::{self, DecodeError},
     limits,
     wire::{
-        ClientFrame, Custom, Event, Field, Message, ServerFrame, client_frame, event, operation, outcome,
-        server_frame, status::Status as Kind,
+        ClientFrame, Custom, Event, Field, Message, ServerFrame, SnapshotPlace, client_frame, event,
+        operation, outcome, server_frame, status::Status as Kind,
     },
 };
 
@@ -77,6 +77,11 @@ pub(crate) fn of_client(frame: &ClientFrame) {
             }
         },
         client_frame::Frame::Ask(ask) => assert_name(&ask.account),
+        client_frame::Frame::PullSnapshot(pull) => pull.place.iter().for_each(of_place),
+        client_frame::Frame::PullHistory(pull) => {
+            of_conversation(&pull.conversation);
+            of_positions(pull.from, pull.to);
+        }
         client_frame::Frame::Pull(_) | client_frame::Frame::Ping(_) | client_frame::Frame::Privacy(_) => {}
     }
 }
@@ -115,6 +120,22 @@ pub(crate) fn of_server(frame: &ServerFrame) {
                 }
             }
         }
+        server_frame::Frame::Snapshot(page) => {
+            assert!(page.events.len() <= limits::PAGE_EVENTS);
+            page.place.iter().chain(&page.next).for_each(of_place);
+            page.events.iter().for_each(of_event);
+        }
+        server_frame::Frame::History(history) => {
+            of_conversation(&history.conversation);
+            of_positions(history.from, history.to);
+            let mut next = history.from;
+            for message in &history.messages {
+                of_message(message);
+                assert_eq!(message.conversation, history.conversation);
+                assert!((next..=history.to).contains(&message.position));
+                next = message.position.saturating_add(1);
+            }
+        }
         server_frame::Frame::Status(status) => match &status.status {
             None => {}
             Some(Kind::Typing(typing)) => {
@@ -132,6 +153,15 @@ pub(crate) fn of_server(frame: &ServerFrame) {
         },
         server_frame::Frame::Bye(_) | server_frame::Frame::Pong(_) => {}
     }
+}
+
+fn of_place(place: &SnapshotPlace) {
+    assert!(place.step <= 2);
+    assert!(place.name.is_empty() || Target::parse(&place.name).is_some());
+}
+
+fn of_positions(from: u64, to: u64) {
+    assert!(from > 0 && from <= to && to - from < limits::HISTORY);
 }
 
 fn of_custom(custom: &Custom) {
@@ -154,7 +184,7 @@ fn of_event(event: &Event) {
             assert!(members.members.len() <= limits::GROUP);
             members.members.iter().for_each(|name| assert_name(name));
         }
-        Some(event::Body::Changed(message)) => of_message(message),
+        Some(event::Body::Changed(message) | event::Body::Past(message)) => of_message(message),
         Some(event::Body::Fields(fields)) => {
             assert!(fields.device.is_empty() || fields.device.len() == 16);
             assert!(fields.fields.iter().all(|field| !field.value.is_empty()));

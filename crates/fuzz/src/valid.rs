@@ -4,15 +4,16 @@ use bytes::Bytes;
 use tutti_protocol::{
     limits,
     local::{
-        self, Announce, AskPresence, Block, ChangeSet, ChannelFrame, Claim, Folded, Head, HeadPage, Identity,
-        Journal, LeaderStatus, Leave, LocatorSpan, Locators, Meta, Offline, Piece, Presence, PresenceTold,
-        Queued, SetPresence, SyncDone, SyncRequest, Withdraw, channel_frame,
+        self, Announce, AskPresence, Block, ChangeSet, ChannelFrame, Claim, FetchHistory, Folded, Head,
+        HeadPage, Identity, Journal, LeaderStatus, Leave, LocatorSpan, Locators, Meta, Offline, Piece,
+        Presence, PresenceTold, Queued, SetPresence, SyncDone, SyncRequest, Withdraw, channel_frame,
     },
     wire::{
         Accepted, AccountPresence, Ask, Bye, ClientFrame, Connection, Custom, Delta, Edit, Error, Event,
-        Field, Fields, Hello, Limit, MarkRead, Members, Message, Operation, Outcome, Ping, Pong, Privacy,
-        Pull, Read, ReadBy, Recall, Refused, Send, ServerFrame, Set, Status, Submit, Submitted, Typing,
-        Welcome, client_frame, event, operation, outcome, server_frame, status::Status as Kind,
+        Field, Fields, Hello, History, Limit, MarkRead, Members, Message, Operation, Outcome, Ping, Pong,
+        Privacy, Pull, PullHistory, PullSnapshot, Read, ReadBy, Recall, Refused, Send, ServerFrame, Set,
+        Snapshot, SnapshotPlace, Status, Submit, Submitted, Typing, Welcome, client_frame, event, operation,
+        outcome, server_frame, status::Status as Kind,
     },
 };
 
@@ -24,7 +25,7 @@ pub const TAB: Bytes = Bytes::from_static(&[9; 16]);
 /// A frame that a client may send.
 pub fn client(rng: &mut Rng) -> ClientFrame {
     use client_frame::Frame;
-    let frame = match rng.below(11) {
+    let frame = match rng.below(13) {
         0 | 1 => Frame::Hello(Hello {
             token: name(rng),
             account: name(rng),
@@ -44,9 +45,29 @@ pub fn client(rng: &mut Rng) -> ClientFrame {
         6 => Frame::Privacy(privacy(rng)),
         7 | 8 => Frame::Status(said(rng)),
         9 => Frame::Ask(Ask { account: name(rng) }),
+        10 => Frame::PullSnapshot(PullSnapshot {
+            days: rng.number() as u32,
+            place: (rng.below(2) == 0).then(|| place(rng)),
+        }),
+        11 => {
+            let (from, to) = positions(rng);
+            Frame::PullHistory(PullHistory { conversation: conversation(rng), from, to })
+        }
         _ => Frame::Ping(Ping { nonce: rng.number() }),
     };
     ClientFrame { frame: Some(frame) }
+}
+
+/// How far a snapshot has come.
+fn place(rng: &mut Rng) -> SnapshotPlace {
+    let name = if rng.below(2) == 0 { String::new() } else { target(rng) };
+    SnapshotPlace { from: rng.number(), step: rng.below(3) as u32, name, before: rng.number() }
+}
+
+/// Positions that may be asked for, the first and the last.
+fn positions(rng: &mut Rng) -> (u64, u64) {
+    let from = rng.number().max(1);
+    (from, from.saturating_add(rng.below(limits::HISTORY)))
 }
 
 fn privacy(rng: &mut Rng) -> Privacy {
@@ -163,13 +184,14 @@ fn read_by(rng: &mut Rng, conversation: String) -> ReadBy {
 /// A frame that the server may send.
 pub fn server(rng: &mut Rng) -> ServerFrame {
     use server_frame::Frame;
-    let frame = match rng.below(14) {
+    let frame = match rng.below(18) {
         0 => Frame::Welcome(Welcome {
             log: id(rng),
             head: rng.number(),
             server_time: rng.number(),
             ping_interval: rng.number() as u32,
             status: rng.below(2) == 0,
+            tail: rng.number(),
         }),
         1..=5 => Frame::Delta(delta(rng)),
         6 => Frame::Submitted(Submitted { outcomes: (0..rng.below(4)).map(|_| outcome(rng)).collect() }),
@@ -177,9 +199,27 @@ pub fn server(rng: &mut Rng) -> ServerFrame {
         8 => Frame::Bye(Bye { wait: rng.number() as u32 }),
         9 | 10 => Frame::Limit(limit(rng)),
         11 | 12 => Frame::Status(status(rng)),
+        13 | 14 => Frame::Snapshot(Snapshot {
+            place: (rng.below(2) == 0).then(|| place(rng)),
+            events: (0..rng.below(4)).map(|_| event(rng, 7)).collect(),
+            next: (rng.below(2) == 0).then(|| place(rng)),
+            cursor: rng.number(),
+            from: rng.number(),
+        }),
+        15 | 16 => Frame::History(history(rng)),
         _ => Frame::Pong(Pong { nonce: rng.number() }),
     };
     ServerFrame { frame: Some(frame) }
+}
+
+fn history(rng: &mut Rng) -> History {
+    let ((from, to), conversation) = (positions(rng), conversation(rng));
+    let messages = (from..=to).take(rng.below(4) as usize).map(|position| {
+        let inbound = rng.number().min(position);
+        Message { conversation: conversation.clone(), position, inbound, ..message(rng) }
+    });
+    let messages = messages.collect();
+    History { conversation, from, to, messages }
 }
 
 fn limit(rng: &mut Rng) -> Limit {
@@ -212,7 +252,7 @@ fn delta(rng: &mut Rng) -> Delta {
 pub fn event(rng: &mut Rng, seq: u64) -> Event {
     let position = rng.number().max(1);
     let inbound = rng.number().min(position);
-    let body = match rng.below(9) {
+    let body = match rng.below(10) {
         0 | 1 => Some(event::Body::Message(message(rng))),
         2 => Some(event::Body::Read(Read { conversation: conversation(rng), position, inbound })),
         3 => Some(event::Body::Members(Members {
@@ -228,6 +268,7 @@ pub fn event(rng: &mut Rng, seq: u64) -> Event {
             let conversation = conversation(rng);
             Some(event::Body::ReadBy(read_by(rng, conversation)))
         }
+        8 => Some(event::Body::Past(message(rng))),
         _ => None,
     };
     Event { seq, operation: id_or_none(rng), body }
@@ -265,7 +306,7 @@ fn outcome(rng: &mut Rng) -> Outcome {
 pub fn channel(rng: &mut Rng) -> ChannelFrame {
     use channel_frame::Frame;
     let few = rng.below(3);
-    let frame = match rng.below(25) {
+    let frame = match rng.below(26) {
         0..=5 => Frame::ChangeSet(change_set(rng)),
         6 | 7 => {
             Frame::Announce(Announce { queued: (0..few).map(|_| queued(rng)).collect(), epoch: rng.below(3) })
@@ -289,7 +330,12 @@ pub fn channel(rng: &mut Rng) -> ChannelFrame {
             id: rng.below(4),
             code: rng.pick(&["", "timeout"]).to_owned(),
             message: String::new(),
+            expired: rng.number(),
         }),
+        24 => {
+            let (from, to) = if rng.below(4) == 0 { (rng.number(), rng.number()) } else { positions(rng) };
+            Frame::FetchHistory(FetchHistory { id: rng.below(4), conversation: conversation(rng), from, to })
+        }
         15 => Frame::Ping(local::Ping { number: rng.number() }),
         16 => {
             let tab = if rng.below(2) == 0 { TAB } else { id(rng) };
@@ -305,6 +351,8 @@ pub fn channel(rng: &mut Rng) -> ChannelFrame {
             pause_messages: rng.below(2) == 0,
             privacy: None,
             log_level: rng.below(6) as u32,
+            no_history: rng.below(2) == 0,
+            compensation_days: rng.number() as u32,
         }),
         18 => Frame::Say(said(rng)),
         19 => Frame::Told(status(rng)),
@@ -345,6 +393,8 @@ fn change_set(rng: &mut Rng) -> ChangeSet {
         log: if rng.below(8) == 0 { Bytes::new() } else { id(rng) },
         next_journal: rng.below(1 << 53),
         discarded: (0..rng.below(2)).map(|_| id(rng)).collect(),
+        snapshot: (rng.below(2) == 0).then(|| place(rng)),
+        complete_from: rng.number(),
     }
 }
 
@@ -373,7 +423,8 @@ pub fn queued(rng: &mut Rng) -> Queued {
 
 /// The record of how far a copy has got.
 pub fn meta(rng: &mut Rng) -> Meta {
-    Meta { log: id_or_none(rng), cursor: rng.number() }
+    let snapshot = (rng.below(2) == 0).then(|| place(rng));
+    Meta { log: id_or_none(rng), cursor: rng.number(), snapshot, complete_from: rng.number() }
 }
 
 /// The record of who a device is.

@@ -53,6 +53,11 @@ pub fn decode_client(bytes: Bytes) -> Result<ClientFrame, DecodeError> {
         }
         client_frame::Frame::Status(status) => check_said(status)?,
         client_frame::Frame::Ask(ask) => ensure(is_name(&ask.account), "ask.account")?,
+        client_frame::Frame::PullSnapshot(pull) => pull.place.iter().try_for_each(check_place)?,
+        client_frame::Frame::PullHistory(pull) => {
+            check_conversation(&pull.conversation, "pull_history.conversation")?;
+            check_positions(pull.from, pull.to)?;
+        }
         client_frame::Frame::Pull(_) | client_frame::Frame::Ping(_) | client_frame::Frame::Privacy(_) => {}
     }
     Ok(frame)
@@ -81,6 +86,11 @@ pub fn decode_server(bytes: Bytes) -> Result<ServerFrame, DecodeError> {
         server_frame::Frame::Error(error) => ensure(is_name(&error.code), "error.code")?,
         server_frame::Frame::Limit(limit) => check_limit(limit)?,
         server_frame::Frame::Status(status) => check_status(status)?,
+        server_frame::Frame::Snapshot(snapshot) => {
+            [&snapshot.place, &snapshot.next].into_iter().flatten().try_for_each(check_place)?;
+            snapshot.events.iter().try_for_each(check_event)?;
+        }
+        server_frame::Frame::History(history) => check_history(history)?,
         server_frame::Frame::Bye(_) | server_frame::Frame::Pong(_) => {}
     }
     Ok(frame)
@@ -160,7 +170,7 @@ pub fn check_event(event: &wire::Event) -> Result<(), DecodeError> {
             ensure(members.members.len() <= limits::GROUP, "members.members")?;
             ensure(members.members.iter().all(|name| is_name(name)), "members.members")
         }
-        Some(event::Body::Changed(message)) => check_message(message),
+        Some(event::Body::Changed(message) | event::Body::Past(message)) => check_message(message),
         Some(event::Body::Fields(fields)) => check_shared(fields),
         Some(event::Body::ReadBy(read_by)) => check_read_by(read_by),
     }
@@ -317,6 +327,33 @@ fn check_delta(delta: &wire::Delta) -> Result<(), DecodeError> {
         check_event(event)?;
     }
     Ok(())
+}
+
+fn check_history(history: &wire::History) -> Result<(), DecodeError> {
+    check_conversation(&history.conversation, "history.conversation")?;
+    check_positions(history.from, history.to)?;
+    history.messages.iter().try_for_each(check_message)?;
+    let asked = history.from..=history.to;
+    let fits = |it: &wire::Message| it.conversation == history.conversation && asked.contains(&it.position);
+    let sorted = history.messages.is_sorted_by(|one, next| one.position < next.position);
+    ensure(sorted && history.messages.iter().all(fits), "history.messages")
+}
+
+/// Checks positions of which not more are asked for than may be.
+///
+/// # Errors
+/// [`DecodeError::Field`] names the field.
+pub fn check_positions(from: u64, to: u64) -> Result<(), DecodeError> {
+    ensure((1..=to).contains(&from) && to - from < limits::HISTORY, "history.from")
+}
+
+/// Checks how far a snapshot has come, wherever that was heard.
+///
+/// # Errors
+/// [`DecodeError::Field`] names the field.
+pub fn check_place(place: &wire::SnapshotPlace) -> Result<(), DecodeError> {
+    ensure(place.step <= 2, "place.step")?;
+    ensure(place.name.is_empty() || Target::parse(&place.name).is_some(), "place.name")
 }
 
 fn check_conversation(id: &str, field: &'static str) -> Result<(), DecodeError> {

@@ -8,6 +8,10 @@ pub const SERVER_FRAME: usize = 512 * 1024;
 pub const PAGE_BYTES: usize = 256 * 1024;
 /// Most events in a page.
 pub const PAGE_EVENTS: usize = 1_000;
+/// Most messages of a conversation that are asked for at once.
+pub const HISTORY: u64 = 1_000;
+/// Most days of messages that a new device gets by itself.
+pub const COMPENSATION_DAYS: u32 = 7;
 /// Most operations in one submit.
 pub const SUBMIT_OPERATIONS: usize = 200;
 /// Largest content of a message.

@@ -84,7 +84,9 @@ bounded! {
         List::new("delta.events", &[2, 2], limits::PAGE_EVENTS).of(EVENT),
         List::new("submitted.outcomes", &[3, 1], limits::SUBMIT_OPERATIONS),
         List::new("limit.connections", &[7, 2], limits::CONNECTIONS),
-        List::new("presence.platforms", &[8, 2, 4], limits::PLATFORMS).of_numbers()
+        List::new("presence.platforms", &[8, 2, 4], limits::PLATFORMS).of_numbers(),
+        List::new("snapshot.events", &[9, 2], limits::PAGE_EVENTS).of(EVENT),
+        List::new("history.messages", &[10, 4], limits::HISTORY as usize)
     ];
     Meta: [];
     Identity: [];

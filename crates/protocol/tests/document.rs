@@ -32,6 +32,8 @@ fn the_limits_are_those_of_the_code() {
             format!("{} events, closed at {}", grouped(limits::PAGE_EVENTS), kib(limits::PAGE_BYTES)),
         ),
         ("operations in a Submit", limits::SUBMIT_OPERATIONS.to_string()),
+        ("positions in a PullHistory", grouped(limits::HISTORY as usize)),
+        ("days of a snapshot", limits::COMPENSATION_DAYS.to_string()),
         ("content", kib(limits::CONTENT)),
         ("name", format!("{} bytes", limits::NAME)),
         ("type", format!("{} bytes", limits::TYPE)),

@@ -9,15 +9,16 @@ use prost::Message as _;
 use tutti_protocol::{
     codec::{self, DecodeError},
     local::{
-        self, Announce, AskPresence, Block, ChangeSet, ChannelFrame, Claim, Folded, Head, HeadPage, Identity,
-        Journal, LeaderStatus, Leave, LocatorSpan, Locators, Meta, Offline, Piece, Presence, PresenceTold,
-        Queued, SetPresence, SyncDone, SyncRequest, Withdraw, channel_frame,
+        self, Announce, AskPresence, Block, ChangeSet, ChannelFrame, Claim, FetchHistory, Folded, Head,
+        HeadPage, Identity, Journal, LeaderStatus, Leave, LocatorSpan, Locators, Meta, Offline, Piece,
+        Presence, PresenceTold, Queued, SetPresence, SyncDone, SyncRequest, Withdraw, channel_frame,
     },
     wire::{
         Accepted, AccountPresence, Ask, Availability, Bye, ClientFrame, Connection, Custom, Delta, Edit,
-        Error, Event, Field, Fields, Hello, Limit, MarkRead, Members, Message, Operation, Outcome, Ping,
-        Platform, Pong, Privacy, Pull, Read, ReadBy, Recall, Refused, Send, ServerFrame, Set, Status, Submit,
-        Submitted, Typing, Welcome, client_frame, event, operation, outcome, server_frame, status,
+        Error, Event, Field, Fields, Hello, History, Limit, MarkRead, Members, Message, Operation, Outcome,
+        Ping, Platform, Pong, Privacy, Pull, PullHistory, PullSnapshot, Read, ReadBy, Recall, Refused, Send,
+        ServerFrame, Set, Snapshot, SnapshotPlace, Status, Submit, Submitted, Typing, Welcome, client_frame,
+        event, operation, outcome, server_frame, status,
     },
 };
 
@@ -195,6 +196,14 @@ fn set_session() -> Operation {
         clock: 5,
         body: Some(operation::Body::Set(Set { target: "session:call".into(), fields })),
     }
+}
+
+fn past_event() -> Event {
+    Event { seq: 301, operation: id(0x30), body: Some(event::Body::Past(message())) }
+}
+
+fn place() -> SnapshotPlace {
+    SnapshotPlace { from: 1_700_000_000_000, step: 2, name: "direct:bob".into(), before: 7 }
 }
 
 fn message() -> Message {
@@ -409,6 +418,21 @@ fn client_frames() -> Vec<Golden<ClientFrame>> {
             "321d1a1b0a0a67726f75703a7465616d1a047761766522077b2278223a317d",
         ),
         golden("ask", client(Frame::Ask(Ask { account: "bob".into() })), "3a050a03626f62"),
+        golden(
+            "pull of a snapshot",
+            client(Frame::PullSnapshot(PullSnapshot { days: 3, place: None })),
+            "42020803",
+        ),
+        golden(
+            "pull of a snapshot from a place on",
+            client(Frame::PullSnapshot(PullSnapshot { days: 3, place: Some(place()) })),
+            "421b080312170880d095ffbc3110021a0a6469726563743a626f622007",
+        ),
+        golden(
+            "pull of history",
+            client(Frame::PullHistory(PullHistory { conversation: "direct:bob".into(), from: 1, to: 50 })),
+            "4a100a0a6469726563743a626f6210011832",
+        ),
     ]
 }
 
@@ -423,6 +447,7 @@ fn server_frames() -> Vec<Golden<ServerFrame>> {
                 server_time: 1_700_000_000_000,
                 ping_interval: 25_000,
                 status: false,
+                tail: 0,
             })),
             "0a20 0a10202122232425262728292a2b2c2d2e2f 10af02 1880d095ffbc31 20a8c301",
         ),
@@ -533,6 +558,32 @@ fn server_frames() -> Vec<Golden<ServerFrame>> {
             "42221a200a0a67726f75703a7465616d1203626f621a047761766522077b2278223a317d",
         ),
         golden("status of a later version", server(Frame::Status(Status::default())), "4200"),
+        golden(
+            "welcome to a log that begins late",
+            server(Frame::Welcome(Welcome { log: id(0x20), head: 302, tail: 7, ..Welcome::default() })),
+            "0a170a10202122232425262728292a2b2c2d2e2f10ae023007",
+        ),
+        golden(
+            "snapshot",
+            server(Frame::Snapshot(Snapshot {
+                place: Some(place()),
+                events: vec![read_event()],
+                next: Some(place()),
+                cursor: 302,
+                from: 1_700_000_000_000,
+            })),
+            "4a660a170880d095ffbc3110021a0a6469726563743a626f622007122808ae021210404142434445464748494a4b4c4d4e4f22110a0a67726f75703a7465616d10810118641a170880d095ffbc3110021a0a6469726563743a626f62200720ae022880d095ffbc31",
+        ),
+        golden(
+            "history",
+            server(Frame::History(History {
+                conversation: "direct:bob".into(),
+                from: 5,
+                to: 9,
+                messages: vec![message()],
+            })),
+            "52690a0a6469726563743a626f621005180922570a10303132333435363738393a3b3c3d3e3f120a6469726563743a626f621a05616c6963652210101112131415161718191a1b1c1d1e1f2a0474657874320d7b2274657874223a226869227d380740044880d095ffbc31",
+        ),
         golden("bye", server(Frame::Bye(Bye { wait: 2_000 })), "2a03 08d00f"),
         golden("pong", server(Frame::Pong(Pong { nonce: u64::MAX })), "320b 08ffffffffffffffffff01"),
         golden(
@@ -649,6 +700,11 @@ fn events() -> Vec<Golden<Event>> {
         ),
         golden("read by", read_by_event(), "08b402 4213 0a0a6469726563743a626f62 1203626f62 1807"),
         golden(
+            "past",
+            past_event(),
+            "08ad021210303132333435363738393a3b3c3d3e3f4a570a10303132333435363738393a3b3c3d3e3f120a6469726563743a626f621a05616c6963652210101112131415161718191a1b1c1d1e1f2a0474657874320d7b2274657874223a226869227d380740044880d095ffbc31",
+        ),
+        golden(
             "superseded",
             Event { seq: 300, operation: id(0x43), body: None },
             "08ac02 1210434445464748494a4b4c4d4e4f505152",
@@ -672,7 +728,7 @@ fn channel_frames() -> Vec<Golden<ChannelFrame>> {
                 reset: true,
                 log: id(0x20),
                 next_journal: 11,
-                discarded: vec![],
+                ..ChangeSet::default()
             })),
             "\
              0a10707172737475767778797a7b7c7d7e7f 12ea01 0803 1028 18ae02 2228 08ae02
@@ -683,6 +739,19 @@ fn channel_frames() -> Vec<Golden<ChannelFrame>> {
              1001 188001 2009 2840 1226 0804 1210101112131415161718191a1b1c1d1e1f
              1a10505152535455565758595a5b5c5d5e5f 4001 4a10202122232425262728292a2b2c2d2e2f
              500b 7a10606162636465666768696a6b6c6d6e6f",
+        ),
+        golden(
+            "change set of a snapshot and of history",
+            channel(Frame::ChangeSet(ChangeSet {
+                epoch: 3,
+                revision: 42,
+                cursor: 302,
+                events: vec![past_event()],
+                snapshot: Some(place()),
+                complete_from: 1_700_000_000_000,
+                ..ChangeSet::default()
+            })),
+            "0a10707172737475767778797a7b7c7d7e7f1297010803102a18ae02226e08ad021210303132333435363738393a3b3c3d3e3f4a570a10303132333435363738393a3b3c3d3e3f120a6469726563743a626f621a05616c6963652210101112131415161718191a1b1c1d1e1f2a0474657874320d7b2274657874223a226869227d380740044880d095ffbc3162170880d095ffbc3110021a0a6469726563743a626f6220076880d095ffbc317a10606162636465666768696a6b6c6d6e6f",
         ),
         golden(
             "change set of a recall",
@@ -785,6 +854,29 @@ fn channel_frames() -> Vec<Golden<ChannelFrame>> {
              7a10606162636465666768696a6b6c6d6e6f",
         ),
         golden(
+            "fetch history",
+            channel(Frame::FetchHistory(FetchHistory {
+                id: 12,
+                conversation: "direct:bob".into(),
+                from: 1,
+                to: 50,
+            })),
+            "0a10707172737475767778797a7b7c7d7e7fb20112080c120a6469726563743a626f62180120327a10606162636465666768696a6b6c6d6e6f",
+        ),
+        golden(
+            "config of one that wants no history",
+            channel(Frame::Config(local::Config {
+                change: 3,
+                sync_interval: 900_000,
+                pause_messages: true,
+                privacy: Some(Privacy { hide_reads: true, ..Privacy::default() }),
+                log_level: 2,
+                no_history: true,
+                compensation_days: 3,
+            })),
+            "0a10707172737475767778797a7b7c7d7e7ff20112080310a0f7361801220218012802300138037a10606162636465666768696a6b6c6d6e6f",
+        ),
+        golden(
             "config",
             channel(Frame::Config(local::Config {
                 change: 3,
@@ -792,6 +884,7 @@ fn channel_frames() -> Vec<Golden<ChannelFrame>> {
                 pause_messages: true,
                 privacy: Some(Privacy { hide_reads: true, ..Privacy::default() }),
                 log_level: 2,
+                ..local::Config::default()
             })),
             "\
              0a10707172737475767778797a7b7c7d7e7f f2010e 0803 10a0f736 1801 22021801 2802
@@ -864,10 +957,16 @@ fn channel_frames() -> Vec<Golden<ChannelFrame>> {
                 id: 12,
                 code: "offline".into(),
                 message: "no network".into(),
+                expired: 0,
             })),
             "\
              0a10707172737475767778797a7b7c7d7e7f 5229 0a10606162636465666768696a6b6c6d6e6f 100c
              1a076f66666c696e65 220a6e6f206e6574776f726b 7a10606162636465666768696a6b6c6d6e6f",
+        ),
+        golden(
+            "sync done of a fetch",
+            channel(Frame::SyncDone(SyncDone { tab: id(0x60), id: 12, expired: 7, ..SyncDone::default() })),
+            "0a10707172737475767778797a7b7c7d7e7f52160a10606162636465666768696a6b6c6d6e6f100c28077a10606162636465666768696a6b6c6d6e6f",
         ),
     ]
 }
@@ -901,8 +1000,13 @@ fn channel_frames_keep_their_bytes() {
 fn records_keep_their_bytes() {
     holds_as_record(&[golden(
         "meta",
-        Meta { log: id(0x20), cursor: 302 },
+        Meta { log: id(0x20), cursor: 302, ..Meta::default() },
         "0a10202122232425262728292a2b2c2d2e2f 10ae02",
+    )]);
+    holds_as_record(&[golden(
+        "meta amid a snapshot",
+        Meta { log: id(0x20), cursor: 302, snapshot: Some(place()), complete_from: 1_700_000_000_000 },
+        "0a10202122232425262728292a2b2c2d2e2f10ae021a170880d095ffbc3110021a0a6469726563743a626f6220072080d095ffbc31",
     )]);
     holds_as_record(&[golden(
         "identity",
@@ -1026,8 +1130,10 @@ fn no_kind_is_left_out() {
         client_frame::Frame::Privacy(_) => "privacy",
         client_frame::Frame::Status(_) => "status",
         client_frame::Frame::Ask(_) => "ask",
+        client_frame::Frame::PullSnapshot(_) => "pull snapshot",
+        client_frame::Frame::PullHistory(_) => "pull history",
     });
-    assert_eq!(kinds.len(), 7);
+    assert_eq!(kinds.len(), 9);
 
     let kinds = named(server_frames(), |frame| match frame.frame.unwrap() {
         server_frame::Frame::Welcome(_) => "welcome",
@@ -1038,8 +1144,10 @@ fn no_kind_is_left_out() {
         server_frame::Frame::Pong(_) => "pong",
         server_frame::Frame::Limit(_) => "limit",
         server_frame::Frame::Status(_) => "status",
+        server_frame::Frame::Snapshot(_) => "snapshot",
+        server_frame::Frame::History(_) => "history",
     });
-    assert_eq!(kinds.len(), 8);
+    assert_eq!(kinds.len(), 10);
 
     let kinds = named(operations(), |operation| match operation.body.unwrap() {
         operation::Body::Send(_) => "send",
@@ -1057,9 +1165,10 @@ fn no_kind_is_left_out() {
         Some(event::Body::Changed(_)) => "changed",
         Some(event::Body::Fields(_)) => "fields",
         Some(event::Body::ReadBy(_)) => "read by",
+        Some(event::Body::Past(_)) => "past",
         None => "superseded",
     });
-    assert_eq!(kinds.len(), 7);
+    assert_eq!(kinds.len(), 8);
 
     let kinds = named(channel_frames(), |frame| match frame.frame.unwrap() {
         channel_frame::Frame::ChangeSet(_) => "change set",
@@ -1081,8 +1190,9 @@ fn no_kind_is_left_out() {
         channel_frame::Frame::SetPresence(_) => "set presence",
         channel_frame::Frame::AskPresence(_) => "ask presence",
         channel_frame::Frame::PresenceTold(_) => "presence told",
+        channel_frame::Frame::FetchHistory(_) => "fetch history",
     });
-    assert_eq!(kinds.len(), 19);
+    assert_eq!(kinds.len(), 20);
 }
 
 // ---- what a later version may say ----

@@ -7,6 +7,7 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
+use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tutti_acceptance::{reach::Reach, storage::Storage};
 
@@ -45,7 +46,7 @@ pub(crate) struct App {
     pub dev: bool,
     /// The server is about to end.
     pub shutdown: CancellationToken,
-    /// Connections, which the server waits for before it ends.
+    /// Connections, and what else the server waits for before it ends.
     pub connections: TaskTracker,
 }
 
@@ -76,6 +77,7 @@ impl ServerKey {
 /// The settings as they are now.
 pub(crate) struct CurrentSettings {
     settings: RwLock<Arc<Settings>>,
+    changed: Notify,
     changing: tokio::sync::Mutex<()>,
 }
 
@@ -83,7 +85,8 @@ impl CurrentSettings {
     /// These.
     #[must_use]
     pub(crate) fn new(settings: Settings) -> Self {
-        Self { settings: RwLock::new(Arc::new(settings)), changing: tokio::sync::Mutex::default() }
+        let settings = RwLock::new(Arc::new(settings));
+        Self { settings, changed: Notify::new(), changing: tokio::sync::Mutex::default() }
     }
 
     /// The settings as they are now.
@@ -97,6 +100,12 @@ impl CurrentSettings {
     pub(crate) fn set(&self, settings: Settings) {
         let mut current = self.settings.write().unwrap_or_else(PoisonError::into_inner);
         *current = Arc::new(settings);
+        self.changed.notify_one();
+    }
+
+    /// Waits until they have changed.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
     }
 
     /// Waits for the right to change them.

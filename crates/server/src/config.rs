@@ -63,6 +63,16 @@ pub struct Config {
     #[arg(long, env = "TUTTI_PRESENCE_GRACE", default_value_t = PRESENCE_GRACE,
           value_parser = clap::value_parser!(u64).range(0..=60_000))]
     pub presence_grace: u64,
+
+    /// Seconds that the clock of this server is off, to try what days do; only with --dev
+    #[arg(
+        long,
+        env = "TUTTI_CLOCK_OFFSET",
+        default_value_t = 0,
+        requires = "dev",
+        allow_negative_numbers = true
+    )]
+    pub clock_offset: i64,
 }
 
 /// A page that is loaded anew is back by then.

@@ -23,6 +23,7 @@ mod site;
 mod status;
 mod sync;
 mod tokens;
+mod trimming;
 mod writer;
 
 pub use config::Config;

@@ -19,6 +19,7 @@ use tutti_protocol::limits;
 use crate::{
     api,
     app::{App, CurrentSettings, ServerKey},
+    clock,
     config::{Config, ConfigError},
     hub::Hub,
     origin::Origins,
@@ -27,6 +28,7 @@ use crate::{
     site::Site,
     status::Statuses,
     tokens::Tokens,
+    trimming,
     writer::Writer,
 };
 
@@ -72,6 +74,7 @@ impl Server {
     /// # Errors
     /// [`StartError`] says what is in the way.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
+        clock::set_offset(config.clock_offset);
         let lock = lock(&config.data)?;
         let keys = config.keys()?;
         let storage: Arc<dyn Storage> = Arc::new(SqliteStorage::open(&config.data.join("tutti.db")).await?);
@@ -123,6 +126,7 @@ impl Server {
     /// When the listener fails.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
         let app = self.app;
+        app.connections.spawn(trimming::run(app.clone()));
         let shutdown = app.shutdown.clone();
         let service = api::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
         let listener = self.listener.tap_io(|stream| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tutti_acceptance::platform::Platform;
-use tutti_protocol::limits;
+use tutti_protocol::{Millis, limits};
 
 /// What the operator may set while the server runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +39,8 @@ pub(crate) struct Limits {
 
 /// Most connections from the web where devices are not kept in step.
 const WEB_ALONE: u32 = 1;
+/// Most days that the server can be told to keep history: ten years.
+const HISTORY_DAYS_MAX: u64 = 3_650;
 /// Longest time in which a message may be recalled, in seconds: ten years.
 const RECALL_WINDOW_MAX: u64 = 10 * 365 * 24 * 60 * 60;
 
@@ -82,6 +84,17 @@ impl Settings {
         Limits { web, ..self.limits.clone() }
     }
 
+    /// Since when a device gets messages by itself that has none yet and wants those of so many days.
+    pub(crate) fn compensated_since(&self, days: u32, now: Millis) -> Millis {
+        let most = if self.sync_enabled { self.compensation_days } else { 0 };
+        before(now, days.min(most))
+    }
+
+    /// Since when messages are kept.
+    pub(crate) fn kept_since(&self, now: Millis) -> Millis {
+        before(now, self.history_days)
+    }
+
     /// These settings with some of them changed: those that `changes`, a JSON object, names.
     ///
     /// # Errors
@@ -103,8 +116,13 @@ impl Settings {
                             BadSetting { field: field.clone(), message }
                         })?;
                 }
-                "compensation_days" | "history_days" => {
-                    only_default(value, &default_of(field), field)?;
+                "compensation_days" => {
+                    let most = u64::from(limits::COMPENSATION_DAYS);
+                    settings.compensation_days = days(value, field, most, "expected a number from 1 to 7")?;
+                }
+                "history_days" => {
+                    let message = "expected whole days, from 1 to ten years";
+                    settings.history_days = days(value, field, HISTORY_DAYS_MAX, message)?;
                 }
                 _ => return Err(unknown(field)),
             }
@@ -145,23 +163,20 @@ impl Limits {
     }
 }
 
+const DAY: u64 = 24 * 60 * 60 * 1_000;
+
+fn before(now: Millis, days: u32) -> Millis {
+    Millis(now.0.saturating_sub(u64::from(days) * DAY))
+}
+
 fn object<'a>(value: &'a Value, field: &str) -> Result<&'a serde_json::Map<String, Value>, BadSetting> {
     value.as_object().ok_or_else(|| BadSetting { field: field.to_owned(), message: "expected an object" })
 }
 
-fn default_of(field: &str) -> Value {
-    serde_json::to_value(Settings::default()).map(|mut defaults| defaults[field].take()).unwrap_or_default()
-}
-
-/// Accepts what changes nothing, rather than to pretend to do what is not built.
-fn only_default(value: &Value, default: &Value, field: &str) -> Result<(), BadSetting> {
-    if value == default {
-        return Ok(());
-    }
-    Err(BadSetting {
-        field: field.to_owned(),
-        message: "this server does not support any value but the default yet",
-    })
+fn days(value: &Value, field: &str, most: u64, message: &'static str) -> Result<u32, BadSetting> {
+    let days = value.as_u64().filter(|days| (1..=most).contains(days));
+    let bad = || BadSetting { field: field.to_owned(), message };
+    days.and_then(|days| u32::try_from(days).ok()).ok_or_else(bad)
 }
 
 fn unknown(field: &str) -> BadSetting {
@@ -205,13 +220,27 @@ mod tests {
     }
 
     #[test]
+    fn a_device_gets_the_lesser_of_the_days_that_it_wants_and_that_it_may_have() {
+        let settings = Settings::default().with(&json!({"compensation_days": 3})).unwrap();
+        let since = |days| settings.compensated_since(days, Millis(10 * DAY)).0;
+        assert_eq!([0, 2, 7].map(since), [10 * DAY, 8 * DAY, 7 * DAY]);
+        let settings = settings.with(&json!({"history_days": 30})).unwrap();
+        assert_eq!(settings.kept_since(Millis(40 * DAY)), Millis(10 * DAY));
+        assert_eq!(settings.kept_since(Millis(DAY)), Millis(0));
+    }
+
+    #[test]
     fn what_is_not_built_or_makes_no_sense_is_named() {
         for (changes, field) in [
             (json!({"sync_enabled": "false"}), "sync_enabled"),
             (json!({"sync_enabled": 0}), "sync_enabled"),
             (json!({"sync_enabled": null}), "sync_enabled"),
-            (json!({"compensation_days": 7}), "compensation_days"),
+            (json!({"compensation_days": 0}), "compensation_days"),
+            (json!({"compensation_days": 8}), "compensation_days"),
+            (json!({"compensation_days": 1.5}), "compensation_days"),
             (json!({"history_days": "365"}), "history_days"),
+            (json!({"history_days": 0}), "history_days"),
+            (json!({"history_days": 3_651}), "history_days"),
             (json!({"recall_window_seconds": 315_360_001}), "recall_window_seconds"),
             (json!({"recall_window_seconds": -1}), "recall_window_seconds"),
             (json!({"recall_window_seconds": 1.5}), "recall_window_seconds"),

@@ -25,7 +25,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tutti_engine::Transport;
 use tutti_protocol::{
     OperationId, codec, limits, sequence,
-    wire::{client_frame, event, server_frame::Frame},
+    wire::{self, Event, client_frame, event, server_frame::Frame},
 };
 use tutti_simulator::{
     history::History,
@@ -36,8 +36,17 @@ use tutti_simulator::{
 const HISTORIES: u64 = 200;
 
 /// What only a simulated server can be made to do.
-const SIMULATED: &[&str] =
-    &["rate limit", "full disk", "back up", "restore", "restore, and send again", "goodbye", "flood"];
+const SIMULATED: &[&str] = &[
+    "rate limit",
+    "full disk",
+    "back up",
+    "restore",
+    "restore, and send again",
+    "goodbye",
+    "flood",
+    "trim",
+    "days",
+];
 
 #[test]
 fn the_simulated_server_says_what_the_real_one_says() {
@@ -272,6 +281,18 @@ fn with_time_of(real: Bytes, simulated: Bytes) -> Bytes {
     codec::encode(&real)
 }
 
+fn without_times(event: &mut Event) {
+    match &mut event.body {
+        Some(event::Body::Message(message) | event::Body::Changed(message)) => without_time(message),
+        Some(event::Body::Fields(fields)) => fields.updated_at = 0,
+        _ => {}
+    }
+}
+
+fn without_time(message: &mut wire::Message) {
+    (message.sent_at, message.edited_at) = (0, message.edited_at.min(1));
+}
+
 /// Whether a frame is one that comes between the others, later on a real server than on a simulated one, or not
 /// at all. `status.rs` compares them.
 fn is_status(frame: &Bytes) -> bool {
@@ -287,17 +308,13 @@ fn comparable(frame: Bytes) -> Frame {
             welcome.server_time = 0;
             welcome.ping_interval = 0;
         }
-        Frame::Delta(delta) => {
-            for event in &mut delta.events {
-                match &mut event.body {
-                    Some(event::Body::Message(message) | event::Body::Changed(message)) => {
-                        (message.sent_at, message.edited_at) = (0, message.edited_at.min(1));
-                    }
-                    Some(event::Body::Fields(fields)) => fields.updated_at = 0,
-                    _ => {}
-                }
-            }
+        Frame::Delta(delta) => delta.events.iter_mut().for_each(without_times),
+        Frame::Snapshot(snapshot) => {
+            snapshot.events.iter_mut().for_each(without_times);
+            snapshot.from = 0;
+            [&mut snapshot.place, &mut snapshot.next].into_iter().flatten().for_each(|place| place.from = 0);
         }
+        Frame::History(history) => history.messages.iter_mut().for_each(without_time),
         Frame::Limit(limit) => {
             for connection in &mut limit.connections {
                 (connection.name, connection.since, connection.platform) = Default::default();

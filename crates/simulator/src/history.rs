@@ -161,6 +161,8 @@ fn scene(seed: u64) -> World {
     world.set_group("team", &members.iter().map(String::as_str).collect::<Vec<_>>());
     world.locks = dice.roll(4) > 0;
     world.visible = dice.roll(4) > 0;
+    // So short that much of what was sent is old within a history.
+    world.server.day = 10_000;
     world.server.storage.set_page_events(if dice.roll(2) == 0 { 7 } else { 1_000 });
     // Now and then so much is there that journals are folded amid the history.
     if dice.roll(64) == 0 {
@@ -188,7 +190,7 @@ fn end(world: &mut World, tell: &mut dyn FnMut(&World, &str)) {
         let one = world.alive().into_iter().find(|at| at.0 == profile);
         if let Some(at) = one {
             world.input(at, Input::SetOffline(false));
-            let config = Config { messages: true, ..world.tab(at).engine.config() };
+            let config = Config { messages: true, history: true, ..world.tab(at).engine.config() };
             world.input(at, Input::Configure(config));
         }
     }
@@ -208,6 +210,9 @@ fn end(world: &mut World, tell: &mut dyn FnMut(&World, &str)) {
     }
     world.pass(QUIET);
     tell(world, "all is compared");
+    world.check();
+    world.check_history();
+    tell(world, "all have looked at all there is");
     world.check();
     // A leader that the store obeys no more learns it when it writes.
     post_one(world, 1);

@@ -39,6 +39,8 @@ pub struct Model {
     excused: BTreeSet<Bytes>,
     /// The server's log or a profile's copy was replaced: what is told may be told again.
     replaced: bool,
+    /// The server does not keep what is old: who comes back late begins anew, and is told again.
+    trimmed: bool,
     /// What was wanted of messages, by id.
     changes: BTreeMap<OperationId, Wanted>,
     /// What was set, by account, target and field.
@@ -297,9 +299,12 @@ impl Model {
         OperationId::try_from(&message.id).map_or(Bytes::new(), |id| self.first(id, &message.content))
     }
 
-    /// A record of a store has nothing of what was recalled.
-    pub fn check_record(&self, record: &[u8]) {
-        for wanted in self.changes.values().filter(|wanted| wanted.recalled && !self.replaced) {
+    /// A record of a store has nothing of what was recalled, if the server takes that of so old a message.
+    pub fn check_record(&self, record: &[u8], server: &Server) {
+        for (id, wanted) in self.changes.iter().filter(|(_, wanted)| wanted.recalled && !self.replaced) {
+            if server.storage.is_aged(*id) {
+                continue;
+            }
             for content in wanted.edits.values.iter().chain([&wanted.first]) {
                 let found = record.windows(content.len()).any(|window| window == content);
                 assert!(!found, "kept: {content:?}, which was recalled");
@@ -314,6 +319,9 @@ impl Model {
             let messages = server.views(&account).into_values().flat_map(|view| view.messages);
             for message in messages {
                 let id = OperationId::try_from(&message.id).expect("an id");
+                if server.storage.is_aged(id) {
+                    continue;
+                }
                 let Some(wanted) = self.changes.get(&id) else {
                     assert!(
                         !message.recalled && message.edited_at == 0,
@@ -416,10 +424,21 @@ impl Model {
         self.replaced = true;
     }
 
+    /// The server does not keep what is old.
+    pub fn trimmed(&mut self) {
+        self.trimmed = true;
+    }
+
+    /// Whether there may be what the server does not keep any more.
+    #[must_use]
+    pub fn has_trimmed(&self) -> bool {
+        self.trimmed
+    }
+
     /// Whether messages may be told of more than once, or not at all: the log or a copy was replaced.
     #[must_use]
     pub fn tells_again(&self) -> bool {
-        self.replaced
+        self.replaced || self.trimmed
     }
 
     /// What was promised has arrived at everyone, once, and nothing else has.
@@ -448,9 +467,10 @@ impl Model {
             accounts.map(|account| (account.clone(), server.views(&account))).collect();
         for (account, conversations) in &views {
             for (conversation, view) in conversations {
-                self.check_view(account, conversation, view);
+                let gone = server.storage.kept(account, conversation).first().map_or(0, |first| first - 1);
+                self.check_view(account, conversation, view, gone);
                 if let Some(decided) = server.decided.as_ref().filter(|_| !self.replaced) {
-                    check_readers(account, conversation, view, &views, decided);
+                    self.check_readers(account, conversation, &views, decided);
                 }
                 for message in &view.messages {
                     let stopped = self.stopped.iter().any(|id| id.to_bytes() == message.id);
@@ -486,7 +506,8 @@ impl Model {
         }
     }
 
-    fn check_view(&self, account: &str, conversation: &str, view: &View) {
+    /// `gone`: so many of the oldest messages the server does not keep any more. They are read together.
+    fn check_view(&self, account: &str, conversation: &str, view: &View, gone: u64) {
         let mut inbound = 0;
         for (message, position) in view.messages.iter().zip(1..) {
             inbound += u64::from(message.sender != account);
@@ -503,7 +524,7 @@ impl Model {
         let (least, most) = self.read.get(&of).copied().unwrap_or_default();
         let last = view.messages.len() as u64;
         // Marks that were lost with other things cannot be told from those that were not.
-        let right = self.replaced || least.min(last) <= view.read && view.read <= most.min(last);
+        let right = self.replaced || least.min(last) <= view.read && view.read <= most.max(gone).min(last);
         assert!(
             right,
             "divergent: {account} has read {} in {conversation}, not {least} to {most}",
@@ -546,27 +567,31 @@ impl Model {
         };
         server.storage.accounts().into_iter().map(log).collect()
     }
-}
 
-/// Others know how far somebody has read, if that is not hidden, and only then. Who is in the team or in a direct
-/// conversation has always been, and so counts the same messages.
-fn check_readers(
-    account: &str,
-    conversation: &str,
-    view: &View,
-    views: &BTreeMap<String, BTreeMap<String, View>>,
-    decided: &Decided,
-) {
-    let (readers, theirs): (Vec<&str>, _) = match Conversation::parse(conversation) {
-        Ok(Conversation::Direct(other)) => (vec![other], Conversation::Direct(account).to_string()),
-        _ if conversation == TEAM => (view.members.iter().map(String::as_str).collect(), TEAM.to_owned()),
-        _ => return,
-    };
-    for reader in readers.into_iter().filter(|reader| *reader != account) {
-        let told = view.read_by.get(reader).map_or(0, |position| position.0);
-        let read = views.get(reader).and_then(|views| views.get(&theirs)).map_or(0, |view| view.read);
-        let (most, all) = decided.shown(reader, &theirs);
-        let right = told <= most.min(read) && (!all || told == read);
-        assert!(right, "divergent: {account} was told that {reader} has read {told} of {read} in {theirs}");
+    /// Others know how far somebody has read, if that is not hidden, and only then. Who is in the team or in a direct
+    /// conversation has always been, and so counts the same messages. What is no longer kept is read without a word.
+    fn check_readers(
+        &self,
+        account: &str,
+        conversation: &str,
+        views: &BTreeMap<String, BTreeMap<String, View>>,
+        decided: &Decided,
+    ) {
+        let view = &views[account][conversation];
+        let (readers, theirs): (Vec<&str>, _) = match Conversation::parse(conversation) {
+            Ok(Conversation::Direct(other)) => (vec![other], Conversation::Direct(account).to_string()),
+            _ if conversation == TEAM => (view.members.iter().map(String::as_str).collect(), TEAM.to_owned()),
+            _ => return,
+        };
+        for reader in readers.into_iter().filter(|reader| *reader != account) {
+            let told = view.read_by.get(reader).map_or(0, |position| position.0);
+            let read = views.get(reader).and_then(|views| views.get(&theirs)).map_or(0, |view| view.read);
+            let (most, all) = decided.shown(reader, &theirs);
+            let right = told <= most.min(read) && (!all || self.trimmed || told == read);
+            assert!(
+                right,
+                "divergent: {account} was told that {reader} has read {told} of {read} in {theirs}"
+            );
+        }
     }
 }

@@ -11,19 +11,26 @@ use bytes::Bytes;
 use tutti_acceptance::{
     accept::{Refusal, Submission, Verdict, decide},
     groups::PutGroup,
+    history::{Trim, history, snapshot},
     platform::Platform,
-    reach::{Claim, Online, Reach},
+    reach::{Claim, Online, Reach, Seen},
     status::{Presence, audience},
-    storage::{MemoryStorage, Page, Reader, Storage as _},
+    storage::{AccountKey, MemoryStorage, Page, Reader, Sighting, Storage as _},
     work::{Work, perform},
 };
 use tutti_engine::Transport;
 use tutti_protocol::{
     Code, DeviceId, LogId, Millis, OperationId, Position, Seq, codec, limits,
-    wire::{self, Availability, client_frame, event, operation, server_frame, status::Status as Kind},
+    wire::{
+        self, Availability, SnapshotPlace, client_frame, event, operation, server_frame,
+        status::Status as Kind,
+    },
 };
 
 use crate::decided::Decided;
+
+/// How long a day lasts, in milliseconds.
+const DAY: u64 = 24 * 60 * 60 * 1_000;
 
 /// Which connection, from the server's side.
 pub type Wire = u64;
@@ -46,6 +53,10 @@ pub struct Server {
     pub places: usize,
     /// Whether it does not keep an account's devices in step.
     pub sync_disabled: bool,
+    /// Days of messages that a new device may get by itself.
+    pub compensation_days: u32,
+    /// How long a day lasts, in milliseconds.
+    pub day: u64,
     /// What it says is or was lost or doubled on the way, so that clients may misunderstand it.
     pub in_disorder: bool,
     /// Accounts with something new in their logs, of which nobody was told.
@@ -154,6 +165,8 @@ impl Default for Server {
             submits: Vec::new(),
             places: limits::CONNECTIONS,
             sync_disabled: false,
+            compensation_days: 1,
+            day: DAY,
             in_disorder: false,
             grown: BTreeSet::new(),
             sessions: BTreeMap::new(),
@@ -173,6 +186,7 @@ impl Server {
     /// Lets the same happen to another server.
     pub fn mirror(&mut self, mirror: Box<dyn Mirror>) {
         self.mirror = Some(mirror);
+        self.day = DAY;
     }
 
     /// An account's conversations, as its log tells them.
@@ -202,7 +216,7 @@ impl Server {
                 Some(event::Body::Fields(shared)) if !shared.target.starts_with("session:") => {
                     views.entry(shared.target).or_default().settings = by_name(shared.fields);
                 }
-                Some(event::Body::Fields(_)) | None => {}
+                Some(event::Body::Fields(_) | event::Body::Past(_)) | None => {}
             }
         }
         views
@@ -298,6 +312,18 @@ impl Server {
         for (wire, delta) in frames {
             self.send(wire, server_frame::Frame::Delta(delta));
         }
+    }
+
+    /// Keeps nothing any more that was sent before a time, but the last message of each conversation. Not if another
+    /// server is to do the same, which has a clock of its own.
+    pub fn trim(&mut self, before: Millis) -> bool {
+        let mut next = Some(AccountKey(-1)).filter(|_| self.mirror.is_none());
+        let trims = next.is_some();
+        while let Some(after) = next {
+            // A full disk keeps all.
+            next = self.perform(&Trim { after, before }).ok().and_then(|trimmed| trimmed.next);
+        }
+        trims
     }
 
     /// Takes so many more operations, or all.
@@ -398,6 +424,28 @@ impl Server {
         match (frame, self.sessions.get_mut(&wire)) {
             (Some(client_frame::Frame::Hello(hello)), None) => self.hello(wire, hello, now),
             (Some(client_frame::Frame::Pull(pull)), Some(_)) => self.pull(wire, pull.after),
+            (Some(client_frame::Frame::PullSnapshot(pull)), Some(session)) => {
+                let (account, reader) = (session.account.clone(), self.reader(wire));
+                let head = poll(self.storage.head(&account)).expect("memory holds");
+                if pull.place.is_none() {
+                    self.claim(&account, reader, Seq(0), head);
+                }
+                let days = if self.sync_disabled { 0 } else { self.compensation_days };
+                let from = Millis(now.0 - u64::from(pull.days.min(days)) * self.day);
+                // Another server has a clock of its own.
+                let mirrored = self.mirror.is_some();
+                let place =
+                    pull.place.map(|it| SnapshotPlace { from: if mirrored { 0 } else { it.from }, ..it });
+                let page = poll(snapshot(&self.storage, &account, reader, head, (place, from)));
+                let page = page.expect("memory holds");
+                self.pulled += page.events.len() as u64;
+                self.send(wire, server_frame::Frame::Snapshot(page));
+            }
+            (Some(client_frame::Frame::PullHistory(pull)), Some(session)) => {
+                let (account, reader) = (session.account.clone(), self.reader(wire));
+                let page = poll(history(&self.storage, &account, reader, pull)).expect("memory holds");
+                self.send(wire, server_frame::Frame::History(page));
+            }
             (Some(client_frame::Frame::Submit(submit)), Some(_)) => self.submit(wire, submit, now),
             (Some(client_frame::Frame::Privacy(privacy)), Some(session)) => {
                 session.hide_reads = privacy.hide_reads;
@@ -425,13 +473,20 @@ impl Server {
         }
         let head = poll(self.storage.head(&hello.account)).expect("memory holds").0;
         let platform = Platform::from(hello.platform());
+        if let Ok(device) = DeviceId::try_from(&hello.device) {
+            let sighting = Sighting { id: device.to_string(), name: hello.device_name.clone(), platform };
+            // A full disk notes nothing.
+            let _ = poll(perform(&self.storage, &Seen { account: hello.account.clone(), sighting, now }));
+        }
+        let tail = poll(self.storage.tail(&hello.account)).expect("memory holds").0;
         let (account, device, epoch) = (hello.account, hello.device, hello.epoch);
         let hide_reads = hello.privacy.is_some_and(|privacy| privacy.hide_reads);
         let (live, hold, present) = (None, Millis(0), false);
         let session = Session { account, device, platform, epoch, post, hide_reads, live, hold, present };
         self.sessions.insert(wire, session);
         let log = self.storage.log_id().to_bytes();
-        let welcome = wire::Welcome { log, head, server_time: now.0, ping_interval: 25_000, status: true };
+        let (server_time, ping_interval) = (now.0, 25_000);
+        let welcome = wire::Welcome { log, head, server_time, ping_interval, status: true, tail };
         self.send(wire, server_frame::Frame::Welcome(welcome));
     }
 
@@ -494,6 +549,9 @@ impl Server {
         let page = self.page(wire, after);
         if after > page.head.0 {
             return self.refuse(wire, Code::Protocol, 0);
+        }
+        if after < page.tail.0 {
+            return self.refuse(wire, Code::NotFound, 0);
         }
         self.pulled += page.events.len() as u64;
         if let Some(session) = self.sessions.get_mut(&wire) {
@@ -572,17 +630,24 @@ impl Server {
 
     /// What comes after `after`, for the device of a connection.
     fn page(&self, wire: Wire, after: u64) -> Page {
-        let (Session { account, device, .. }, after) = (&self.sessions[&wire], Seq(after));
-        let device = DeviceId::try_from(device).expect("an id");
-        // It registers nobody, so it cannot tell what was there before.
-        let reader = Reader { device, compensated: true };
+        let (account, reader, after) = (&self.sessions[&wire].account, self.reader(wire), Seq(after));
         let page = poll(self.storage.page(account, after, reader)).expect("memory holds");
         if !page.unclaimed {
             return page;
         }
-        let claim = Claim { account: account.clone(), device, after, until: page.next };
-        poll(perform(&self.storage, &claim)).expect("nobody fills the disk meanwhile");
+        self.claim(account, reader, after, page.next);
         self.page(wire, after.0)
+    }
+
+    fn reader(&self, wire: Wire) -> Reader {
+        let device = DeviceId::try_from(&self.sessions[&wire].device).expect("an id");
+        Reader { device, compensated: !self.sync_disabled }
+    }
+
+    /// What waits in a stretch of an account's log for the first device that comes is this one's from now on.
+    fn claim(&self, account: &str, reader: Reader, after: Seq, until: Seq) {
+        let claim = Claim { account: account.to_owned(), device: reader.device, after, until };
+        poll(perform(&self.storage, &claim)).expect("nobody fills the disk meanwhile");
     }
 
     /// Tells the live connections of those whose logs have grown what is new.

@@ -7,7 +7,7 @@ use rand_chacha::{
 };
 use tutti_engine::{Input, Message, State};
 use tutti_protocol::{
-    LogId, OperationId, TabId, codec, limits,
+    LogId, Millis, OperationId, TabId, codec, limits,
     local::{self, channel_frame},
     wire::{self, Availability, operation},
 };
@@ -125,6 +125,8 @@ impl Dice {
 
 /// Most tabs that are open at a time, in all profiles.
 const TABS: usize = 12;
+/// Most profiles, new ones included.
+const PROFILES: usize = 10;
 
 /// Everything that may happen. What is added here happens from then on.
 pub const VOCABULARY: &[Word] = &[
@@ -317,6 +319,22 @@ pub const VOCABULARY: &[Word] = &[
         world.set(at, &target, name, Bytes::from(value.clone()));
         Some(format!("{at:?} sets {name} of {target} to {value}"))
     }),
+    word("look back", [2, 2, 2], |world, dice| {
+        let at = dice.tab(world)?;
+        let conversation = dice.conversation(world, at);
+        let limit = 1 + dice.roll(60);
+        world.fetch(at, &conversation, limit)?;
+        Some(format!("{at:?} looks at the last {limit} messages of {conversation}, of which it lacks some"))
+    }),
+    word("new device", [1, 1, 1], |world, dice| {
+        if world.profiles.len() >= PROFILES || world.alive().len() >= TABS {
+            return None;
+        }
+        let account = world.profiles[dice.profile(world)].account.clone();
+        let profile = world.profile(&account);
+        world.profiles[profile].days = 1 + dice.roll(limits::COMPENSATION_DAYS as usize) as u32;
+        Some(format!("{:?} opens on a new device of {account}", world.open(profile)))
+    }),
     word("give up", [1, 1, 1], |world, dice| {
         let at = dice.one_of(world.awake().into_iter())?;
         let on_the_way = |message: &Message| matches!(message.state, State::Pending | State::Failed(_));
@@ -384,6 +402,9 @@ pub const VOCABULARY: &[Word] = &[
         let what = if dice.roll(3) == 0 {
             config.messages = !config.messages;
             format!("messages {}", config.messages)
+        } else if dice.coin() {
+            config.history = !config.history;
+            format!("past messages {}", config.history)
         } else {
             config.hide.reads = !config.hide.reads;
             format!("hides what it reads: {}", config.hide.reads)
@@ -618,6 +639,15 @@ pub const VOCABULARY: &[Word] = &[
         let places = 1 + dice.roll(3);
         world.server.set_places(places);
         Some(format!("accounts may have {places} connections"))
+    }),
+    word("trim", [1, 1, 1], |world, dice| {
+        let age = dice.millis(100_000);
+        let before = Millis(world.clock().0 - age);
+        world.trim(before).then(|| format!("the server keeps no more what is older than {age} ms"))
+    }),
+    word("days", [1, 1, 1], |world, dice| {
+        world.server.compensation_days = 1 + dice.roll(limits::COMPENSATION_DAYS as usize) as u32;
+        Some(format!("new devices get {} days", world.server.compensation_days))
     }),
     word("tokens expire", [0, 1, 1], |world, dice| {
         let (profile, tokens) = (dice.profile(world), 1 + dice.roll(3) as u32);

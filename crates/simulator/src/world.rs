@@ -13,7 +13,7 @@ use rand_chacha::{
 };
 use tutti_acceptance::storage::MemoryStorage;
 use tutti_engine::{
-    Change, Config, Connection, ConnectionId, Effect, Engine, Event, Extent, Failure, Identity, Input,
+    Change, Config, Connection, ConnectionId, Effect, Engine, Event, Extent, Failure, Hole, Identity, Input,
     LoadId, Located, LockId, Message, MessageEvent, Now, Page, Replica, Reply, RequestId, Setup, State,
     Status, Transport,
     batch::{Batch, Claim, Key, StoreError, Table, Write},
@@ -118,6 +118,8 @@ pub struct Profile {
     pub tabs: BTreeMap<u64, Tab>,
     /// What its wall clock shows beside the others', in milliseconds.
     pub skew: i64,
+    /// Days of messages that it wants when it is new.
+    pub days: u32,
     /// Tokens that it is given next, and that have expired already.
     pub expired_tokens: u32,
     /// Who holds the lock, and who waits for it.
@@ -269,6 +271,7 @@ impl World {
             tabs: BTreeMap::new(),
             skew: 0,
             platform: Platform::Web,
+            days: 1,
             expired_tokens: 0,
             lock: None,
             queue: VecDeque::new(),
@@ -303,7 +306,11 @@ impl World {
             epoch: snapshot.epoch,
             network: true,
             visible: self.visible,
-            config: Config { sync_interval: SYNC_INTERVAL, ..Config::default() },
+            config: Config {
+                sync_interval: SYNC_INTERVAL,
+                compensation_days: place.days,
+                ..Config::default()
+            },
         };
         let engine = Engine::new(setup, replica, Now { monotonic: Millis(self.now), wall: clock });
         let place = &mut self.profiles[profile];
@@ -572,6 +579,23 @@ impl World {
         self.input(at, Input::Withdraw { request, id: message.id, retry });
     }
 
+    /// The user of a tab looks at the newest messages of a conversation, so many of them, and what is missing among
+    /// them is fetched.
+    pub fn fetch(&mut self, at: At, conversation: &str, limit: usize) -> Option<RequestId> {
+        let holes = self.page_of(at, conversation, limit.min(limits::HISTORY as usize)).holes;
+        let (from, to) = (holes.first()?.from, holes.last()?.to);
+        let (request, conversation) = (self.request(), conversation.to_owned());
+        self.input(at, Input::Fetch { request, conversation, from, to });
+        Some(request)
+    }
+
+    /// The server keeps no more what was sent before a time.
+    pub fn trim(&mut self, before: Millis) -> bool {
+        let trims = self.server.trim(before);
+        self.model.trimmed();
+        trims
+    }
+
     /// The user of a tab types somewhere, or does not any more.
     pub fn set_typing(&mut self, at: At, conversation: &str, typing: bool) {
         self.input(at, Input::SetTyping { conversation: conversation.to_owned(), typing });
@@ -696,6 +720,7 @@ impl World {
             | Input::Edit { request, .. }
             | Input::Recall { request, .. }
             | Input::Set { request, .. }
+            | Input::Fetch { request, .. }
             | Input::AskPresence { request, .. }
             | Input::Withdraw { request, .. } => drop(tab.calls.insert(*request)),
             Input::SyncNow(request) | Input::TakeOver(request, _) => drop(tab.calls.insert(*request)),
@@ -720,7 +745,7 @@ impl World {
                     tab.note_shown(&messages, |id| again || self.reused.contains(&id) || late(id));
                     tab.told.extend(messages);
                 }
-                Event::CaughtUp { events } => tab.caught_up.push(events),
+                Event::CaughtUp { events, .. } => tab.caught_up.push(events),
                 Event::Failed(failure) => tab.failures.push(failure),
                 Event::Status(status) => tab.statuses.push(status),
                 Event::Limited(limit) => tab.limits.push(limit),
@@ -955,7 +980,7 @@ impl World {
             }
             for ((table, key), record) in &place.store.records {
                 assert!(record.len() <= 60 * 1024, "{table:?} {key:?} holds {} bytes", record.len());
-                self.model.check_record(record);
+                self.model.check_record(record, &self.server);
                 assert!(!is_ephemeral(record), "a status lies in {table:?} {key:?}");
             }
         }
@@ -1001,6 +1026,8 @@ impl World {
         assert_eq!(status.connection, Connection::Online, "stuck: {at:?} is not connected: {status:?}");
         assert_eq!(status.pending, 0, "stuck: {at:?} has something left");
         assert!(!status.catching_up, "stuck: {at:?} catches up");
+        let complete_from = tab.engine.replica().complete_from();
+        let complete_from = complete_from.unwrap_or_else(|| panic!("stuck: {at:?} has not got all"));
         assert_eq!(tab.typists, BTreeSet::new(), "stuck: {at:?} shows that somebody types");
         let unanswered = tab.calls.iter().find(|call| !tab.replies.contains_key(call));
         assert_eq!(unanswered, None, "stuck: {at:?} was not answered");
@@ -1024,21 +1051,39 @@ impl World {
         assert_eq!(sessions, there, "divergent: {at:?} has other sessions");
         for (conversation, view) in views {
             let page = self.page(at, conversation);
-            assert_eq!(page.holes, [], "divergent: {at:?} has holes in {conversation}");
+            self.check_holes(at, conversation, view, &page.holes);
             self.check_places(at, &page);
             let sent = page.messages.iter();
             let sent = sent.filter(|message| matches!(message.state, State::Sent | State::Recalled));
             let recalled = |message: &Message| message.state == State::Recalled;
-            let here: Vec<_> =
-                sent.map(|message| (message.position, &message.content, recalled(message))).collect();
-            let messages = view.messages.iter();
+            // What has become of a message that is no longer kept, no device learns that was away.
+            let kept =
+                self.model.has_trimmed().then(|| self.server.storage.kept(&place.account, conversation));
+            let compared = |position: u64| kept.as_ref().is_none_or(|kept| kept.contains(&position));
+            let here: Vec<_> = sent
+                .map(|message| {
+                    let position = message.position.unwrap_or_default().0;
+                    let content = compared(position).then_some((&message.content, recalled(message)));
+                    (position, message.id.to_bytes(), content)
+                })
+                .collect();
+            let hidden = |position: u64| {
+                let hides = |hole: &Hole| (hole.from.0..=hole.to.0).contains(&position);
+                page.holes.iter().any(hides)
+            };
+            let messages = view.messages.iter().filter(|message| !hidden(message.position));
             let there: Vec<_> = messages
-                .map(|message| (Some(Position(message.position)), &message.content, message.recalled))
+                .map(|message| {
+                    let content = compared(message.position).then_some((&message.content, message.recalled));
+                    (message.position, message.id.clone(), content)
+                })
                 .collect();
             assert_eq!(here, there, "divergent: {at:?} in {conversation}: {status:?}");
             // A tab that missed a whole fold is told of the conversations alone.
             let folded = self.profiles[at.0].store.table(Table::Blocks).count() > 0;
-            for message in page.messages.iter().filter(|_| !folded && !self.model.tells_again()) {
+            let by_itself = |message: &&Message| message.sent_at >= complete_from;
+            let told_of = page.messages.iter().filter(|_| !folded && !self.model.tells_again());
+            for message in told_of.filter(by_itself) {
                 let knew = told.contains(&message.id) || tab.known.contains(&message.id);
                 assert!(knew, "{at:?} was not told of {message:?}");
                 let last = tab.told.iter().rev().find(|event| event.message.id == message.id);
@@ -1060,6 +1105,71 @@ impl World {
             if conversation.starts_with("group:") {
                 let members: BTreeSet<_> = head.members.iter().collect();
                 assert_eq!(members, view.members.iter().collect(), "divergent: {at:?} in {conversation}");
+            }
+        }
+    }
+
+    /// What is missing was sent before the device got all by itself, or is not kept; and the last message is not
+    /// missing.
+    fn check_holes(&self, at: At, conversation: &str, view: &View, holes: &[Hole]) {
+        if holes.is_empty() {
+            return;
+        }
+        let complete_from = self.tab(at).engine.replica().complete_from().unwrap_or_default();
+        let kept = self.server.storage.kept(&self.profiles[at.0].account, conversation);
+        for hole in holes {
+            let missing = &view.messages[hole.from.0 as usize - 1..hole.to.0 as usize];
+            let old = |it: &wire::Message| it.sent_at < complete_from.0 || !kept.contains(&it.position);
+            let all_old = missing.iter().all(old);
+            let listed = hole.to.0 < view.messages.len() as u64;
+            assert!(all_old && listed, "lost: {at:?} lacks {hole:?}, and has all since {complete_from:?}");
+        }
+    }
+
+    /// A message that leaves the outbox is in the copy, unless it was sent before all that a new copy holds, or is no
+    /// longer kept.
+    fn check_gone(&mut self, profile: usize) {
+        let place = &mut self.profiles[profile];
+        let gone = std::mem::take(&mut place.store.gone);
+        if gone.is_empty() {
+            return;
+        }
+        let meta = place.store.records.get(&(Table::Meta, Key::Number(0))).cloned().unwrap_or_default();
+        let meta: local::Meta = codec::decode_local(meta).expect("a record");
+        let views = self.server.views(&self.profiles[profile].account).into_values();
+        let messages: Vec<wire::Message> = views.flat_map(|view| view.messages).collect();
+        for id in gone {
+            let sent = messages.iter().find(|message| message.id[..] == id.as_bytes()[..]);
+            let account = &self.profiles[profile].account;
+            let kept = |it: &wire::Message| {
+                self.server.storage.kept(account, &it.conversation).contains(&it.position)
+            };
+            let old = |it: &wire::Message| it.sent_at < meta.complete_from || !kept(it);
+            let old = meta.snapshot.is_none() && sent.is_some_and(old);
+            assert!(old, "lost for a moment: {id:?} has left the outbox and is not in the copy");
+        }
+    }
+
+    /// Who looks at a whole conversation sees all of it that the server keeps.
+    pub fn check_history(&mut self) {
+        let mut asked = Vec::new();
+        for at in self.alive() {
+            let conversations = self.tab(at).engine.replica().conversations(usize::MAX).into_iter();
+            for id in conversations.map(|conversation| conversation.id).collect::<Vec<_>>() {
+                asked.extend(self.fetch(at, &id, usize::MAX).map(|request| (at, id, request)));
+            }
+        }
+        self.pass(1_000);
+        for (at, conversation, request) in asked {
+            let reply = self.tab(at).replies.get(&request);
+            let Some(Ok(Reply::Fetched(expired))) = reply else {
+                panic!("stuck: {at:?} asked for what is missing in {conversation}, and was told {reply:?}")
+            };
+            let kept = self.server.storage.kept(&self.profiles[at.0].account, &conversation);
+            let newest = self.page_of(at, &conversation, limits::HISTORY as usize);
+            for hole in newest.holes {
+                let known = kept.range(hole.from.0..=hole.to.0).next().is_none() && hole.to <= *expired;
+                assert!(known, "lost: {at:?} has {hole:?} in {conversation}, of which is kept {kept:?}");
             }
         }
     }
@@ -1098,6 +1208,7 @@ impl World {
                     assert!(batch.fence.iter().all(leads), "{at:?} writes as another leader");
                     place.store.commit(batch)
                 });
+                self.check_gone(at.0);
                 if result != Err(StoreError::Erased) {
                     said.iter().for_each(|content| self.model.rewritten(at, content, result.is_ok()));
                 }
@@ -1305,7 +1416,7 @@ impl World {
                             self.model.synced(id, told.then_some(replica), || self.server.views(account));
                         }
                     }
-                    Ok(Reply::Presence(_)) | Err(_) => {}
+                    Ok(Reply::Presence(_) | Reply::Fetched(_)) | Err(_) => {}
                 }
                 if let Some(tab) = self.profiles[at.0].tabs.get_mut(&at.1) {
                     assert!(tab.replies.insert(id, result).is_none(), "answered twice");

@@ -276,7 +276,8 @@ fn a_long_absence_is_caught_up_in_pages_and_stays_after_a_reload() {
         (format!("direct:friend {}", number % 200), *id, format!("\"{}\"", "x".repeat(number % 300)))
     };
     let messages: Vec<_> = ids.iter().enumerate().map(message).collect();
-    world.server.post_all("anna", &messages, Millis(9));
+    let now = world.clock();
+    world.server.post_all("anna", &messages, now);
     let tab = world.open(anna);
     world.settle();
     assert_eq!(world.tab(tab).caught_up, [10_000]);

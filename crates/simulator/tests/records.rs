@@ -34,7 +34,8 @@ fn no_record_reaches_60_kib() {
         (format!("group:{:0>128}", number % 4), id(number), content)
     };
     let messages: Vec<_> = (0..MANY).map(message).collect();
-    world.server.post_all("anna", &messages, Millis(9));
+    let now = world.clock();
+    world.server.post_all("anna", &messages, now);
     let tab = world.open(anna);
     // Looks at every record.
     world.settle();
@@ -64,7 +65,8 @@ fn damaged_records_are_errors_and_never_panic() {
     let tab = world.open(anna);
     world.set_group("team", &["anna", "ben"]);
     for number in 0..MANY {
-        world.server.post("ben", "direct:anna", id(number), "\"hi\"", Millis(9));
+        let now = world.clock();
+        world.server.post("ben", "direct:anna", id(number), "\"hi\"", now);
     }
     world.deliver();
     world.settle();

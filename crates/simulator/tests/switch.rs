@@ -114,7 +114,7 @@ fn what_went_to_another_device_is_a_hole_and_nothing_is_lost_or_doubled_when_the
         for (text, position) in sent.iter().zip((1..).map(Position)) {
             let has = |page: &tutti_engine::Page| {
                 let found = page.messages.iter().filter(|message| message.content == *text).count();
-                let hole = page.holes.iter().any(|(from, to)| (*from..=*to).contains(&position));
+                let hole = page.holes.iter().any(|hole| (hole.from..=hole.to).contains(&position));
                 assert!(found == 1 && !hole || found == 0, "seed {seed}: {text:?}");
                 found
             };

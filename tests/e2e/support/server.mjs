@@ -83,6 +83,15 @@ export class Server {
     await ended;
   }
 
+  /** Starts it again, on the same data, as if it were so many days ago. */
+  async travel(daysAgo) {
+    await this.stop();
+    const { args, ...config } = this.#config;
+    this.#config = { ...config, args: [...args, "--clock-offset", String(-daysAgo * 86_400)] };
+    await this.start();
+    this.#config = { ...config, args };
+  }
+
   async token(account) {
     const { token } = await this.call("POST", "/api/tokens", { account });
     return token;

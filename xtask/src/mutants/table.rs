@@ -8,6 +8,8 @@ const CALLS: &str = "crates/engine/src/engine/calls.rs";
 const NETWORK: &str = "crates/engine/src/engine/network.rs";
 const STORAGE: &str = "crates/engine/src/engine/storage.rs";
 const TABS: &str = "crates/engine/src/engine/tabs.rs";
+const HISTORY: &str = "crates/engine/src/engine/history.rs";
+const SNAPSHOT: &str = "crates/acceptance/src/history.rs";
 const BACKOFF: &str = "crates/engine/src/backoff.rs";
 const FOLD: &str = "crates/engine/src/fold.rs";
 const LEADERSHIP: &str = "crates/engine/src/leadership.rs";
@@ -339,8 +341,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "log-identity-not-compared",
         file: LINK,
-        from: "copy.0 != Some(log) || head < copy.1;",
-        to: "copy.0.is_none() || head < copy.1;",
+        from: "mark.log != Some(log) || head < mark.cursor",
+        to: "mark.log.is_none() || head < mark.cursor",
     },
     Mutant {
         name: "connects-while-a-commit-is-written",
@@ -565,7 +567,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "read-position-not-kept",
         file: READ,
-        from: "self.tx.set_read(view.key, position).await?;",
+        from: "self.tx.set_read(place).await?;",
         to: "",
     },
     Mutant {
@@ -719,5 +721,113 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: GROUPS,
         from: "if before == self.members {",
         to: "if before.len() == self.members.len() {",
+    },
+    // What a new device gets, and what is fetched later.
+    Mutant {
+        name: "snapshot-goes-on-from-its-last-page",
+        file: LINK,
+        from: "if begins {
+            self.received = Seq(page.cursor);
+        }",
+        to: "let _ = begins;
+        self.received = Seq(page.cursor);",
+    },
+    Mutant {
+        name: "snapshot-forgets-how-far-it-has-come",
+        file: ADVANCE,
+        from: "            snapshot,
+            complete_from: complete_from.0,
+        };",
+        to: "            snapshot: None,
+            complete_from: complete_from.0,
+        };
+        drop(snapshot);",
+    },
+    Mutant {
+        name: "confirmed-before-its-message-is-here",
+        file: LINK,
+        from: "if session.other.is_some() || session.snapshot.is_some() {",
+        to: "if session.other.is_some() {",
+    },
+    Mutant {
+        name: "trimmed-log-goes-on-as-if-nothing-were-missing",
+        file: LINK,
+        from: "|| mark.cursor < Seq(welcome.tail);",
+        to: ";",
+    },
+    Mutant {
+        name: "fetched-in-the-place-of-what-is-newer",
+        file: REPLICA,
+        from: "if self.missing(&message.conversation, position, position).is_none() {
+            return;
+        }",
+        to: "",
+    },
+    Mutant {
+        name: "told-twice-of-what-a-snapshot-brought",
+        file: REPLICA,
+        from: "if self.heads.get(&message.conversation).is_some_and(|head| head.holds(Position(message.position))) {",
+        to: "if false {",
+    },
+    Mutant {
+        name: "change-of-what-is-missing-is-passed-over",
+        file: REPLICA,
+        from: "        let (number, folded) = (head.number, head.piece(position).is_some());
+        let had = head.recent",
+        to: "        let (number, folded) = (head.number, head.piece(position).is_some());
+        if !folded && !head.recent.contains_key(&position) {
+            return;
+        }
+        let had = head.recent",
+    },
+    Mutant {
+        name: "fetch-is-done-before-it-is-written",
+        file: HISTORY,
+        from: "let is_written = !written.chain(&leader.gathered.events).any(is_past);",
+        to: "drop(written); let is_written = true;",
+    },
+    Mutant {
+        name: "lost-answer-is-taken-for-gone",
+        file: HISTORY,
+        from: "self.answered = self.to.next();",
+        to: "",
+    },
+    Mutant {
+        name: "follower-never-asks-again",
+        file: HISTORY,
+        from: "fetch.ask_at = now.monotonic.plus(ANNOUNCE);",
+        to: "fetch.ask_at = Millis(u64::MAX);",
+    },
+    Mutant {
+        name: "wish-without-an-end",
+        file: HISTORY,
+        from: "self.end_fetches(&|it, _| (it.until <= now.monotonic).then(|| Err(timeout.clone())));",
+        to: "drop(timeout);",
+    },
+    Mutant {
+        name: "days-begin-with-the-next-conversation",
+        file: SNAPSHOT,
+        from: "                if !self.take(vec![Body::Message(message)]) {
+                    return Ok(false);
+                }
+                self.place.before = position;",
+        to: "                self.place.before = position;
+                if !self.take(vec![Body::Message(message)]) {
+                    return Ok(false);
+                }",
+    },
+    Mutant {
+        name: "snapshot-older-than-its-cursor",
+        file: SNAPSHOT,
+        from: "Ok(wire::Snapshot { place, events: page.events, next, cursor, from })",
+        to: "let cursor = storage.head(account).await?.0 + u64::from(next.is_some());
+    Ok(wire::Snapshot { place, events: page.events, next, cursor, from })",
+    },
+    Mutant {
+        name: "history-leaves-out-what-does-not-fit",
+        file: SNAPSHOT,
+        from: "                history.from = end + 1;
+",
+        to: "",
     },
 ];

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use tutti_protocol::{Conversation, OperationId, Position, Seq, limits, wire};
 
 use super::{Refusal, Stop, Submitter};
-use crate::storage::{Entry, Place, Reading, View};
+use crate::storage::{Entry, Reading, View};
 
 impl Submitter<'_> {
     /// Moves the read position forward, never beyond the last message and never back.
@@ -19,9 +19,10 @@ impl Submitter<'_> {
         if position <= view.read {
             return Ok(Seq(0));
         }
-        self.tx.set_read(view.key, position).await?;
-        let place =
-            Place { view: view.key, position, inbound: self.tx.inbound_at(view.key, position).await? };
+        // What is no longer kept is read together.
+        let place = self.tx.place_at(view.key, position).await?;
+        let position = place.position;
+        self.tx.set_read(place).await?;
         let seq = self.append(id, Entry::Read(place)).await?;
         if !self.submission.hide_reads {
             self.tell_read(&mark.conversation, &view, position).await?;

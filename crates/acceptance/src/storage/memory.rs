@@ -16,8 +16,8 @@ use tutti_protocol::{
 
 use super::{
     AccountKey, Addressee, Addressees, Delivery, Device, Entry, MessageKey, NewFields, NewMessage, News,
-    Page, Place, Reader, Reading, Receipt, Result, RosterKey, Sighting, Storage, StorageError, StoredMessage,
-    Told, Transaction, View, ViewKey,
+    Overview, Page, Place, Reader, Reading, Receipt, Result, RosterKey, Sighting, Storage, StorageError,
+    StoredMessage, Told, Transaction, Trimmed, View, ViewKey,
 };
 use crate::merge::{Fields, Stamp};
 
@@ -49,7 +49,9 @@ struct State {
 #[derive(Clone, Debug)]
 struct Account {
     key: AccountKey,
+    /// All there ever was; what is no longer kept is told to nobody.
     log: Vec<Arc<wire::Event>>,
+    tail: u64,
     receipts: BTreeMap<OperationId, Receipt>,
     views: BTreeMap<String, MemoryView>,
     targets: BTreeMap<String, MemoryTarget>,
@@ -60,10 +62,18 @@ struct Account {
 struct MemoryView {
     key: ViewKey,
     read: u64,
+    read_inbound: u64,
+    /// Positions up to this one are no longer kept, but for the last.
+    trimmed: u64,
+    /// Positions up to this one are in the log no more.
+    gone: u64,
+    roster: Option<RosterKey>,
     /// What stands at each position, and how many messages up to it came from others.
     messages: Vec<(MessageKey, u64)>,
     /// Up to which of its own positions another account's reading was looked at, by that account.
     looked: BTreeMap<i64, u64>,
+    /// Up to which position in this view that was told.
+    told: BTreeMap<i64, u64>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -78,6 +88,8 @@ struct MemoryMessage {
     /// Without what differs from account to account.
     shared: wire::Message,
     edit: Option<Stamp>,
+    /// A log that held it does not keep it any more.
+    aged: bool,
     /// The accounts whose logs hold it.
     holders: BTreeMap<i64, Holder>,
 }
@@ -149,6 +161,24 @@ impl MemoryStorage {
         log.into_iter().flatten().map(|event| (**event).clone()).collect()
     }
 
+    /// The positions of an account's view of a conversation whose messages are kept.
+    #[must_use]
+    pub fn kept(&self, account: &str, conversation: &str) -> BTreeSet<u64> {
+        let state = self.state();
+        let view = state.accounts.get(account).and_then(|account| account.views.get(conversation));
+        let positions = |view: &MemoryView| (1..=view.last()).filter(|it| view.keeps(*it)).collect();
+        view.map(positions).unwrap_or_default()
+    }
+
+    /// Whether a message is too old to be changed.
+    #[must_use]
+    pub fn is_aged(&self, id: OperationId) -> bool {
+        let state = self.state();
+        let key = state.message_keys.get(&id.as_bytes()[..]);
+        let message = key.and_then(|key| entry(&state.messages, key.0).ok());
+        message.is_some_and(|message| message.aged)
+    }
+
     /// Nothing is half done while this is held, so a poisoned lock is as good as any.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -164,6 +194,7 @@ impl State {
             Arc::new(Account {
                 key,
                 log: Vec::new(),
+                tail: 0,
                 receipts: BTreeMap::new(),
                 views: BTreeMap::new(),
                 targets: BTreeMap::new(),
@@ -183,7 +214,7 @@ impl State {
         if !self.account_of(account)?.views.contains_key(conversation) {
             Arc::make_mut(&mut self.views).push((account, conversation.to_owned()));
         }
-        let view = || MemoryView { key, read: 0, messages: Vec::new(), looked: BTreeMap::new() };
+        let view = || MemoryView::new(key);
         Ok(self.account_of(account)?.views.entry(conversation.to_owned()).or_insert_with(view))
     }
 
@@ -242,13 +273,70 @@ impl State {
         Ok(())
     }
 
-    /// For which of an account's devices an entry in its log is. Only of messages there is a choice.
-    fn addressee(&self, account: &Account, event: &wire::Event) -> Option<Addressee> {
+    /// For which of an account's devices the message is that an entry in its log is about, and when it was sent.
+    fn addressed(&self, account: &Account, event: &wire::Event) -> Option<(Addressee, u64)> {
         let (Body::Message(message) | Body::Changed(message)) = event.body.as_ref()? else {
             return None;
         };
         let key = self.message_keys.get(&message.id)?;
-        Some(entry(&self.messages, key.0).ok()?.holders.get(&account.key.0)?.addressee)
+        let holder = entry(&self.messages, key.0).ok()?.holders.get(&account.key.0)?;
+        Some((holder.addressee, message.sent_at))
+    }
+
+    /// What a device of an account finds at a position of a view, if that is for it.
+    fn message_at(
+        &self,
+        account: &Account,
+        reader: Reader,
+        view: &MemoryView,
+        position: u64,
+    ) -> Result<Option<wire::Message>> {
+        let (key, _) = entry(&view.messages, position as i64 - 1)?;
+        let holder = entry(&self.messages, key.0)?.holders.get(&account.key.0).ok_or_else(unknown)?;
+        let is_for = account.is_for(reader, holder.addressee, holder.message.sent_at);
+        Ok(is_for.then(|| holder.message.clone()))
+    }
+
+    fn overview(&self, account: &Account, reader: Reader, name: &str) -> Result<Overview> {
+        let conversation = name.to_owned();
+        let view = account.views.get(name).ok_or_else(unknown)?;
+        let mut news = Vec::new();
+        for position in (1..=view.last()).rev().filter(|position| view.keeps(*position)) {
+            if let Some(message) = self.message_at(account, reader, view, position)? {
+                news.push(Body::Message(message));
+                break;
+            }
+        }
+        if view.read > 0 {
+            let (position, inbound) = (view.read, view.read_inbound);
+            news.push(Body::Read(wire::Read { conversation: conversation.clone(), position, inbound }));
+        }
+        if let Some(roster) = view.roster {
+            let members = entry(&self.rosters, roster.0)?.clone();
+            news.push(Body::Members(wire::Members { conversation: conversation.clone(), members }));
+        }
+        for (reader, position) in &view.told {
+            let (conversation, position) = (conversation.clone(), *position);
+            let account = entry(&self.names, *reader)?.clone();
+            news.push(Body::ReadBy(wire::ReadBy { conversation, account, position }));
+        }
+        Ok(Overview { conversation, news })
+    }
+
+    /// Takes a message out of an account's log. If that was the last that held it, its content is forgotten.
+    fn let_go(&mut self, account: AccountKey, message: MessageKey) -> Result<()> {
+        let stored = self.message(message)?;
+        let Some(holder) = stored.holders.remove(&account.0) else {
+            return Ok(());
+        };
+        stored.aged = true;
+        if stored.holders.is_empty() {
+            stored.shared.content = Bytes::new();
+            // That it was changed may be kept for longer than the message.
+            let account = self.account_of(account)?;
+            holder.entries.into_iter().skip(1).for_each(|seq| account.rewrite(seq, None));
+        }
+        Ok(())
     }
 
     /// The position in an account's own view of the last message there that stands in another view after
@@ -256,9 +344,9 @@ impl State {
     fn last_shared(&self, account: AccountKey, view: ViewKey, after: u64, until: u64) -> Option<u64> {
         let (owner, conversation) = entry(&self.views, view.0).ok()?;
         let owner = entry(&self.names, owner.0).ok()?;
-        let messages = &self.accounts.get(owner)?.views.get(conversation)?.messages;
-        let range = usize::try_from(after).ok()?..usize::try_from(until).ok()?;
-        messages.get(range)?.iter().rev().find_map(|(key, _)| {
+        let view = self.accounts.get(owner)?.views.get(conversation)?;
+        let range = usize::try_from(after.max(view.gone).min(until)).ok()?..usize::try_from(until).ok()?;
+        view.messages.get(range)?.iter().rev().find_map(|(key, _)| {
             let holder = entry(&self.messages, key.0).ok()?.holders.get(&account.0)?;
             Some(holder.message.position)
         })
@@ -272,16 +360,15 @@ impl Account {
         Seq(seq)
     }
 
-    /// Whether a device gets what an entry says, which is for that addressee.
-    fn is_for(&self, reader: Reader, addressee: Option<Addressee>, event: &wire::Event) -> bool {
-        match (addressee, &event.body) {
-            (Some(Addressee::First), _) => false,
-            (Some(Addressee::Device(device)), _) => device == reader.device,
-            (Some(Addressee::All), Some(Body::Message(message) | Body::Changed(message))) => {
+    /// Whether a device gets a message that was sent at that time and is for that addressee.
+    fn is_for(&self, reader: Reader, addressee: Addressee, sent_at: u64) -> bool {
+        match addressee {
+            Addressee::First => false,
+            Addressee::Device(device) => device == reader.device,
+            Addressee::All => {
                 let registered = self.devices.get(&reader.device.to_string()).map(|it| it.registered_at.0);
-                reader.compensated || registered.is_some_and(|registered| registered <= message.sent_at)
+                reader.compensated || registered.is_some_and(|registered| registered <= sent_at)
             }
-            _ => true,
         }
     }
 
@@ -309,6 +396,25 @@ impl Account {
 }
 
 impl MemoryView {
+    fn new(key: ViewKey) -> Self {
+        Self {
+            key,
+            read: 0,
+            read_inbound: 0,
+            trimmed: 0,
+            gone: 0,
+            roster: None,
+            messages: Vec::new(),
+            looked: BTreeMap::new(),
+            told: BTreeMap::new(),
+        }
+    }
+
+    /// Whether what stands at a position is kept.
+    fn keeps(&self, position: u64) -> bool {
+        position > self.trimmed || position == self.last()
+    }
+
     fn last(&self) -> u64 {
         self.messages.len() as u64
     }
@@ -334,20 +440,27 @@ impl Storage for MemoryStorage {
         Ok(Seq(self.state().accounts.get(account).map_or(0, |account| account.log.len() as u64)))
     }
 
+    async fn tail(&self, account: &str) -> Result<Seq> {
+        Ok(Seq(self.state().accounts.get(account).map_or(0, |account| account.tail)))
+    }
+
     async fn page(&self, account: &str, after: Seq, reader: Reader) -> Result<Page> {
         let state = self.state();
+        let mut page = Page { next: after, ..Page::default() };
         let Some(account) = state.accounts.get(account) else {
-            return Ok(Page { next: after, ..Page::default() });
+            return Ok(page);
         };
-        let mut page = Page { next: after, head: Seq(account.log.len() as u64), ..Page::default() };
+        (page.head, page.tail) = (Seq(account.log.len() as u64), Seq(account.tail));
+        if after < page.tail {
+            return Ok(page);
+        }
         let mut size = 0;
         let from = usize::try_from(after.0).unwrap_or(usize::MAX);
         for event in account.log.get(from..).unwrap_or_default().iter().take(state.page_events) {
-            let addressee = state.addressee(account, event);
-            page.unclaimed |= addressee == Some(Addressee::First);
             let mut event = (**event).clone();
-            if !account.is_for(reader, addressee, &event) {
-                event.body = None;
+            if let Some((addressee, sent_at)) = state.addressed(account, &event) {
+                page.unclaimed |= addressee == Addressee::First;
+                event.body.take_if(|_| !account.is_for(reader, addressee, sent_at));
             }
             size += event.encoded_len();
             page.next = Seq(event.seq);
@@ -357,6 +470,70 @@ impl Storage for MemoryStorage {
             }
         }
         Ok(page)
+    }
+
+    async fn overviews(
+        &self,
+        account: &str,
+        reader: Reader,
+        after: &str,
+        most: usize,
+    ) -> Result<Vec<Overview>> {
+        let state = self.state();
+        let Some(account) = state.accounts.get(account) else {
+            return Ok(Vec::new());
+        };
+        let views = account.views.keys().filter(|name| name.as_str() > after).take(most);
+        views.map(|name| state.overview(account, reader, name)).collect()
+    }
+
+    async fn shared(&self, account: &str, after: &str, most: usize) -> Result<Vec<wire::Fields>> {
+        let state = self.state();
+        let Some(account) = state.accounts.get(account) else {
+            return Ok(Vec::new());
+        };
+        let targets = account.targets.iter().filter(|(name, _)| name.as_str() > after).take(most);
+        let newest = |(_, target): (_, &MemoryTarget)| account.log.get(target.newest.0 as usize - 1);
+        Ok(targets
+            .filter_map(|target| match newest(target)?.body.clone()? {
+                Body::Fields(fields) => Some(fields),
+                _ => None,
+            })
+            .collect())
+    }
+
+    async fn active(&self, account: &str, after: &str, since: Millis) -> Result<Option<(String, Position)>> {
+        let state = self.state();
+        let views = state.accounts.get(account).map(|account| account.views.iter());
+        let mut views = views.into_iter().flatten().filter(|(name, _)| name.as_str() > after);
+        let is_active = |view: &MemoryView| {
+            let last = view.messages.last().and_then(|(key, _)| entry(&state.messages, key.0).ok());
+            last.is_some_and(|last| last.shared.sent_at >= since.0)
+        };
+        let found = views.find(|(_, view)| is_active(view));
+        Ok(found.map(|(name, view)| (name.clone(), Position(view.last()))))
+    }
+
+    async fn stretch(
+        &self,
+        account: &str,
+        reader: Reader,
+        conversation: &str,
+        (from, to): (Position, Position),
+        most: usize,
+    ) -> Result<Vec<wire::Message>> {
+        let state = self.state();
+        let Some(account) = state.accounts.get(account) else {
+            return Ok(Vec::new());
+        };
+        let Some(view) = account.views.get(conversation) else {
+            return Ok(Vec::new());
+        };
+        let positions = (from.0..=to.0.min(view.last())).rev().filter(|position| view.keeps(*position));
+        positions
+            .filter_map(|position| state.message_at(account, reader, view, position).transpose())
+            .take(most)
+            .collect()
     }
 
     async fn devices(&self, account: &str) -> Result<Vec<Device>> {
@@ -440,7 +617,7 @@ impl Transaction for MemoryTransaction {
             sent_at: message.sent_at.0,
             ..wire::Message::default()
         };
-        let message = MemoryMessage { shared, edit: None, holders: BTreeMap::new() };
+        let message = MemoryMessage { shared, edit: None, aged: false, holders: BTreeMap::new() };
         Arc::make_mut(&mut self.state.messages).push(Arc::new(message));
         Ok(Some(key))
     }
@@ -449,7 +626,10 @@ impl Transaction for MemoryTransaction {
         let Some(&key) = self.state.message_keys.get(&id.as_bytes()[..]) else {
             return Ok(None);
         };
-        let MemoryMessage { shared, edit, holders } = &**entry(&self.state.messages, key.0)?;
+        let MemoryMessage { shared, edit, aged, holders } = &**entry(&self.state.messages, key.0)?;
+        if *aged {
+            return Ok(None);
+        }
         Ok(Some(StoredMessage {
             key,
             sender: shared.sender.clone(),
@@ -532,15 +712,17 @@ impl Transaction for MemoryTransaction {
         Ok(self.state.view(account, conversation)?.next_place(false))
     }
 
-    async fn inbound_at(&mut self, view: ViewKey, position: Position) -> Result<u64> {
-        let messages = &self.state.view_of(view)?.messages;
-        let index = position.0.checked_sub(1).ok_or_else(unknown)?;
-        let (_, inbound) = entry(messages, i64::try_from(index).map_err(StorageError::new)?)?;
-        Ok(*inbound)
+    async fn place_at(&mut self, key: ViewKey, position: Position) -> Result<Place> {
+        let view = self.state.view_of(key)?;
+        let position = position.0.max(view.gone);
+        let index = i64::try_from(position).map_err(StorageError::new)? - 1;
+        let (_, inbound) = *entry(&view.messages, index)?;
+        Ok(Place { view: key, position: Position(position), inbound })
     }
 
-    async fn set_read(&mut self, view: ViewKey, position: Position) -> Result<()> {
-        self.state.view_of(view)?.read = position.0;
+    async fn set_read(&mut self, place: Place) -> Result<()> {
+        let view = self.state.view_of(place.view)?;
+        (view.read, view.read_inbound) = (place.position.0, place.inbound);
         Ok(())
     }
 
@@ -564,7 +746,11 @@ impl Transaction for MemoryTransaction {
             if let Some(position) = self.state.last_shared(key, reading.view, after, until) {
                 let (conversation, account) = (conversation.to_owned(), reader.clone());
                 let read_by = wire::ReadBy { conversation, account, position };
-                self.state.account(name).append(Bytes::new(), Body::ReadBy(read_by));
+                let account = self.state.account(name);
+                if let Some(view) = account.views.get_mut(&read_by.conversation) {
+                    view.told.insert(reading.reader.0, position);
+                }
+                account.append(Bytes::new(), Body::ReadBy(read_by));
                 told.insert(name.clone());
             }
         }
@@ -617,6 +803,7 @@ impl Transaction for MemoryTransaction {
                     self.state.hold(key, message, (place, *addressee), operation.clone())?;
                 }
                 News::Members(roster) => {
+                    view.roster = Some(roster);
                     let members = entry(&self.state.rosters, roster.0)?.clone();
                     let members = wire::Members { conversation: conversation.to_owned(), members };
                     self.state.account(name).append(operation.clone(), Body::Members(members));
@@ -679,6 +866,44 @@ impl Transaction for MemoryTransaction {
             device.last_seen = Some(now);
         }
         Ok(())
+    }
+
+    async fn trim(&mut self, after: AccountKey, before: Millis) -> Result<Trimmed> {
+        let next = AccountKey(after.0 + 1);
+        let Ok(name) = entry(&self.state.names, next.0).cloned() else {
+            return Ok(Trimmed { next: None, erased: false });
+        };
+        let is_kept = |event: &Arc<wire::Event>| match &event.body {
+            Some(Body::Message(message)) => Some(message.sent_at >= before.0),
+            _ => None,
+        };
+        let account = self.state.account(&name);
+        let old = account.log.iter().skip(account.tail as usize);
+        let mut old = old.take_while(|event| is_kept(event) != Some(true));
+        let kept_after = old.by_ref().filter(|event| is_kept(event) == Some(false)).last();
+        let Some(kept_after) = kept_after.map(|event| event.seq) else {
+            return Ok(Trimmed { next: Some(next), erased: false });
+        };
+        let range = account.tail as usize..kept_after as usize;
+        account.tail = kept_after;
+        for event in account.log[range].iter() {
+            if let Some(Body::Message(message)) = &event.body
+                && let Some(view) = account.views.get_mut(&message.conversation)
+            {
+                view.trimmed = message.position;
+            }
+        }
+        let mut gone = Vec::new();
+        for view in account.views.values_mut() {
+            let until = view.trimmed.min(view.last().saturating_sub(1));
+            gone.extend((view.gone..until).map(|index| view.messages[index as usize].0));
+            view.gone = view.gone.max(until);
+        }
+        let key = account.key;
+        for message in gone {
+            self.state.let_go(key, message)?;
+        }
+        Ok(Trimmed { next: Some(next), erased: true })
     }
 
     async fn put_settings(&mut self, settings: &str) -> Result<()> {

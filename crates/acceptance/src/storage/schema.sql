@@ -7,7 +7,8 @@ CREATE TABLE meta (
 CREATE TABLE accounts (
     id   INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
-    head INTEGER NOT NULL DEFAULT 0             -- last seq in the account's log
+    head INTEGER NOT NULL DEFAULT 0,            -- last seq in the account's log
+    tail INTEGER NOT NULL DEFAULT 0             -- last seq that is no longer kept, but for the last messages of views
 ) STRICT;
 
 -- A conversation as one account sees it.
@@ -18,6 +19,8 @@ CREATE TABLE views (
     last         INTEGER NOT NULL DEFAULT 0,    -- last position
     inbound      INTEGER NOT NULL DEFAULT 0,    -- how many of its messages came from others
     read         INTEGER NOT NULL DEFAULT 0,    -- position read up to
+    read_inbound INTEGER NOT NULL DEFAULT 0,    -- how many messages up to there came from others
+    roster       INTEGER REFERENCES rosters,    -- who is in the group, as the account was told last
     UNIQUE (account, conversation)
 ) STRICT;
 
@@ -37,12 +40,13 @@ CREATE TABLE messages (
     device      BLOB,                           -- NULL: sent through the HTTP API
     type        TEXT NOT NULL,
     content     INTEGER NOT NULL REFERENCES contents DEFERRABLE INITIALLY DEFERRED,
-    size        INTEGER NOT NULL,               -- of the content in bytes; 0 once it was recalled
+    size        INTEGER NOT NULL,               -- of the content in bytes; 0 once it was recalled, or no log refers to it
     sent_at     INTEGER NOT NULL,
     edited_at   INTEGER NOT NULL DEFAULT 0,     -- 0: never
     edit_clock  INTEGER,                        -- what decided the present content, if it was edited
     edit_device BLOB,
-    recalled    INTEGER NOT NULL DEFAULT 0
+    recalled    INTEGER NOT NULL DEFAULT 0,
+    aged        INTEGER NOT NULL DEFAULT 0      -- no longer kept in some log, which would not learn of a change
 ) STRICT;
 
 -- Who was in a group after a change, as a JSON array.
@@ -92,6 +96,9 @@ CREATE TABLE log (
 
 CREATE UNIQUE INDEX log_positions ON log (view, position) WHERE kind = 1;
 
+-- What waits for the first device that comes for it.
+CREATE INDEX log_waiting ON log (account, seq) WHERE device = '';
+
 -- Who holds a message.
 CREATE UNIQUE INDEX log_messages ON log (message, account) WHERE kind = 1;
 
@@ -100,6 +107,7 @@ CREATE TABLE readings (
     view   INTEGER NOT NULL REFERENCES views,
     reader INTEGER NOT NULL REFERENCES accounts,
     looked INTEGER NOT NULL,
+    told   INTEGER NOT NULL DEFAULT 0,          -- the owner's position up to which was told that the reader has read
     PRIMARY KEY (view, reader)
 ) STRICT, WITHOUT ROWID;
 

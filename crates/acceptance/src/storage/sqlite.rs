@@ -23,8 +23,8 @@ use tutti_protocol::{
 
 use super::{
     AccountKey, Addressee, Addressees, Delivery, Device, Entry, MessageKey, NewFields, NewMessage, News,
-    Page, Place, Reader, Reading, Receipt, Result, RosterKey, Sighting, Storage, StorageError, StoredMessage,
-    Told, Transaction, View, ViewKey,
+    Overview, Page, Place, Reader, Reading, Receipt, Result, RosterKey, Sighting, Storage, StorageError,
+    StoredMessage, Told, Transaction, Trimmed, View, ViewKey,
 };
 use crate::{
     merge::{Field, Fields, Stamp},
@@ -48,24 +48,55 @@ const CHANGED: i64 = 4;
 const FIELDS: i64 = 5;
 const READ_BY: i64 = 6;
 
+/// What is read of a message, for [`read_message`]. From which device it was sent is nobody's business but the
+/// sender's own.
+macro_rules! message_columns {
+    () => {
+        "v.conversation, l.position, l.inbound, m.id, m.sender, CASE WHEN m.sender = a.name THEN m.device END,
+         m.type, substr(c.bytes, 1, m.size), m.sent_at, m.edited_at, m.recalled"
+    };
+}
+
+/// The fields of a target, as a JSON array of names and values.
+macro_rules! fields_of_target {
+    () => {
+        "(SELECT json_group_array(json_array(f.name, CAST(substr(v.bytes, 1, f.size) AS TEXT)))
+          FROM fields f JOIN contents v ON v.key = f.value
+          WHERE f.target = t.id AND f.size > 0)"
+    };
+}
+
+/// Whether a message is withheld from a device: it is for another one, or, if so wanted, it is for all and older
+/// than the device.
+macro_rules! is_withheld {
+    ($addressee:literal, $device:literal, $uncompensated:literal) => {
+        concat!(
+            "coalesce(",
+            $addressee,
+            " <> ",
+            $device,
+            ", ",
+            $uncompensated,
+            " AND m.sent_at < coalesce(
+                (SELECT d.registered_at FROM devices d WHERE d.account = a.name AND d.id = ",
+            $device,
+            "), m.sent_at + 1))"
+        )
+    };
+}
+
 /// One query for a page: a range of the log, and what its entries refer to. The account's row comes
-/// even when nothing follows, with the head of the same moment. From which device a message was sent
-/// is nobody's business but the sender's own. Fields come with the last entry of their target alone. A change
-/// is for whom the message is for; what is for all is withheld from the device `?4`, if `?5`, when it is
-/// older than that.
-const PAGE: &str = "
-    SELECT a.head, l.seq, l.kind, l.operation, v.conversation, l.position, l.inbound, r.members,
-           m.id, m.sender, CASE WHEN m.sender = a.name THEN m.device END, m.type, substr(c.bytes, 1, m.size), m.sent_at,
-           m.edited_at, m.recalled, reader.name, t.name, t.updated_at, t.device,
-           CASE WHEN t.seq = l.seq THEN (
-               SELECT json_group_array(json_array(f.name, CAST(substr(v.bytes, 1, f.size) AS TEXT)))
-               FROM fields f JOIN contents v ON v.key = f.value
-               WHERE f.target = t.id AND f.size > 0
-           ) END,
-           coalesce(l.device, held.device) = '',
-           coalesce(coalesce(l.device, held.device) <> ?4, ?5 AND m.sent_at < coalesce(
-               (SELECT d.registered_at FROM devices d WHERE d.account = ?1 AND d.id = ?4), m.sent_at + 1
-           ))
+/// even when nothing follows, with the head of the same moment. Fields come with the last entry of their target
+/// alone. A change is for whom the message is for.
+const PAGE: &str = concat!(
+    "SELECT ",
+    message_columns!(),
+    ", t.name, t.updated_at, t.device, CASE WHEN t.seq = l.seq THEN ",
+    fields_of_target!(),
+    " END, a.head, a.tail, l.seq, l.kind, l.operation, r.members, reader.name,
+     coalesce(l.device, held.device) = '', ",
+    is_withheld!("coalesce(l.device, held.device)", "?4", "?5"),
+    "
     FROM accounts a
     LEFT JOIN log l ON l.account = a.id AND l.seq > ?2
     LEFT JOIN views v ON v.id = l.view
@@ -77,19 +108,117 @@ const PAGE: &str = "
     LEFT JOIN log held ON l.kind = 4 AND held.message = l.message AND held.account = l.account AND held.kind = 1
     WHERE a.name = ?1
     ORDER BY l.seq
-    LIMIT ?3";
+    LIMIT ?3"
+);
+
+/// How the conversations of the account `?1` after the name `?2` are now for the device `?5`, from which what is
+/// older than it is withheld if `?6`.
+const OVERVIEWS: &str = concat!(
+    "SELECT ",
+    message_columns!(),
+    ", v.conversation, v.read, v.read_inbound, r.members, (
+        SELECT json_group_array(json_array(told.name, told.position)) FROM (
+            SELECT reader.name, g.told AS position FROM readings g
+            CROSS JOIN accounts reader ON reader.id = g.reader
+            WHERE g.view = v.id AND g.told > 0 LIMIT ?4
+        ) told
+    )
+    FROM accounts a
+    CROSS JOIN views v ON v.account = a.id AND v.conversation > ?2
+    LEFT JOIN log l ON l.view = v.id AND l.kind = 1 AND l.position = (
+        SELECT l.position FROM log l CROSS JOIN messages m ON m.key = l.message
+        WHERE l.view = v.id AND l.kind = 1 AND NOT ",
+    is_withheld!("l.device", "?5", "?6"),
+    " ORDER BY l.position DESC LIMIT 1
+    )
+    LEFT JOIN messages m ON m.key = l.message
+    LEFT JOIN contents c ON c.key = m.content
+    LEFT JOIN rosters r ON r.key = v.roster
+    WHERE a.name = ?1
+    ORDER BY v.conversation
+    LIMIT ?3"
+);
+/// How far so many others have read is told of a conversation, at most: more than there are members of whom
+/// that is told.
+const OVERVIEW_READERS: i64 = 4 * limits::READERS as i64;
+
+/// All that is set of the targets of the account `?1` after the name `?2`.
+const SHARED: &str = concat!(
+    "SELECT t.name, t.updated_at, t.device, ",
+    fields_of_target!(),
+    " FROM accounts a
+    CROSS JOIN targets t ON t.account = a.id AND t.name > ?2
+    WHERE a.name = ?1
+    ORDER BY t.name
+    LIMIT ?3"
+);
+
+/// The next conversation of the account `?1` after the name `?2` whose last message was sent since `?3`.
+const ACTIVE: &str = "
+    SELECT v.conversation, v.last
+    FROM accounts a
+    CROSS JOIN views v ON v.account = a.id AND v.conversation > ?2
+    CROSS JOIN log l ON l.view = v.id AND l.position = v.last AND l.kind = 1
+    CROSS JOIN messages m ON m.key = l.message
+    WHERE a.name = ?1 AND m.sent_at >= ?3
+    ORDER BY v.conversation
+    LIMIT 1";
+
+/// What is kept of the positions `?3` to `?4` in the view that the account `?1` has of the conversation `?2`, and is
+/// for the device `?6`, from which what is older than it is withheld if `?7`.
+const STRETCH: &str = concat!(
+    "SELECT ",
+    message_columns!(),
+    " FROM accounts a
+    CROSS JOIN views v ON v.account = a.id AND v.conversation = ?2
+    CROSS JOIN log l ON l.view = v.id AND l.position BETWEEN ?3 AND ?4 AND l.kind = 1
+    CROSS JOIN messages m ON m.key = l.message
+    CROSS JOIN contents c ON c.key = m.content
+    WHERE a.name = ?1 AND (l.seq > a.tail OR l.position = v.last) AND NOT ",
+    is_withheld!("l.device", "?6", "?7"),
+    " ORDER BY l.position DESC
+    LIMIT ?5"
+);
+
+/// Entries of a log that are looked at in one step of trimming.
+const TRIM: i64 = 500;
+/// The oldest entries of the log of the account `?1` that are kept, and of messages whether they were sent since
+/// `?3`.
+const TRIM_FOUND: &str = "
+    SELECT l.seq, m.sent_at >= ?3 FROM log l
+    LEFT JOIN messages m ON m.key = l.message AND l.kind = 1
+    WHERE l.account = ?1 AND l.seq > ?2
+    ORDER BY l.seq
+    LIMIT ?4";
+/// What goes from the log of the account `?1` when it is kept from after `?2` on: all but the last messages of
+/// conversations.
+macro_rules! trimmed {
+    () => {
+        "account = ?1 AND seq <= ?2
+         AND NOT (kind = 1 AND position = (SELECT v.last FROM views v WHERE v.id = log.view))"
+    };
+}
+/// The messages in a JSON array, `?1`, that no log refers to.
+macro_rules! unheld {
+    () => {
+        "FROM json_each(?1) j CROSS JOIN messages m ON m.key = j.value
+         WHERE NOT EXISTS (SELECT 1 FROM log l WHERE l.message = m.key AND l.kind = 1)"
+    };
+}
 
 /// The three steps of a delivery to a JSON array, `?1`, of accounts, each with the device it is for: the next seq
-/// for each, the next place in its view (the same one again if `?3` is 0), and the entries there. SQLite
-/// takes the tables of a CROSS JOIN in their order, so each account is found by its name.
+/// for each, the next place in its view (the same one again if `?3` is 0) with who is there (`?4`, if that is the
+/// news), and the entries there. SQLite takes the tables of a CROSS JOIN in their order, so each account is found
+/// by its name.
 const DELIVER_SEQS: &str = "
     INSERT INTO accounts (name, head) SELECT value ->> 0, 1 FROM json_each(?1) WHERE true
     ON CONFLICT (name) DO UPDATE SET head = head + 1";
 const DELIVER_PLACES: &str = "
-    INSERT INTO views (account, conversation, last, inbound)
-    SELECT a.id, ?2, ?3, ?3 FROM json_each(?1) j CROSS JOIN accounts a ON a.name = j.value ->> 0 WHERE true
-    ON CONFLICT (account, conversation)
-    DO UPDATE SET last = last + excluded.last, inbound = inbound + excluded.inbound";
+    INSERT INTO views (account, conversation, last, inbound, roster)
+    SELECT a.id, ?2, ?3, ?3, ?4 FROM json_each(?1) j CROSS JOIN accounts a ON a.name = j.value ->> 0 WHERE true
+    ON CONFLICT (account, conversation) DO UPDATE SET
+        last = last + excluded.last, inbound = inbound + excluded.inbound,
+        roster = coalesce(excluded.roster, roster)";
 const DELIVER_ENTRIES: &str = "
     INSERT INTO log (account, seq, operation, kind, view, message, roster, device, position, inbound)
     SELECT a.id, a.head, ?3, iif(?4 IS NULL, 3, 1), v.id, ?4, ?5, j.value ->> 1,
@@ -124,7 +253,7 @@ const DRAFTS: &str = "
 
 /// The steps to tell those of the accounts in a JSON array, `?1`, who call a conversation `?2`, how far the
 /// reader `?3` has read: to find who has in the own log what stands in the reader's view, `?4`, up to `?5`,
-/// and was not looked at before, and where; to note that this was looked at; and to write it.
+/// and was not looked at before, and where; to note that this was looked at; and to write it, and that it is told.
 const READ_FOUND: &str = "
     SELECT json_group_array(json_array(found.account, found.name, found.view, found.position)) FROM (
         SELECT a.id AS account, a.name, v.id AS view, (
@@ -152,6 +281,9 @@ const READ_ENTRIES: &str = "
     INSERT INTO log (account, seq, kind, view, reader, position)
     SELECT a.id, a.head, 6, j.value ->> 2, ?2, j.value ->> 3
     FROM json_each(?1) j CROSS JOIN accounts a ON a.id = j.value ->> 0";
+const READ_TOLD: &str = "
+    UPDATE readings SET told = j.value ->> 3 FROM json_each(?1) j
+    WHERE view = j.value ->> 2 AND reader = ?2";
 
 /// With whom the account `?1` shares a conversation. Whoever is in a group was told so, and has a view of it.
 const CONTACTS: &str = "
@@ -255,6 +387,14 @@ impl Storage for SqliteStorage {
         number(head.unwrap_or(0)).map(Seq)
     }
 
+    async fn tail(&self, account: &str) -> Result<Seq> {
+        let tail: Option<i64> = sqlx::query_scalar("SELECT tail FROM accounts WHERE name = ?")
+            .bind(account)
+            .fetch_optional(&self.readers)
+            .await?;
+        number(tail.unwrap_or(0)).map(Seq)
+    }
+
     async fn page(&self, account: &str, after: Seq, reader: Reader) -> Result<Page> {
         let mut page = Page { next: after, ..Page::default() };
         let mut size = 0;
@@ -268,8 +408,11 @@ impl Storage for SqliteStorage {
             .bind(!reader.compensated)
             .fetch(&self.readers);
         while let Some(row) = rows.try_next().await? {
-            page.head = Seq(column(&row, 0)?);
-            page.unclaimed |= row.try_get::<Option<bool>, _>(21)?.unwrap_or_default();
+            (page.head, page.tail) = (Seq(column(&row, HEAD)?), Seq(column(&row, HEAD + 1)?));
+            page.unclaimed |= row.try_get::<Option<bool>, _>(ADDRESSEE)?.unwrap_or_default();
+            if after < page.tail {
+                break;
+            }
             let Some(event) = read_event(&row)? else {
                 break;
             };
@@ -284,6 +427,63 @@ impl Storage for SqliteStorage {
             }
         }
         Ok(page)
+    }
+
+    async fn overviews(
+        &self,
+        account: &str,
+        reader: Reader,
+        after: &str,
+        most: usize,
+    ) -> Result<Vec<Overview>> {
+        let rows = sqlx::query(OVERVIEWS)
+            .bind(account)
+            .bind(after)
+            .bind(most as i64)
+            .bind(OVERVIEW_READERS)
+            .bind(reader.device.to_string())
+            .bind(!reader.compensated)
+            .fetch_all(&self.readers)
+            .await?;
+        rows.iter().map(read_overview).collect()
+    }
+
+    async fn shared(&self, account: &str, after: &str, most: usize) -> Result<Vec<wire::Fields>> {
+        let rows = sqlx::query(SHARED).bind(account).bind(after).bind(most as i64);
+        let rows = rows.fetch_all(&self.readers).await?;
+        rows.iter().filter_map(|row| read_fields(row, 0).transpose()).collect()
+    }
+
+    async fn active(&self, account: &str, after: &str, since: Millis) -> Result<Option<(String, Position)>> {
+        let row = sqlx::query(ACTIVE)
+            .bind(account)
+            .bind(after)
+            .bind(signed(since.0)?)
+            .fetch_optional(&self.readers)
+            .await?;
+        row.map(|row| Ok((row.try_get(0)?, Position(column(&row, 1)?)))).transpose()
+    }
+
+    async fn stretch(
+        &self,
+        account: &str,
+        reader: Reader,
+        conversation: &str,
+        (from, to): (Position, Position),
+        most: usize,
+    ) -> Result<Vec<wire::Message>> {
+        let rows = sqlx::query(STRETCH)
+            .bind(account)
+            .bind(conversation)
+            // Nothing stands where no conversation reaches.
+            .bind(i64::try_from(from.0).unwrap_or(i64::MAX))
+            .bind(i64::try_from(to.0).unwrap_or(i64::MAX))
+            .bind(most as i64)
+            .bind(reader.device.to_string())
+            .bind(!reader.compensated)
+            .fetch_all(&self.readers)
+            .await?;
+        rows.iter().filter_map(|row| read_message(row).transpose()).collect()
     }
 
     async fn devices(&self, account: &str) -> Result<Vec<Device>> {
@@ -420,7 +620,7 @@ impl Transaction for SqliteTransaction {
         let row = sqlx::query(
             "SELECT key, sender, sent_at, recalled, edit_clock, edit_device, EXISTS (
                  SELECT 1 FROM log WHERE message = messages.key AND account = ? AND kind = 1
-             ) FROM messages WHERE id = ?",
+             ) FROM messages WHERE id = ? AND NOT aged",
         )
         .bind(account.0)
         .bind(&id.as_bytes()[..])
@@ -591,20 +791,26 @@ impl Transaction for SqliteTransaction {
         })
     }
 
-    async fn inbound_at(&mut self, view: ViewKey, position: Position) -> Result<u64> {
-        let inbound =
-            sqlx::query_scalar("SELECT inbound FROM log WHERE view = ? AND position = ? AND kind = 1")
-                .bind(view.0)
-                .bind(signed(position.0)?)
-                .fetch_one(&mut *self.0)
-                .await?;
-        number(inbound)
+    async fn place_at(&mut self, view: ViewKey, position: Position) -> Result<Place> {
+        let row = sqlx::query(
+            "SELECT l.position - (l.position > ?2), l.inbound - (l.position > ?2 AND m.sender <> a.name) FROM log l
+             CROSS JOIN messages m ON m.key = l.message
+             CROSS JOIN accounts a ON a.id = l.account
+             WHERE l.view = ?1 AND l.position >= ?2 AND l.kind = 1
+             ORDER BY l.position LIMIT 1",
+        )
+        .bind(view.0)
+        .bind(signed(position.0)?)
+        .fetch_one(&mut *self.0)
+        .await?;
+        Ok(Place { view, position: Position(column(&row, 0)?), inbound: column(&row, 1)? })
     }
 
-    async fn set_read(&mut self, view: ViewKey, position: Position) -> Result<()> {
-        sqlx::query("UPDATE views SET read = ? WHERE id = ?")
-            .bind(signed(position.0)?)
-            .bind(view.0)
+    async fn set_read(&mut self, place: Place) -> Result<()> {
+        sqlx::query("UPDATE views SET read = ?, read_inbound = ? WHERE id = ?")
+            .bind(signed(place.position.0)?)
+            .bind(signed(place.inbound)?)
+            .bind(place.view.0)
             .execute(&mut *self.0)
             .await?;
         Ok(())
@@ -637,7 +843,9 @@ impl Transaction for SqliteTransaction {
         let told: Vec<(i64, String, i64, i64)> = serde_json::from_str(&found).map_err(StorageError::new)?;
         if !told.is_empty() {
             sqlx::query(READ_SEQS).bind(&found).execute(&mut *self.0).await?;
-            sqlx::query(READ_ENTRIES).bind(&found).bind(reader.0).execute(&mut *self.0).await?;
+            for tell in [READ_ENTRIES, READ_TOLD] {
+                sqlx::query(tell).bind(&found).bind(reader.0).execute(&mut *self.0).await?;
+            }
         }
         Ok(told.into_iter().map(|(_, name, _, _)| name).collect())
     }
@@ -734,6 +942,7 @@ impl Transaction for SqliteTransaction {
             .bind(accounts)
             .bind(conversation)
             .bind(i64::from(message.is_some()))
+            .bind(roster)
             .execute(&mut *self.0)
             .await?;
         sqlx::query(DELIVER_ENTRIES)
@@ -816,6 +1025,47 @@ impl Transaction for SqliteTransaction {
         Ok(())
     }
 
+    async fn trim(&mut self, after: AccountKey, before: Millis) -> Result<Trimmed> {
+        let account = sqlx::query("SELECT id, tail FROM accounts WHERE id > ? ORDER BY id LIMIT 1")
+            .bind(after.0)
+            .fetch_optional(&mut *self.0)
+            .await?;
+        let Some(account) = account else {
+            return Ok(Trimmed { next: None, erased: false });
+        };
+        let (id, tail): (i64, i64) = (account.try_get(0)?, account.try_get(1)?);
+        let (kept_after, is_done) = self.find_tail(id, tail, before).await?;
+        let next = Some(AccountKey(if is_done { id } else { id - 1 }));
+        if kept_after == tail {
+            return Ok(Trimmed { next, erased: false });
+        }
+        let messages: String = sqlx::query_scalar(concat!(
+            "SELECT json_group_array(message) FROM log WHERE kind = 1 AND ",
+            trimmed!()
+        ))
+        .bind(id)
+        .bind(kept_after)
+        .fetch_one(&mut *self.0)
+        .await?;
+        for trim in
+            [concat!("DELETE FROM log WHERE ", trimmed!()), "UPDATE accounts SET tail = ?2 WHERE id = ?1"]
+        {
+            sqlx::query(trim).bind(id).bind(kept_after).execute(&mut *self.0).await?;
+        }
+        for erase in [
+            "UPDATE messages SET aged = 1 WHERE key IN (SELECT value FROM json_each(?1))",
+            concat!(
+                "UPDATE contents SET bytes = zeroblob(length(bytes)) WHERE key IN (SELECT m.content ",
+                unheld!(),
+                ")"
+            ),
+            concat!("UPDATE messages SET size = 0 WHERE key IN (SELECT m.key ", unheld!(), ")"),
+        ] {
+            sqlx::query(erase).bind(&messages).execute(&mut *self.0).await?;
+        }
+        Ok(Trimmed { next, erased: true })
+    }
+
     async fn put_settings(&mut self, settings: &str) -> Result<()> {
         sqlx::query(
             "INSERT INTO meta (key, value) VALUES ('settings', ?)
@@ -839,6 +1089,41 @@ impl SqliteTransaction {
             .bind(account.0)
             .fetch_one(&mut *self.0)
             .await?)
+    }
+
+    /// After which entry the log of an account is kept in a step of trimming, and whether the steps have come to
+    /// an end. What comes after the last message that goes stays.
+    async fn find_tail(&mut self, account: i64, tail: i64, before: Millis) -> Result<(i64, bool)> {
+        let before = signed(before.0)?;
+        let rows = sqlx::query(TRIM_FOUND)
+            .bind(account)
+            .bind(tail)
+            .bind(before)
+            .bind(TRIM)
+            .fetch_all(&mut *self.0)
+            .await?;
+        let (mut found, mut last) = (tail, tail);
+        for row in &rows {
+            last = row.try_get(0)?;
+            match row.try_get::<Option<bool>, _>(1)? {
+                Some(true) => return Ok((found, true)),
+                Some(false) => found = last,
+                None => {}
+            }
+        }
+        if (rows.len() as i64) < TRIM {
+            return Ok((found, true));
+        }
+        let next_is_kept: Option<bool> = sqlx::query_scalar(
+            "SELECT m.sent_at >= ?3 FROM log l CROSS JOIN messages m ON m.key = l.message
+             WHERE l.account = ?1 AND l.seq > ?2 AND l.kind = 1 ORDER BY l.seq LIMIT 1",
+        )
+        .bind(account)
+        .bind(last)
+        .bind(before)
+        .fetch_optional(&mut *self.0)
+        .await?;
+        Ok(if next_is_kept == Some(false) { (last, false) } else { (found, true) })
     }
 
     async fn put_field(&mut self, target: i64, name: &str, field: &Field) -> Result<()> {
@@ -921,64 +1206,97 @@ fn json(names: &BTreeSet<String>) -> Result<String> {
     serde_json::to_string(names).map_err(StorageError::new)
 }
 
+// Where the columns of a page's rows stand that come after those of a message.
+const TARGET: usize = 11;
+const HEAD: usize = TARGET + 4;
+const ENTRY: usize = HEAD + 2;
+const ADDRESSEE: usize = ENTRY + 5;
+
 /// Reads a row of [`PAGE`]; `None` for the one that stands for nothing to follow.
 fn read_event(row: &SqliteRow) -> Result<Option<wire::Event>> {
-    let Some(seq) = row.try_get::<Option<i64>, _>(1)? else {
+    let Some(seq) = row.try_get::<Option<i64>, _>(ENTRY)? else {
         return Ok(None);
     };
-    let body = match row.try_get(2)? {
-        MESSAGE | CHANGED if row.try_get(22)? => None,
-        MESSAGE => Some(Body::Message(read_message(row)?)),
+    let body = match row.try_get(ENTRY + 1)? {
+        MESSAGE | CHANGED if row.try_get(ADDRESSEE + 1)? => None,
+        MESSAGE => read_message(row)?.map(Body::Message),
         READ => Some(Body::Read(wire::Read {
-            conversation: row.try_get(4)?,
-            position: column(row, 5)?,
-            inbound: column(row, 6)?,
+            conversation: row.try_get(0)?,
+            position: column(row, 1)?,
+            inbound: column(row, 2)?,
         })),
         MEMBERS => Some(Body::Members(wire::Members {
-            conversation: row.try_get(4)?,
-            members: serde_json::from_str(row.try_get(7)?).map_err(StorageError::new)?,
+            conversation: row.try_get(0)?,
+            members: serde_json::from_str(row.try_get(ENTRY + 3)?).map_err(StorageError::new)?,
         })),
-        CHANGED => Some(Body::Changed(read_message(row)?)),
-        FIELDS => read_fields(row)?.map(Body::Fields),
+        CHANGED => read_message(row)?.map(Body::Changed),
+        FIELDS => read_fields(row, TARGET)?.map(Body::Fields),
         READ_BY => Some(Body::ReadBy(wire::ReadBy {
-            conversation: row.try_get(4)?,
-            account: row.try_get(16)?,
-            position: column(row, 5)?,
+            conversation: row.try_get(0)?,
+            account: row.try_get(ENTRY + 4)?,
+            position: column(row, 1)?,
         })),
         kind => return Err(StorageError::new(format!("an entry of the unknown kind {kind}"))),
     };
-    Ok(Some(wire::Event { seq: number(seq)?, operation: optional_bytes(row, 3)?, body }))
+    Ok(Some(wire::Event { seq: number(seq)?, operation: optional_bytes(row, ENTRY + 2)?, body }))
 }
 
-fn read_message(row: &SqliteRow) -> Result<wire::Message> {
-    Ok(wire::Message {
-        id: optional_bytes(row, 8)?,
-        conversation: row.try_get(4)?,
-        sender: row.try_get(9)?,
-        device: optional_bytes(row, 10)?,
-        r#type: row.try_get(11)?,
-        content: optional_bytes(row, 12)?,
-        position: column(row, 5)?,
-        inbound: column(row, 6)?,
-        sent_at: column(row, 13)?,
-        edited_at: column(row, 14)?,
-        recalled: row.try_get(15)?,
-    })
+/// Reads the columns of a message; `None` for one that is kept no longer.
+fn read_message(row: &SqliteRow) -> Result<Option<wire::Message>> {
+    let message = wire::Message {
+        conversation: row.try_get(0)?,
+        position: column(row, 1)?,
+        inbound: column(row, 2)?,
+        id: optional_bytes(row, 3)?,
+        sender: row.try_get(4)?,
+        device: optional_bytes(row, 5)?,
+        r#type: row.try_get(6)?,
+        content: optional_bytes(row, 7)?,
+        sent_at: column(row, 8)?,
+        edited_at: column(row, 9)?,
+        recalled: row.try_get(10)?,
+    };
+    Ok(Some(message).filter(|message| message.recalled || !message.content.is_empty()))
 }
 
-/// The fields of a target, unless a later entry has them.
-fn read_fields(row: &SqliteRow) -> Result<Option<wire::Fields>> {
-    let Some(fields) = row.try_get::<Option<&str>, _>(20)? else {
+/// Reads a row of [`OVERVIEWS`].
+fn read_overview(row: &SqliteRow) -> Result<Overview> {
+    let conversation: String = row.try_get(TARGET)?;
+    let mut news = Vec::new();
+    // Of a group in which nothing was said there is no message.
+    if row.try_get::<Option<i64>, _>(1)?.is_some() {
+        news.extend(read_message(row)?.map(Body::Message));
+    }
+    let position = column(row, TARGET + 1)?;
+    if position > 0 {
+        let (conversation, inbound) = (conversation.clone(), column(row, TARGET + 2)?);
+        news.push(Body::Read(wire::Read { conversation, position, inbound }));
+    }
+    if let Some(members) = row.try_get::<Option<&str>, _>(TARGET + 3)? {
+        let members = serde_json::from_str(members).map_err(StorageError::new)?;
+        news.push(Body::Members(wire::Members { conversation: conversation.clone(), members }));
+    }
+    let readers: Vec<(String, u64)> =
+        serde_json::from_str(row.try_get(TARGET + 4)?).map_err(StorageError::new)?;
+    news.extend(readers.into_iter().map(|(account, position)| {
+        Body::ReadBy(wire::ReadBy { conversation: conversation.clone(), account, position })
+    }));
+    Ok(Overview { conversation, news })
+}
+
+/// Reads the columns of a target from this one on, unless a later entry has its fields.
+fn read_fields(row: &SqliteRow, first: usize) -> Result<Option<wire::Fields>> {
+    let Some(fields) = row.try_get::<Option<&str>, _>(first + 3)? else {
         return Ok(None);
     };
     let mut fields: Vec<(String, String)> = serde_json::from_str(fields).map_err(StorageError::new)?;
     fields.sort_unstable();
     let field = |(name, value): (String, String)| wire::Field { name, value: value.into() };
     Ok(Some(wire::Fields {
-        target: row.try_get(17)?,
+        target: row.try_get(first)?,
         fields: fields.into_iter().map(field).collect(),
-        updated_at: column(row, 18)?,
-        device: optional_bytes(row, 19)?,
+        updated_at: column(row, first + 1)?,
+        device: optional_bytes(row, first + 2)?,
     }))
 }
 

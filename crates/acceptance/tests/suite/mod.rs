@@ -2,6 +2,7 @@
 
 mod edits;
 mod fields;
+mod history;
 mod reach;
 mod reads;
 mod recalls;

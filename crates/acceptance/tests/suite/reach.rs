@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use async_trait::async_trait;
 use tutti_acceptance::{
+    history::snapshot,
     platform::Platform,
-    reach::{Claim, Online},
-    storage::{Result as StorageResult, Sighting, Transaction},
-    work::Growth,
+    reach::{Claim, Online, Seen},
+    storage::Sighting,
 };
 
 use super::*;
@@ -39,17 +38,9 @@ fn claim(account: &str, number: u8) -> Claim {
 }
 
 /// A device is seen for the first time.
-struct Seen(&'static str, u8, Millis);
-
-#[async_trait]
-impl Work for Seen {
-    type Answer = ();
-
-    async fn run(&self, tx: &mut dyn Transaction, _: &mut Growth) -> StorageResult<()> {
-        let (id, name) = (device(self.1).to_string(), String::new());
-        let sighting = Sighting { id, name, platform: Platform::Web };
-        tx.see_device(self.0, &sighting, self.2).await
-    }
+fn seen(account: &str, number: u8, now: Millis) -> Seen {
+    let sighting = Sighting { id: device(number).to_string(), name: String::new(), platform: Platform::Web };
+    Seen { account: account.to_owned(), sighting, now }
 }
 
 impl Fixture {
@@ -225,11 +216,11 @@ async fn without_compensation_a_device_gets_nothing_that_was_for_all_before_it_w
     };
     said(1, 1_000, Reach::All).await;
     said(2, 1_100, one_device(&[("bob", 8)])).await;
-    fixture.perform(Seen("bob", 8, Millis(2_000))).await;
+    fixture.perform(seen("bob", 8, Millis(2_000))).await;
     said(3, 2_000, Reach::All).await;
     said(4, 2_100, one_device(&[("bob", 9)])).await;
     fixture.accepted("bob", &mark_read(9, "direct:alice", 1)).await;
-    fixture.perform(Seen("bob", 8, Millis(3_000))).await;
+    fixture.perform(seen("bob", 8, Millis(3_000))).await;
     fixture.accepted("alice", &recall(10, 1)).await;
     fixture.accepted("alice", &recall(11, 3)).await;
     let some = |texts: [&str; 7]| texts.map(|text| (text != "-").then(|| text.to_owned()));
@@ -247,4 +238,57 @@ async fn without_compensation_a_device_gets_nothing_that_was_for_all_before_it_w
         fixture.found("bob", reader(9)).await,
         some(["", "-", "", "\"4\"", "read 1", "recalled", "recalled"])
     );
+}
+
+#[tokio::test]
+async fn a_snapshot_and_history_have_what_is_for_the_device_that_asks() {
+    let fixture = Fixture::new().await;
+    for (number, reach) in [
+        (1, Reach::All),
+        (2, one_device(&[("bob", 8)])),
+        (3, one_device(&[("bob", 9)])),
+        (4, Reach::All),
+        (5, one_device(&[("bob", 8)])),
+    ] {
+        let hi = send(number, "direct:bob", &format!("{number}"));
+        fixture.decide(Submission { reach, ..one("alice", &hi) }).await;
+    }
+    let first = send(6, "direct:bob", "6");
+    fixture.decide(Submission { reach: one_device(&[]), ..one("carla", &first) }).await;
+    let positions = |bodies: Vec<event::Body>| -> Vec<(String, u64)> {
+        let place = |body| match body {
+            event::Body::Message(message) => Some((message.conversation, message.position)),
+            _ => None,
+        };
+        bodies.into_iter().filter_map(place).collect()
+    };
+    let alices = |positions: &[u64]| -> Vec<(String, u64)> {
+        positions.iter().map(|position| ("direct:alice".to_owned(), *position)).collect()
+    };
+    // The last one comes with the list, the others follow from the last on.
+    for (number, expected) in [(8, vec![5, 4, 2, 1]), (9, vec![4, 4, 3, 1]), (10, vec![4, 4, 1])] {
+        let found = positions(fixture.snapshot_for("bob", reader(number), 0).await.0);
+        assert_eq!(found, alices(&expected), "device {number}");
+        let history = fixture.history_for("bob", reader(number), "direct:alice", (1, 5)).await;
+        let mut there: Vec<u64> = history.messages.iter().map(|message| message.position).collect();
+        there.reverse();
+        assert_eq!(there.first(), expected.first());
+        assert_eq!(there[1..], expected[expected.len() - there.len() + 1..], "device {number}");
+    }
+    // What waits is nobody's until somebody comes.
+    fixture.perform(claim("bob", 9)).await;
+    let list = |number| fixture.snapshot_for("bob", reader(number), u64::MAX >> 1);
+    assert_eq!(positions(list(9).await.0), [("direct:alice".to_owned(), 4), ("direct:carla".to_owned(), 1)]);
+    assert_eq!(positions(list(8).await.0), alices(&[5]));
+
+    // Without compensation there is neither; the log tells what is for the device.
+    let alone = Reader { compensated: false, ..reader(8) };
+    let page = snapshot(&*fixture.storage, "bob", alone, Seq(6), (None, Millis(0))).await.unwrap();
+    assert_eq!((page.events, page.next, page.cursor), (Vec::new(), None, 0));
+    assert_eq!(fixture.history_for("bob", alone, "direct:alice", (1, 5)).await.messages, []);
+    // One that has begun before is given the rest of the list, and no days.
+    let place = wire::SnapshotPlace { from: 0, name: "direct:alice".to_owned(), ..Default::default() };
+    let rest = snapshot(&*fixture.storage, "bob", alone, Seq(6), (Some(place), Millis(u64::MAX >> 1)));
+    let rest = rest.await.unwrap();
+    assert_eq!((rest.events, rest.next), (Vec::new(), None));
 }

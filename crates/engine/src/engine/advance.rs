@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use tutti_protocol::{
-    Code, DeviceId, LogId, Millis, OperationId, Revision, Seq, codec, limits,
+    Code, DeviceId, LogId, Millis, OperationId, Revision, Seq, TabId, codec, limits,
     local::{self, ChangeSet, Queued, channel_frame},
     wire::operation::Body,
 };
 
-use super::{ANNOUNCE, Engine, Gathered, Reading, Role, Sync, Who, Withdrawal, queued_id};
+use super::{ANNOUNCE, Engine, Gathered, Reading, Role, Sync, Who, Withdrawal, history::Fetch, queued_id};
 use crate::{
     Connection, Effect, Event, Extent, Failure, Now, Reply, RequestId,
     batch::{Batch, Durability, Key, Table, Write},
@@ -33,6 +33,7 @@ impl Engine {
             self.read_again(now);
             self.write_outbox();
             self.advance_withdrawals(now);
+            self.advance_fetches(now);
             self.lead(now);
             self.advance_status(now);
             self.announce(now);
@@ -100,6 +101,7 @@ impl Engine {
         if !leader.link.is_up() {
             leader.gathered.forget();
             leader.catching_up = None;
+            self.fetches.iter_mut().for_each(Fetch::put_anew);
         }
         self.commit(idle);
         if idle || reconcile {
@@ -115,7 +117,7 @@ impl Engine {
             && let Some(events) = leader.catching_up.take()
         {
             self.complained = None;
-            self.events.push_back(Event::CaughtUp { events });
+            self.events.push_back(Event::CaughtUp { events, complete_from: self.replica.complete_from() });
         }
         // The status tells that the server is not there, and an event of its own that all places are taken.
         let told = [Code::Offline, Code::Timeout, Code::ConnectionLimit];
@@ -129,7 +131,7 @@ impl Engine {
     /// When there is no place for a connection, and nothing more to say by post either.
     fn finish_session(&mut self, now: Now) {
         if let Role::Leader(leader) = &mut self.role {
-            let stored = leader.committing.is_none() && leader.gathered.is_empty();
+            let stored = leader.committing.is_none() && leader.gathered.is_empty() && self.fetches.is_empty();
             leader.link.finish(&self.replica.outbox, stored, now);
             self.carry_link();
         }
@@ -199,7 +201,10 @@ impl Engine {
         let Role::Leader(leader) = &mut self.role else {
             return Default::default();
         };
-        let Gathered { log, events, refused, discarded, over, .. } = std::mem::take(&mut leader.gathered);
+        let Gathered { log, events, snapshot, refused, discarded, over, .. } =
+            std::mem::take(&mut leader.gathered);
+        let (snapshot, complete_from) =
+            snapshot.unwrap_or_else(|| (self.replica.snapshot.clone(), self.replica.complete_from));
         let reset = log.is_some() && self.replica.log.is_some();
         let over = if reset { Vec::new() } else { over };
         let log = log.or(self.replica.log);
@@ -237,7 +242,12 @@ impl Engine {
         writes.extend(kept.filter_map(|queued| {
             Some(Write::Put(Table::Outbox, Key::Operation(queued_id(queued)?), codec::encode(queued)))
         }));
-        let meta = local::Meta { log: log.map(LogId::to_bytes).unwrap_or_default(), cursor: cursor.0 };
+        let meta = local::Meta {
+            log: log.map(LogId::to_bytes).unwrap_or_default(),
+            cursor: cursor.0,
+            snapshot,
+            complete_from: complete_from.0,
+        };
         writes.push(Write::Put(Table::Meta, META, codec::encode(&meta)));
         let change_set = ChangeSet {
             epoch: self.leadership.epoch().0,
@@ -251,6 +261,8 @@ impl Engine {
             log: meta.log,
             next_journal,
             discarded: discarded.iter().filter_map(queued_id).map(OperationId::to_bytes).collect(),
+            snapshot: meta.snapshot,
+            complete_from: meta.complete_from,
         };
         (change_set, writes)
     }
@@ -296,6 +308,8 @@ impl Engine {
             cursor: self.replica.cursor.0,
             log: self.replica.log.map(LogId::to_bytes).unwrap_or_default(),
             folded: Some(folded),
+            snapshot: self.replica.snapshot.clone(),
+            complete_from: self.replica.complete_from.0,
             ..ChangeSet::default()
         };
         Some((change_set, writes))
@@ -440,15 +454,20 @@ impl Engine {
     pub(super) fn answer_wish(&mut self, who: Who, result: Result<(), Failure>) {
         match who {
             Who::Local(request) => self.resolve(request, result.map(|()| Reply::Done)),
-            Who::Tab(tab, id) => {
-                let (code, message) = match result {
-                    Ok(()) => Default::default(),
-                    Err(failure) => (failure.code.as_str().to_owned(), failure.message),
-                };
-                let done = local::SyncDone { tab: tab.to_bytes(), id, code, message };
-                self.broadcast(channel_frame::Frame::SyncDone(done));
-            }
+            Who::Tab(tab, id) => self.tell_done(tab, id, result.map(|()| 0)),
         }
+    }
+
+    /// Answers another tab's wish. `expired`: as in the frame.
+    pub(super) fn tell_done(&mut self, tab: TabId, id: u64, expired: Result<u64, Failure>) {
+        let tab = tab.to_bytes();
+        let done = match expired {
+            Ok(expired) => local::SyncDone { tab, id, expired, ..local::SyncDone::default() },
+            Err(Failure { code, message }) => {
+                local::SyncDone { tab, id, code: code.as_str().to_owned(), message, expired: 0 }
+            }
+        };
+        self.broadcast(channel_frame::Frame::SyncDone(done));
     }
 }
 

@@ -11,7 +11,7 @@ use super::{Engine, Enqueued, Role, Sync, Who, Withdrawal};
 use crate::{Failure, Message, Now, Reply, RequestId, State, batch::StoreError};
 
 /// How long another tab's leader may take to answer a request, in milliseconds.
-const REQUEST_DEADLINE: u64 = 30_000;
+pub(super) const REQUEST_DEADLINE: u64 = 30_000;
 
 impl Engine {
     pub(super) fn handle_send(
@@ -164,6 +164,7 @@ impl Engine {
         self.broadcast(channel_frame::Frame::Leave(local::Leave {}));
         self.end_syncs(|_| true, Err(closed(why)));
         self.end_withdrawals(|_| true, Err(closed(why)));
+        self.end_fetches(&|_, _| Some(Err(closed(why))));
         self.end_questions(|_| true, Err(closed(why)));
         // What is being written is answered when it is written; what waits will not be.
         for Enqueued { request, .. } in std::mem::take(&mut self.waiting) {

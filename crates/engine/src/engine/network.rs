@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use tutti_protocol::{
-    Code, Millis, Seq,
+    Code, Millis,
     local::{Queued, channel_frame},
-    wire,
+    wire::{self, event},
 };
 
 use super::{Engine, Role, newest};
@@ -35,8 +35,7 @@ impl Engine {
         if !leader.ready {
             leader.opened = Some((id, token));
         } else if leader.link.id() == id {
-            let copy = (self.replica.log, self.replica.cursor);
-            leader.link.opened(token, &self.identity, self.leadership.epoch(), copy);
+            leader.link.opened(token, &self.identity, self.leadership.epoch(), &self.replica.mark());
         }
     }
 
@@ -56,10 +55,9 @@ impl Engine {
         if leader.link.id() != id {
             return;
         }
-        let copy = (self.replica.log, self.replica.cursor);
         let mut time = Millis(0);
         let mut service = None;
-        for arrived in leader.link.frame(bytes, copy, now, &mut self.entropy) {
+        for arrived in leader.link.frame(bytes, self.replica.mark(), now, &mut self.entropy) {
             match arrived {
                 Arrived::Time(server) => {
                     self.server_time = Some((server, now.monotonic));
@@ -72,9 +70,27 @@ impl Engine {
                 Arrived::Limited(limit) => return self.handle_limited(limit),
                 Arrived::Status(status) => return self.handle_status(status, now),
                 Arrived::Service { disabled } => service = Some(disabled),
-                Arrived::OtherLog(log) => {
-                    leader.gathered.forget();
-                    (leader.gathered.log, leader.gathered.cursor) = (Some(log), Some(Seq(0)));
+                Arrived::Snapshot(page) => {
+                    if page.log.is_some() {
+                        leader.gathered.forget();
+                        leader.gathered.log = page.log;
+                    }
+                    time = time.max(newest(&page.events));
+                    leader.gathered.events.extend(page.events);
+                    leader.gathered.cursor = Some(page.cursor);
+                    leader.gathered.snapshot = Some((page.next, page.from));
+                }
+                Arrived::History(history) => {
+                    for fetch in &mut self.fetches {
+                        fetch.note_answer(&history, &self.replica);
+                    }
+                    // As of now, and kept like what comes by itself.
+                    let seq = self.replica.cursor.0.max(1);
+                    leader.gathered.events.extend(history.messages.into_iter().map(|message| wire::Event {
+                        seq,
+                        operation: message.id.clone(),
+                        body: Some(event::Body::Past(message)),
+                    }));
                 }
                 Arrived::Events(events, cursor) => {
                     time = time.max(newest(&events));

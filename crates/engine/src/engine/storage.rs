@@ -317,11 +317,14 @@ impl Engine {
             for (position, message) in &head.recent {
                 let changed = message.edited_at > 0 || message.recalled;
                 let had = || before.and_then(|head| head.recent.get(position)) == Some(message);
-                if *position <= seen && (!changed || had()) {
+                let held = before.is_some_and(|head| head.holds(*position));
+                // What was fetched is no news.
+                let fetched = *position <= seen && Millis(message.sent_at) < self.replica.complete_from;
+                if held && (!changed || had()) || !held && fetched {
                     continue;
                 }
                 applied.messages.extend(self.replica.shown(message).map(|message| {
-                    let known = *position <= seen || old.outbox.has_seen(message.id);
+                    let known = held || old.outbox.has_seen(message.id);
                     Change::to(message, known)
                 }));
             }

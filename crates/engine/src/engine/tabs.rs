@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use bytes::Bytes;
 use tutti_protocol::{
-    Code, DeviceId, Epoch, LogId, Millis, OperationId, Revision, TabId, codec, limits,
+    Code, DeviceId, Epoch, LogId, Millis, OperationId, Position, Revision, TabId, codec, limits,
     local::{self, ChangeSet, ChannelFrame, channel_frame},
 };
 
@@ -123,6 +123,7 @@ impl Engine {
             // Those who asked ask the next leader.
             self.syncs.retain(|sync| matches!(sync.who, Who::Local(_)));
             self.withdrawals.retain(|it| matches!(it.who, Who::Local(_)));
+            self.put_fetches_anew();
             self.put_questions_anew();
             if self.closed.is_none() && !self.suspended {
                 // What the next leader has said already, it says again.
@@ -234,6 +235,14 @@ impl Engine {
                     self.handle_withdraw(who, id, wish.retry, now);
                 }
             }
+            channel_frame::Frame::FetchHistory(wish) => {
+                let who = Who::Tab(tab, wish.id);
+                let known = self.fetches.iter().any(|it| it.who == who);
+                if matches!(self.role, Role::Leader(_)) && !known {
+                    let positions = (Position(wish.from), Position(wish.to));
+                    self.handle_fetch(who, wish.conversation, positions, now);
+                }
+            }
             channel_frame::Frame::SyncDone(done) => {
                 if TabId::try_from(&done.tab) == Ok(self.identity.tab) {
                     self.handle_sync_done(done);
@@ -314,6 +323,7 @@ impl Engine {
             code => Err(Failure::new(Code::parse(code), done.message)),
         };
         self.end_withdrawals(|it| it.who == who, result.clone());
+        self.note_fetched(who, result.clone().map(|()| Position(done.expired)));
         if result.is_ok() {
             // The leader is done. It has said at which revision, so this tab reads if it must.
             self.syncs.iter_mut().filter(|sync| sync.who == who).for_each(|sync| sync.ask_at = None);
@@ -415,7 +425,8 @@ impl Engine {
         let online = status.connection == "online";
         follower.leader = status;
         if ended {
-            self.events.push_back(Event::CaughtUp { events: follower.caught });
+            let complete_from = self.replica.complete_from();
+            self.events.push_back(Event::CaughtUp { events: follower.caught, complete_from });
         }
         if reload {
             follower.unclaimed.extend(self.replica.outbox.pending().map(|(id, _)| id));

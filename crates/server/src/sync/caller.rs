@@ -1,17 +1,16 @@
 //! Who a client is, once its hello was believed, and what it may ask for: the same over a WebSocket and
 //! by post.
 
-use async_trait::async_trait;
 use tokio::time::Instant;
 use tutti_acceptance::{
     accept::{Refusal, Submission, Verdict},
+    history,
     platform::Platform,
-    reach::Claim,
-    storage::{Page, Reader, Result as StorageResult, Sighting, Transaction},
-    work::{Growth, Work},
+    reach::{Claim, Seen},
+    storage::{Page, Reader, Result as StorageResult, Sighting},
 };
 use tutti_protocol::{
-    Code, DeviceId, Epoch, Millis, Seq,
+    Code, DeviceId, Epoch, Seq,
     wire::{self, server_frame::Frame},
 };
 
@@ -67,6 +66,7 @@ impl<'a> Caller<'a> {
             server_time: now().0,
             ping_interval: u32::try_from(self.app.ping_interval.as_millis()).unwrap_or(u32::MAX),
             status: true,
+            tail: self.app.storage.tail(&self.account).await?.0,
         }))
     }
 
@@ -101,20 +101,21 @@ impl<'a> Caller<'a> {
             let message = "the cursor is beyond the head of the log";
             return Err(Ending::error(Code::Protocol, message));
         }
+        if after < page.tail {
+            // The next hello learns where the log begins.
+            return Err(Ending::error(Code::NotFound, "what comes after the cursor is no longer kept"));
+        }
         Ok(page)
     }
 
     /// What comes after `after`. What waits there for the first device that comes is this one's from now on.
     pub(super) async fn news(&self, after: Seq) -> StorageResult<Page> {
-        let (account, device) = (&self.account, self.device);
         loop {
-            let reader = Reader { device, compensated: self.app.settings.get().sync_enabled };
-            let page = self.app.storage.page(account, after, reader).await?;
+            let page = self.app.storage.page(&self.account, after, self.reader()).await?;
             if !page.unclaimed {
                 return Ok(page);
             }
-            let claim = Claim { account: account.clone(), device, after, until: page.next };
-            self.app.writer.write(claim).await?;
+            self.claim(after, page.next).await?;
         }
     }
 
@@ -129,28 +130,40 @@ impl<'a> Caller<'a> {
         }
     }
 
+    /// A page of how all is now.
+    pub(super) async fn snapshot(&self, pull: wire::PullSnapshot) -> Result<Frame, Ending> {
+        let (storage, account) = (&*self.app.storage, &self.account);
+        let head = storage.head(account).await?;
+        if pull.place.is_none() {
+            self.claim(Seq(0), head).await?;
+        }
+        let from = self.app.settings.get().compensated_since(pull.days, now());
+        let page = history::snapshot(storage, account, self.reader(), head, (pull.place, from)).await?;
+        Ok(Frame::Snapshot(page))
+    }
+
+    /// Messages that a client has not got by itself.
+    pub(super) async fn history(&self, pull: wire::PullHistory) -> Result<Frame, Ending> {
+        let history = history::history(&*self.app.storage, &self.account, self.reader(), pull).await?;
+        Ok(Frame::History(history))
+    }
+
+    fn reader(&self) -> Reader {
+        Reader { device: self.device, compensated: self.app.settings.get().sync_enabled }
+    }
+
+    /// What waits in this stretch of the log for the first device that comes is this one's from now on.
+    async fn claim(&self, after: Seq, until: Seq) -> StorageResult<()> {
+        let claim = Claim { account: self.account.clone(), device: self.device, after, until };
+        self.app.writer.write(claim).await
+    }
+
     /// Notes that the device is here, for others to see. Not worth failing for: when the disk is full
     /// there is still much to read.
     pub(super) async fn note_sighting(&self) {
-        let noted = Noted { account: self.account.clone(), sighting: self.sighting.clone(), now: now() };
-        if let Err(error) = self.app.writer.write(noted).await {
+        let seen = Seen { account: self.account.clone(), sighting: self.sighting.clone(), now: now() };
+        if let Err(error) = self.app.writer.write(seen).await {
             tracing::warn!(%error, "a device's appearance was not noted");
         }
-    }
-}
-
-/// That a device was here.
-struct Noted {
-    account: String,
-    sighting: Sighting,
-    now: Millis,
-}
-
-#[async_trait]
-impl Work for Noted {
-    type Answer = ();
-
-    async fn run(&self, tx: &mut dyn Transaction, _: &mut Growth) -> StorageResult<()> {
-        tx.see_device(&self.account, &self.sighting, self.now).await
     }
 }

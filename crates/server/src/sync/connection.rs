@@ -258,6 +258,12 @@ impl Session<'_> {
                 Ok(self.outbound.send(self.caller.submit(submit.operations).await)?)
             }
             client_frame::Frame::Pull(pull) => self.pull(Seq(pull.after)).await,
+            client_frame::Frame::PullSnapshot(pull) => {
+                Ok(self.outbound.send(self.caller.snapshot(pull).await?)?)
+            }
+            client_frame::Frame::PullHistory(pull) => {
+                Ok(self.outbound.send(self.caller.history(pull).await?)?)
+            }
             client_frame::Frame::Privacy(privacy) => {
                 self.caller.privacy = privacy;
                 self.attendance.hide(privacy.hide_presence);

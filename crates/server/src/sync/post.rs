@@ -51,6 +51,8 @@ async fn answer(app: &App, body: Bytes, answers: &mut Vec<Frame>) -> Result<(), 
             let after = Seq(pull.after);
             Some(Frame::Delta(caller.delta(after, caller.page(after).await?)))
         }
+        Some(client_frame::Frame::PullSnapshot(pull)) => Some(caller.snapshot(pull).await?),
+        Some(client_frame::Frame::PullHistory(pull)) => Some(caller.history(pull).await?),
         Some(client_frame::Frame::Ping(ping)) => Some(Frame::Pong(wire::Pong { nonce: ping.nonce })),
         // The hello of each post says it.
         Some(client_frame::Frame::Privacy(_)) => None,

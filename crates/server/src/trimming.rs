@@ -1,0 +1,38 @@
+//! What is older than the server is to keep goes, in small steps between all else.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::sleep;
+use tutti_acceptance::{
+    history::Trim,
+    storage::{AccountKey, Result},
+};
+
+use crate::{app::App, clock::now};
+
+/// How long after one pass through all accounts the next begins.
+const PAUSE: Duration = Duration::from_secs(60 * 60);
+
+/// Trims until the server ends, and at once when it is to keep less.
+pub(crate) async fn run(app: Arc<App>) {
+    loop {
+        if let Err(error) = app.shutdown.run_until_cancelled(pass(&app)).await.unwrap_or(Ok(())) {
+            tracing::warn!(%error, "what is too old is still there");
+        }
+        tokio::select! {
+            () = app.shutdown.cancelled() => return,
+            () = sleep(PAUSE) => {}
+            () = app.settings.changed() => {}
+        }
+    }
+}
+
+/// Goes through all accounts once.
+async fn pass(app: &App) -> Result<()> {
+    let before = app.settings.get().kept_since(now());
+    let mut next = Some(AccountKey(-1));
+    while let Some(after) = next {
+        next = app.writer.write(Trim { after, before }).await?.next;
+    }
+    Ok(())
+}
