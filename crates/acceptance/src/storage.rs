@@ -51,6 +51,9 @@ pub trait Storage: Send + Sync + 'static {
     /// The last seq of an account's log that is no longer kept; 0: all are.
     async fn tail(&self, account: &str) -> Result<Seq>;
 
+    /// Whether anything up to there in an account's log waits for the first device that comes for it.
+    async fn waits(&self, account: &str, until: Seq) -> Result<bool>;
+
     /// What comes after `after` in an account's log, as one of its devices gets it, up to the limits of a page.
     async fn page(&self, account: &str, after: Seq, reader: Reader) -> Result<Page>;
 

@@ -427,8 +427,9 @@ impl Server {
             (Some(client_frame::Frame::PullSnapshot(pull)), Some(session)) => {
                 let (account, reader) = (session.account.clone(), self.reader(wire));
                 let head = poll(self.storage.head(&account)).expect("memory holds");
-                if pull.place.is_none() {
-                    self.claim(&account, reader, Seq(0), head);
+                let waits = || poll(self.storage.waits(&account, head)).expect("memory holds");
+                if pull.place.is_none() && waits() && !self.claim(&account, reader, Seq(0), head) {
+                    return self.refuse_full(wire);
                 }
                 let days = if self.sync_disabled { 0 } else { self.compensation_days };
                 let from = Millis(now.0 - u64::from(pull.days.min(days)) * self.day);
@@ -546,7 +547,9 @@ impl Server {
     }
 
     fn pull(&mut self, wire: Wire, after: u64) {
-        let page = self.page(wire, after);
+        let Some(page) = self.page(wire, after) else {
+            return self.refuse_full(wire);
+        };
         if after > page.head.0 {
             return self.refuse(wire, Code::Protocol, 0);
         }
@@ -628,15 +631,14 @@ impl Server {
         Ok(answer)
     }
 
-    /// What comes after `after`, for the device of a connection.
-    fn page(&self, wire: Wire, after: u64) -> Page {
+    /// What comes after `after`, for the device of a connection; none while a full disk keeps it from claiming that.
+    fn page(&self, wire: Wire, after: u64) -> Option<Page> {
         let (account, reader, after) = (&self.sessions[&wire].account, self.reader(wire), Seq(after));
         let page = poll(self.storage.page(account, after, reader)).expect("memory holds");
         if !page.unclaimed {
-            return page;
+            return Some(page);
         }
-        self.claim(account, reader, after, page.next);
-        self.page(wire, after.0)
+        self.claim(account, reader, after, page.next).then(|| self.page(wire, after.0)).flatten()
     }
 
     fn reader(&self, wire: Wire) -> Reader {
@@ -645,19 +647,23 @@ impl Server {
     }
 
     /// What waits in a stretch of an account's log for the first device that comes is this one's from now on.
-    fn claim(&self, account: &str, reader: Reader, after: Seq, until: Seq) {
+    /// A full disk takes no claim.
+    fn claim(&self, account: &str, reader: Reader, after: Seq, until: Seq) -> bool {
         let claim = Claim { account: account.to_owned(), device: reader.device, after, until };
-        poll(perform(&self.storage, &claim)).expect("nobody fills the disk meanwhile");
+        poll(perform(&self.storage, &claim)).is_ok()
     }
 
     /// Tells the live connections of those whose logs have grown what is new.
     fn push(&mut self) {
         let grown = std::mem::take(&mut self.grown);
-        let mut frames = Vec::new();
+        let (mut frames, mut refused) = (Vec::new(), Vec::new());
         for (wire, session) in self.sessions.iter().filter(|(_, session)| grown.contains(&session.account)) {
             let mut live = session.live;
             while let Some(after) = live {
-                let page = self.page(*wire, after);
+                let Some(page) = self.page(*wire, after) else {
+                    refused.push(*wire);
+                    break;
+                };
                 live = (page.next.0 > after).then_some(page.next.0);
                 if live.is_some() {
                     frames.push((*wire, self.delta(after, page)));
@@ -669,6 +675,9 @@ impl Server {
                 session.live = Some(delta.next);
             }
             self.send(wire, server_frame::Frame::Delta(delta));
+        }
+        for wire in refused {
+            self.refuse_full(wire);
         }
     }
 
@@ -760,6 +769,11 @@ impl Server {
         for wire in wires {
             self.send(wire, server_frame::Frame::Status(wire::Status { status: kind.clone() }));
         }
+    }
+
+    fn refuse_full(&mut self, wire: Wire) {
+        let Refusal { code, retry_after, .. } = Refusal::storage();
+        self.refuse(wire, code, retry_after);
     }
 
     fn refuse(&mut self, wire: Wire, code: Code, retry_after: u32) {

@@ -353,6 +353,14 @@ impl State {
     }
 }
 
+impl Holder {
+    /// Whether it waits in this stretch of the log for the first device that comes.
+    fn waits(&self, after: Seq, until: Seq) -> bool {
+        let seq = self.entries.first().copied().unwrap_or_default();
+        self.addressee == Addressee::First && after < seq && seq <= until
+    }
+}
+
 impl Account {
     fn append(&mut self, operation: Bytes, body: Body) -> Seq {
         let seq = self.log.len() as u64 + 1;
@@ -442,6 +450,13 @@ impl Storage for MemoryStorage {
 
     async fn tail(&self, account: &str) -> Result<Seq> {
         Ok(Seq(self.state().accounts.get(account).map_or(0, |account| account.tail)))
+    }
+
+    async fn waits(&self, account: &str, until: Seq) -> Result<bool> {
+        let state = self.state();
+        let key = state.accounts.get(account).map(|account| account.key.0);
+        let holders = state.messages.iter().filter_map(|message| message.holders.get(&key?));
+        Ok(holders.into_iter().any(|holder| holder.waits(Seq(0), until)))
     }
 
     async fn page(&self, account: &str, after: Seq, reader: Reader) -> Result<Page> {
@@ -815,12 +830,8 @@ impl Transaction for MemoryTransaction {
 
     async fn claim(&mut self, account: &str, device: DeviceId, after: Seq, until: Seq) -> Result<()> {
         let account = self.state.account(account).key;
-        let waits = |holder: &Holder| {
-            let seq = holder.entries.first().copied().unwrap_or_default();
-            holder.addressee == Addressee::First && after < seq && seq <= until
-        };
         for message in Arc::make_mut(&mut self.state.messages) {
-            if message.holders.get(&account.0).is_some_and(waits)
+            if message.holders.get(&account.0).is_some_and(|holder| holder.waits(after, until))
                 && let Some(holder) = Arc::make_mut(message).holders.get_mut(&account.0)
             {
                 holder.addressee = Addressee::Device(device);

@@ -395,6 +395,20 @@ impl Storage for SqliteStorage {
         number(tail.unwrap_or(0)).map(Seq)
     }
 
+    async fn waits(&self, account: &str, until: Seq) -> Result<bool> {
+        let waits = sqlx::query_scalar(
+            "SELECT EXISTS (
+                 SELECT 1 FROM accounts a CROSS JOIN log l ON l.account = a.id AND l.seq <= ?2 AND l.device = ''
+                 WHERE a.name = ?1
+             )",
+        )
+        .bind(account)
+        .bind(signed(until.0)?)
+        .fetch_one(&self.readers)
+        .await?;
+        Ok(waits)
+    }
+
     async fn page(&self, account: &str, after: Seq, reader: Reader) -> Result<Page> {
         let mut page = Page { next: after, ..Page::default() };
         let mut size = 0;

@@ -134,7 +134,7 @@ impl<'a> Caller<'a> {
     pub(super) async fn snapshot(&self, pull: wire::PullSnapshot) -> Result<Frame, Ending> {
         let (storage, account) = (&*self.app.storage, &self.account);
         let head = storage.head(account).await?;
-        if pull.place.is_none() {
+        if pull.place.is_none() && storage.waits(account, head).await? {
             self.claim(Seq(0), head).await?;
         }
         let from = self.app.settings.get().compensated_since(pull.days, now());
