@@ -631,6 +631,16 @@ fn queued_id(queued: &Queued) -> Option<OperationId> {
     OperationId::try_from(&queued.operation.as_ref()?.id).ok()
 }
 
+/// Which operations an event shows to have been accepted: that which it came from, and the sending of a message
+/// that has changed since.
+fn accepted_by(event: &wire::Event) -> impl Iterator<Item = OperationId> {
+    let changed = match &event.body {
+        Some(event::Body::Changed(message)) => Some(&message.id),
+        _ => None,
+    };
+    [Some(&event.operation), changed].into_iter().flatten().filter_map(|id| OperationId::try_from(id).ok())
+}
+
 /// When the server accepted the last of what these tell of; 0 where they do not say.
 fn newest(events: &[wire::Event]) -> Millis {
     let time = |event: &wire::Event| match &event.body {

@@ -10,7 +10,9 @@ use tutti_protocol::{
     wire::operation::Body,
 };
 
-use super::{ANNOUNCE, Engine, Gathered, Reading, Role, Sync, Who, Withdrawal, history::Fetch, queued_id};
+use super::{
+    ANNOUNCE, Engine, Gathered, Reading, Role, Sync, Who, Withdrawal, accepted_by, history::Fetch, queued_id,
+};
 use crate::{
     Connection, Effect, Event, Extent, Failure, Now, Reply, RequestId,
     batch::{Batch, Durability, Key, Table, Write},
@@ -226,9 +228,10 @@ impl Engine {
         writes
             .extend(numbered.map(|(number, record)| Write::Put(Table::Journal, Key::Number(number), record)));
         // An operation leaves the outbox in the commit that stores what became of it.
-        let in_events = events.iter().filter_map(|event| OperationId::try_from(&event.operation).ok());
         let mut settled = BTreeSet::new();
-        let leaving = in_events
+        let leaving = events
+            .iter()
+            .flat_map(accepted_by)
             .filter(|id| self.replica.outbox.get(*id).is_some())
             .chain(accepted.iter().copied())
             .chain(over)
