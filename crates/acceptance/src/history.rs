@@ -26,7 +26,7 @@ const FIELDS: u32 = 1;
 /// set of them and of sessions, then the messages that were sent since `from`. What the log says up to `head` is
 /// in it, and nothing there waits for the first device any more.
 ///
-/// One that is not compensated begins with nothing, at the beginning of the log: what is for it is told there.
+/// One that is not compensated gets all messages that are for it, however old: there are no others.
 ///
 /// # Errors
 /// When the storage refused.
@@ -37,14 +37,12 @@ pub async fn snapshot(
     head: Seq,
     (place, from): (Option<SnapshotPlace>, Millis),
 ) -> Result<wire::Snapshot> {
-    if place.is_none() && !reader.compensated {
-        let cursor = storage.tail(account).await?.0;
-        return Ok(wire::Snapshot { cursor, from: from.0, ..wire::Snapshot::default() });
-    }
     let begun = place.clone().unwrap_or_default();
     let (cursor, from) = (head.0, from.0.max(begun.from));
+    let since = if reader.compensated { Millis(from) } else { Millis(0) };
     let place_now = SnapshotPlace { from, ..begun };
-    let mut page = Page { storage, account, reader, cursor, place: place_now, events: Vec::new(), size: 0 };
+    let mut page =
+        Page { storage, account, reader, since, cursor, place: place_now, events: Vec::new(), size: 0 };
     let complete = page.fill().await?;
     let next = (!complete).then_some(page.place);
     Ok(wire::Snapshot { place, events: page.events, next, cursor, from })
@@ -54,6 +52,8 @@ struct Page<'a> {
     storage: &'a dyn Storage,
     account: &'a str,
     reader: Reader,
+    /// Messages since then come with it.
+    since: Millis,
     cursor: u64,
     place: SnapshotPlace,
     events: Vec<wire::Event>,
@@ -92,7 +92,7 @@ impl Page<'_> {
 
     /// Takes in messages of the days, conversation by conversation, the last ones first.
     async fn fill_days(&mut self) -> Result<bool> {
-        let since = Millis(self.place.from);
+        let since = self.since;
         loop {
             if self.place.before == 0 {
                 let Some((name, last)) = self.storage.active(self.account, &self.place.name, since).await?

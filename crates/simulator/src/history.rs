@@ -17,7 +17,7 @@ use tutti_protocol::OperationId;
 
 use crate::{
     hunt::caught,
-    vocabulary::{Climate, Dice, TEAM, VOCABULARY, Word, heal, wake},
+    vocabulary::{Climate, Dice, TEAM, THREE_DEVICES, VOCABULARY, Word, heal, wake},
     world::{SYNC_INTERVAL, World},
 };
 
@@ -85,7 +85,12 @@ impl History {
             });
             Step { word: word.unwrap_or(&VOCABULARY[0]), dice: chance.next_u64() }
         };
-        Self { seed, steps: (0..length).map(step).collect() }
+        let mut steps: Vec<Step> = (0..length).map(step).collect();
+        if climate == Climate::Devices {
+            let begin = VOCABULARY.iter().find(|word| word.name == THREE_DEVICES);
+            steps.splice(..0, begin.map(|word| Step { word, dice: seed }));
+        }
+        Self { seed, steps }
     }
 
     /// Plays it, and looks whether all is as it must be.

@@ -469,7 +469,8 @@ impl Model {
             for (conversation, view) in conversations {
                 let gone = server.storage.kept(account, conversation).first().map_or(0, |first| first - 1);
                 self.check_view(account, conversation, view, gone);
-                if let Some(decided) = server.decided.as_ref().filter(|_| !self.replaced) {
+                if let Some(decided) = server.decided.as_ref().filter(|_| !self.replaced && !server.was_split)
+                {
                     self.check_readers(account, conversation, &views, decided);
                 }
                 for message in &view.messages {

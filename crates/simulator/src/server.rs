@@ -52,7 +52,9 @@ pub struct Server {
     /// Connections from the web that an account may have; of any other platform it may have one.
     pub places: usize,
     /// Whether it does not keep an account's devices in step.
-    pub sync_disabled: bool,
+    sync_disabled: bool,
+    /// Whether it ever did not.
+    pub was_split: bool,
     /// Days of messages that a new device may get by itself.
     pub compensation_days: u32,
     /// How long a day lasts, in milliseconds.
@@ -165,6 +167,7 @@ impl Default for Server {
             submits: Vec::new(),
             places: limits::CONNECTIONS,
             sync_disabled: false,
+            was_split: false,
             compensation_days: 1,
             day: DAY,
             in_disorder: false,
@@ -298,9 +301,15 @@ impl Server {
         }
     }
 
-    /// Keeps the devices of accounts in step, or does not.
-    pub fn set_sync_disabled(&mut self, disabled: bool) {
+    /// Keeps the devices of accounts in step, or does not. Not if another server is to do the same, which finds
+    /// who is there by a clock of its own.
+    pub fn set_sync_disabled(&mut self, disabled: bool) -> bool {
+        if self.mirror.is_some() {
+            return false;
+        }
         self.sync_disabled = disabled;
+        self.was_split |= disabled;
+        self.set_places(if disabled { 1 } else { limits::CONNECTIONS });
         let mut frames = Vec::new();
         for (wire, session) in &self.sessions {
             if let Some(live) = session.live {
@@ -312,6 +321,13 @@ impl Server {
         for (wire, delta) in frames {
             self.send(wire, server_frame::Frame::Delta(delta));
         }
+        true
+    }
+
+    /// Whether anything in an account's log waits for the first device that comes.
+    #[must_use]
+    pub fn has_unclaimed(&self, account: &str) -> bool {
+        poll(self.storage.waits(account, Seq(u64::MAX))).expect("memory holds")
     }
 
     /// Keeps nothing any more that was sent before a time, but the last message of each conversation. Not if another

@@ -29,6 +29,9 @@ pub enum Climate {
     Train,
     /// Everything fails.
     Chaos,
+    /// Two accounts with three devices each, whose clocks are off by up to an hour, do the same things at the same
+    /// time, in reach of the server and out of it.
+    Devices,
 }
 
 /// Something that may happen.
@@ -36,8 +39,8 @@ pub enum Climate {
 pub struct Word {
     /// Names it in histories.
     pub name: &'static str,
-    /// How often it happens beside the others: in calm, on a train, in chaos.
-    pub weights: [u32; 3],
+    /// How often it happens beside the others, in each [`Climate`].
+    pub weights: [u32; 4],
     /// Lets it happen, and says so for people; none when it cannot happen now.
     pub act: fn(&mut World, &mut Dice) -> Option<String>,
 }
@@ -127,27 +130,31 @@ impl Dice {
 const TABS: usize = 12;
 /// Most profiles, new ones included.
 const PROFILES: usize = 10;
+/// In milliseconds.
+const HOUR: u32 = 60 * 60 * 1_000;
+/// With what histories of [`Climate::Devices`] begin.
+pub const THREE_DEVICES: &str = "three devices each";
 
 /// Everything that may happen. What is added here happens from then on.
 pub const VOCABULARY: &[Word] = &[
     // What users do.
-    word("open", [3, 3, 3], |world, dice| {
+    word("open", [3, 3, 3, 2], |world, dice| {
         let profile = dice.profile(world);
         (world.alive().len() < TABS).then(|| format!("{:?} opens", world.open(profile)))
     }),
-    word("close", [1, 1, 1], |world, dice| {
+    word("close", [1, 1, 1, 1], |world, dice| {
         let at = dice.tab(world)?;
         world.close(at);
         Some(format!("{at:?} is closed"))
     }),
-    word("send", [10, 10, 12], |world, dice| {
+    word("send", [10, 10, 12, 6], |world, dice| {
         let at = dice.tab(world)?;
         let conversation = dice.conversation(world, at);
         let text = world.text();
         world.send(at, &conversation, &text);
         Some(format!("{at:?} sends {text} to {conversation}"))
     }),
-    word("send many", [1, 1, 1], |world, dice| {
+    word("send many", [1, 1, 1, 0], |world, dice| {
         let at = dice.tab(world)?;
         let count = 2 + dice.roll(30);
         for _ in 0..count {
@@ -156,7 +163,7 @@ pub const VOCABULARY: &[Word] = &[
         }
         Some(format!("{at:?} sends {count} messages to the team at once"))
     }),
-    word("send twice", [1, 1, 1], |world, dice| {
+    word("send twice", [1, 1, 1, 1], |world, dice| {
         let at = dice.one_of(world.awake().into_iter())?;
         let same = |other: &At| world.profiles[other.0].account == world.profiles[at.0].account;
         let other = dice.one_of(world.awake().into_iter().filter(same))?;
@@ -169,7 +176,7 @@ pub const VOCABULARY: &[Word] = &[
         world.send_with(other, TEAM, &text, Some(id));
         Some(format!("{at:?} sends {text}, and {other:?} the same again"))
     }),
-    word("send two under one id", [1, 1, 1], |world, dice| {
+    word("send two under one id", [1, 1, 1, 0], |world, dice| {
         let at = dice.tab(world)?;
         let id = OperationId::mint(world.clock_of(at.0), dice.bytes());
         let (first, second) = (world.text(), world.text());
@@ -182,7 +189,7 @@ pub const VOCABULARY: &[Word] = &[
         world.reachable = reachable;
         Some(format!("{at:?} sends {first} and {second} under one id, out of the server's reach"))
     }),
-    word("send a long text", [1, 1, 1], |world, dice| {
+    word("send a long text", [1, 1, 1, 0], |world, dice| {
         let at = dice.tab(world)?;
         let (count, length) = (1 + dice.roll(4), dice.roll(32_000));
         for _ in 0..count {
@@ -191,7 +198,7 @@ pub const VOCABULARY: &[Word] = &[
         }
         Some(format!("{at:?} sends {count} texts of {length} bytes"))
     }),
-    word("send where one may not", [1, 1, 1], |world, dice| {
+    word("send where one may not", [1, 1, 1, 0], |world, dice| {
         let at = dice.tab(world)?;
         let (text, request) = (world.text(), world.request());
         world.input(
@@ -206,7 +213,7 @@ pub const VOCABULARY: &[Word] = &[
         );
         Some(format!("{at:?} sends {text} to a group that it is not in"))
     }),
-    word("send what is no message", [1, 1, 1], |world, dice| {
+    word("send what is no message", [1, 1, 1, 0], |world, dice| {
         let at = dice.tab(world)?;
         let (conversation, kind, content) = [
             ("nobody", "text", Bytes::from_static(b"1")),
@@ -223,25 +230,25 @@ pub const VOCABULARY: &[Word] = &[
         assert!(matches!(answer, Some(Err(_))), "{at:?} takes for a message what is none");
         Some(format!("{at:?} sends what is no message"))
     }),
-    word("mark read", [2, 2, 2], |world, dice| {
+    word("mark read", [2, 2, 2, 6], |world, dice| {
         let at = dice.tab(world)?;
         let conversation = dice.conversation(world, at);
         let position = dice.coin().then(|| dice.roll(40) as u64 + 1);
         world.mark_read(at, &conversation, position);
         Some(format!("{at:?} has read {conversation} up to {position:?}"))
     }),
-    word("edit", [2, 2, 3], |world, dice| {
+    word("edit", [2, 2, 3, 6], |world, dice| {
         let (at, message) = dice.own_message(world, |_| true)?;
         let text = world.text();
         world.edit(at, message.clone(), &text);
         Some(format!("{at:?} makes {} {text}", short(&message)))
     }),
-    word("recall", [1, 1, 2], |world, dice| {
+    word("recall", [1, 1, 2, 2], |world, dice| {
         let (at, message) = dice.own_message(world, |_| true)?;
         world.recall(at, message.clone());
         Some(format!("{at:?} recalls {}", short(&message)))
     }),
-    word("edit elsewhere", [1, 1, 1], |world, dice| {
+    word("edit elsewhere", [1, 1, 1, 4], |world, dice| {
         // The same message, on two devices of an account at once.
         let (at, message) = dice.own_message(world, |message| message.position.is_some())?;
         let same = |other: &At| world.profiles[other.0].account == world.profiles[at.0].account;
@@ -260,7 +267,7 @@ pub const VOCABULARY: &[Word] = &[
         world.edit(other, there, &second);
         Some(format!("{at:?} edits to {first} what {other:?} edits to {second}"))
     }),
-    word("edit at once", [1, 1, 1], |world, dice| {
+    word("edit at once", [1, 1, 1, 2], |world, dice| {
         // What another tab has just sent, before anybody else knows of it.
         let at = dice.one_of(world.awake().into_iter())?;
         let text = world.text();
@@ -273,7 +280,7 @@ pub const VOCABULARY: &[Word] = &[
         world.edit(other, message, &edited);
         Some(format!("{at:?} sends {text}, and {other:?} makes it {edited}"))
     }),
-    word("decide out of reach", [2, 2, 3], |world, dice| {
+    word("decide out of reach", [2, 2, 3, 6], |world, dice| {
         // One device decides something without a network; another one decides otherwise later, and is faster.
         let at = dice.one_of(world.awake().into_iter())?;
         let account = world.profiles[at.0].account.clone();
@@ -304,7 +311,7 @@ pub const VOCABULARY: &[Word] = &[
         world.input(at, Input::SetOffline(false));
         Some(format!("{at:?} makes {what} {first} and works offline, then {other:?} makes it {second}"))
     }),
-    word("set", [2, 2, 3], |world, dice| {
+    word("set", [2, 2, 3, 12], |world, dice| {
         let at = dice.tab(world)?;
         let (target, name, value) = match dice.roll(4) {
             0 => (dice.conversation(world, at), "draft", format!("\"{}\"", world.text())),
@@ -319,14 +326,14 @@ pub const VOCABULARY: &[Word] = &[
         world.set(at, &target, name, Bytes::from(value.clone()));
         Some(format!("{at:?} sets {name} of {target} to {value}"))
     }),
-    word("look back", [2, 2, 2], |world, dice| {
+    word("look back", [2, 2, 2, 1], |world, dice| {
         let at = dice.tab(world)?;
         let conversation = dice.conversation(world, at);
         let limit = 1 + dice.roll(60);
         world.fetch(at, &conversation, limit)?;
         Some(format!("{at:?} looks at the last {limit} messages of {conversation}, of which it lacks some"))
     }),
-    word("new device", [1, 1, 1], |world, dice| {
+    word("new device", [1, 1, 1, 0], |world, dice| {
         if world.profiles.len() >= PROFILES || world.alive().len() >= TABS {
             return None;
         }
@@ -335,7 +342,24 @@ pub const VOCABULARY: &[Word] = &[
         world.profiles[profile].days = 1 + dice.roll(limits::COMPENSATION_DAYS as usize) as u32;
         Some(format!("{:?} opens on a new device of {account}", world.open(profile)))
     }),
-    word("give up", [1, 1, 1], |world, dice| {
+    word(THREE_DEVICES, [0, 0, 1, 0], |world, dice| {
+        for account in ["anna", "ben"] {
+            let has = |world: &World| world.profiles.iter().filter(|place| place.account == account).count();
+            while has(world) < 3 && world.profiles.len() < PROFILES {
+                world.profile(account);
+            }
+        }
+        for profile in 0..world.profiles.len() {
+            if !world.awake().iter().any(|at| at.0 == profile) && world.alive().len() < TABS {
+                world.open(profile);
+            }
+            let skew = dice.millis(HOUR) as i64;
+            world.profiles[profile].skew = if dice.coin() { skew } else { -skew };
+        }
+        world.pass(1_000);
+        Some("anna and ben have three devices each, whose clocks are off by up to an hour".to_owned())
+    }),
+    word("give up", [1, 1, 1, 0], |world, dice| {
         let at = dice.one_of(world.awake().into_iter())?;
         let on_the_way = |message: &Message| matches!(message.state, State::Pending | State::Failed(_));
         let mut messages = world.newest(at, TEAM);
@@ -345,7 +369,7 @@ pub const VOCABULARY: &[Word] = &[
         world.withdraw(at, message, false);
         Some(format!("{at:?} gives up {}", short(message)))
     }),
-    word("try again", [1, 1, 1], |world, dice| {
+    word("try again", [1, 1, 1, 0], |world, dice| {
         let at = dice.one_of(world.awake().into_iter())?;
         let mut messages = world.newest(at, "group:closed");
         messages.extend(world.newest(at, TEAM).into_iter().rev().take(1));
@@ -355,19 +379,19 @@ pub const VOCABULARY: &[Word] = &[
         world.withdraw(at, message, true);
         Some(format!("{at:?} tries {} again", short(message)))
     }),
-    word("type", [3, 3, 4], |world, dice| {
+    word("type", [3, 3, 4, 1], |world, dice| {
         let at = dice.tab(world)?;
         let (conversation, typing) = (dice.conversation(world, at), dice.roll(4) > 0);
         world.set_typing(at, &conversation, typing);
         Some(format!("{at:?} {} in {conversation}", if typing { "types" } else { "does not type any more" }))
     }),
-    word("say a status", [2, 2, 3], |world, dice| {
+    word("say a status", [2, 2, 3, 0], |world, dice| {
         let at = dice.tab(world)?;
         let conversation = dice.conversation(world, at);
         let content = world.say(at, &conversation);
         Some(format!("{at:?} says {content:?} to who is there in {conversation}"))
     }),
-    word("set presence", [1, 1, 1], |world, dice| {
+    word("set presence", [1, 1, 1, 0], |world, dice| {
         let at = dice.tab(world)?;
         let presence =
             [Availability::Online, Availability::Away, Availability::Busy, Availability::Invisible]
@@ -375,28 +399,28 @@ pub const VOCABULARY: &[Word] = &[
         world.input(at, Input::SetPresence(presence));
         Some(format!("{at:?} is {presence:?}"))
     }),
-    word("ask for a presence", [1, 1, 1], |world, dice| {
+    word("ask for a presence", [1, 1, 1, 0], |world, dice| {
         let at = dice.tab(world)?;
         let account = ["anna", "ben", "carla", "nobody"][dice.roll(4)];
         world.ask(at, account);
         Some(format!("{at:?} asks whether {account} is there"))
     }),
-    word("sync", [1, 1, 1], |world, dice| {
+    word("sync", [1, 1, 1, 1], |world, dice| {
         let at = dice.tab(world)?;
         world.sync_now(at);
         Some(format!("{at:?} wants to be in step"))
     }),
-    word("look", [1, 1, 1], |world, dice| {
+    word("look", [1, 1, 1, 1], |world, dice| {
         let (at, visible) = (dice.tab(world)?, dice.coin());
         world.input(at, Input::VisibilityChanged(visible));
         Some(format!("{at:?} {}", if visible { "comes into view" } else { "is hidden" }))
     }),
-    word("work offline", [1, 1, 1], |world, dice| {
+    word("work offline", [1, 1, 1, 6], |world, dice| {
         let (at, offline) = (dice.tab(world)?, dice.coin());
         world.input(at, Input::SetOffline(offline));
         Some(format!("{at:?} works {}", if offline { "offline" } else { "online" }))
     }),
-    word("configure", [1, 1, 1], |world, dice| {
+    word("configure", [1, 1, 1, 0], |world, dice| {
         let at = dice.tab(world)?;
         let mut config = world.tab(at).engine.config();
         let what = if dice.roll(3) == 0 {
@@ -412,27 +436,27 @@ pub const VOCABULARY: &[Word] = &[
         world.input(at, Input::Configure(config));
         Some(format!("{at:?} sets {what}"))
     }),
-    word("take over", [0, 0, 1], |world, dice| {
+    word("take over", [0, 0, 1, 0], |world, dice| {
         let at = dice.tab(world)?;
         let robbed = dice.any_tab(world)?;
         let device = world.tab(robbed).engine.identity().device;
         world.take_over(at, device);
         Some(format!("{at:?} takes the place of {robbed:?}"))
     }),
-    word("wait", [3, 3, 3], |world, dice| {
+    word("wait", [3, 3, 3, 4], |world, dice| {
         let millis = dice.millis(100_000);
         world.pass(millis);
         Some(format!("{millis} ms pass"))
     }),
     // What the application's back end does.
-    word("message from elsewhere", [1, 1, 1], |world, dice| {
+    word("message from elsewhere", [1, 1, 1, 1], |world, dice| {
         let sender = world.profiles[dice.profile(world)].account.clone();
         let id = OperationId::mint(world.clock(), dice.bytes());
         let text = world.text();
         world.post(&sender, TEAM, id, &text);
         Some(format!("{sender} sends {text} from elsewhere"))
     }),
-    word("meddle", [1, 0, 1], |world, dice| {
+    word("meddle", [1, 0, 1, 0], |world, dice| {
         // Past every client, who would not ask for that.
         let at = dice.tab(world)?;
         let account = world.profiles[dice.profile(world)].account.clone();
@@ -449,7 +473,7 @@ pub const VOCABULARY: &[Word] = &[
         world.meddle(&account, body);
         Some(format!("{account} wants to change {}, which another has sent", short(message)))
     }),
-    word("flood", [1, 1, 1], |world, dice| {
+    word("flood", [1, 1, 1, 0], |world, dice| {
         // As seldom as it happens, since much takes long. Each time so much that it is folded.
         if dice.roll(128) > 0 {
             return None;
@@ -462,90 +486,90 @@ pub const VOCABULARY: &[Word] = &[
         }
         Some(format!("{sender} sends 2,050 messages from elsewhere, {times} times"))
     }),
-    word("group changes", [1, 0, 1], |world, dice| {
+    word("group changes", [1, 0, 1, 0], |world, dice| {
         let accounts: Vec<String> = world.profiles.iter().map(|place| place.account.clone()).collect();
         let members: Vec<&str> = accounts.iter().filter(|_| dice.coin()).map(String::as_str).collect();
         world.set_group("project", &members);
         Some(format!("the project's members are {members:?}"))
     }),
     // The network.
-    word("cut", [0, 3, 1], |world, _| {
+    word("cut", [0, 3, 1, 2], |world, _| {
         world.cut();
         Some("all connections break".to_owned())
     }),
-    word("tunnel", [0, 3, 1], |world, _| {
+    word("tunnel", [0, 3, 1, 3], |world, _| {
         world.reachable = !world.reachable;
         Some(format!("the server is {}", if world.reachable { "reachable" } else { "out of reach" }))
     }),
-    word("network", [0, 2, 1], |world, dice| {
+    word("network", [0, 2, 1, 0], |world, dice| {
         let (at, network) = (dice.tab(world)?, dice.coin());
         world.input(at, Input::NetworkChanged(network));
         Some(format!("{at:?} hears that it is {}", if network { "online" } else { "offline" }))
     }),
-    word("half-open", [0, 2, 1], |world, dice| {
+    word("half-open", [0, 2, 1, 1], |world, dice| {
         let at = dice.any_tab(world)?;
         let (mute, deaf) = [(true, false), (false, true), (true, true)][dice.roll(3)];
         let half = world.half_open(at, mute, deaf);
         half.then(|| format!("{at:?}'s connection swallows all: mute {mute}, deaf {deaf}"))
     }),
-    word("latency", [0, 2, 1], |world, dice| {
+    word("latency", [0, 2, 1, 1], |world, dice| {
         world.weather.latency = dice.millis(20_000);
         Some(format!("frames take up to {} ms", world.weather.latency))
     }),
-    word("frames in disorder", [0, 0, 1], |world, dice| {
+    word("frames in disorder", [0, 0, 1, 0], |world, dice| {
         world.weather.server_disorder = [0, 0, 5, 20][dice.roll(4)];
         let percent = world.weather.server_disorder;
         Some(format!("{percent} % of the server's frames are lost, as many come twice, as many overtake"))
     }),
     // Tabs and browsers.
-    word("crash", [0, 0, 1], |world, dice| {
+    word("crash", [0, 0, 1, 1], |world, dice| {
         let at = dice.any_tab(world)?;
         world.crash(at);
         Some(format!("{at:?} crashes"))
     }),
-    word("kill", [0, 0, 1], |world, dice| {
+    word("kill", [0, 0, 1, 1], |world, dice| {
         let profile = dice.profile(world);
         world.kill(profile);
         Some(format!("the browser of profile {profile} is killed"))
     }),
-    word("kill soon", [0, 0, 1], |world, dice| {
+    word("kill soon", [0, 0, 1, 0], |world, dice| {
         let (profile, effects) = (dice.profile(world), dice.roll(30) as u64);
         world.kill_after(profile, effects);
         Some(format!("the browser of profile {profile} is killed after {effects} effects"))
     }),
-    word("freeze", [0, 1, 2], |world, dice| {
+    word("freeze", [0, 1, 2, 1], |world, dice| {
         let at = dice.tab(world)?;
         world.freeze(at);
         Some(format!("{at:?} freezes"))
     }),
-    word("thaw", [0, 1, 2], |world, dice| {
+    word("thaw", [0, 1, 2, 1], |world, dice| {
         let at = dice.any_tab(world)?;
         let frozen = world.tab(at).frozen;
         world.thaw(at);
         frozen.then(|| format!("{at:?} thaws"))
     }),
-    word("go back", [1, 1, 1], |world, dice| {
+    word("go back", [1, 1, 1, 0], |world, dice| {
         let at = dice.tab(world)?;
         world.suspend(at);
         Some(format!("{at:?} goes into the cache"))
     }),
-    word("leave", [1, 1, 1], |world, dice| {
+    word("leave", [1, 1, 1, 0], |world, dice| {
         let at = dice.tab(world)?;
         world.input(at, Input::Leaving);
         Some(format!("{at:?} may be about to be left"))
     }),
-    word("come back", [1, 1, 1], |world, dice| {
+    word("come back", [1, 1, 1, 0], |world, dice| {
         let at = dice.tab(world)?;
         let suspended = world.tab(at).suspended;
         world.resume(at);
         suspended.then(|| format!("{at:?} comes back from the cache"))
     }),
-    word("steal", [0, 0, 1], |world, dice| {
+    word("steal", [0, 0, 1, 0], |world, dice| {
         let at = dice.tab(world)?;
         world.steal(at);
         Some(format!("{at:?} steals the lock if it waits for it"))
     }),
-    word("steal while reading", [0, 0, 1], |world, dice| {
+    word("steal while reading", [0, 0, 1, 0], |world, dice| {
         let at = dice.tab(world)?;
         world.weather.store_latency = dice.millis(5_000);
         world.suspend(at);
@@ -557,13 +581,13 @@ pub const VOCABULARY: &[Word] = &[
         world.steal(at);
         Some(format!("{at:?} reads its store anew, {text} comes from elsewhere, and it steals the lock"))
     }),
-    word("channel", [0, 0, 1], |world, dice| {
+    word("channel", [0, 0, 1, 0], |world, dice| {
         world.weather.channel_loss = [0, 10, 40][dice.roll(3)];
         world.weather.channel_disorder = dice.coin();
         let (loss, disorder) = (world.weather.channel_loss, world.weather.channel_disorder);
         Some(format!("{loss} % of the frames between tabs are lost; disorder: {disorder}"))
     }),
-    word("garbage on the channel", [0, 0, 1], |world, dice| {
+    word("garbage on the channel", [0, 0, 1, 0], |world, dice| {
         let at = dice.tab(world)?;
         let (bytes, what) = match dice.roll(2) {
             0 => (Bytes::copy_from_slice(&dice.bytes::<24>()), "garbage"),
@@ -580,7 +604,7 @@ pub const VOCABULARY: &[Word] = &[
         Some(format!("{at:?} hears {what} from another tab"))
     }),
     // The store.
-    word("storage fails", [0, 0, 2], |world, dice| {
+    word("storage fails", [0, 0, 2, 0], |world, dice| {
         let at = dice.tab(world)?;
         let error = store_errors()[dice.roll(3)].clone();
         let after = dice.roll(6) as u64;
@@ -588,17 +612,17 @@ pub const VOCABULARY: &[Word] = &[
         *fail = Some((*operations + after, error.clone()));
         Some(format!("profile {}: {error:?} after {after} operations of the store", at.0))
     }),
-    word("reading fails", [0, 0, 1], |world, dice| {
+    word("reading fails", [0, 0, 1, 0], |world, dice| {
         let at = dice.tab(world)?;
         let error = store_errors()[dice.roll(3)].clone();
         world.input(at, Input::ReadFailed(error.clone()));
         Some(format!("{at:?} cannot read a record: {error:?}"))
     }),
-    word("slow store", [0, 0, 1], |world, dice| {
+    word("slow store", [0, 0, 1, 0], |world, dice| {
         world.weather.store_latency = dice.millis(5_000);
         Some(format!("stores take up to {} ms", world.weather.store_latency))
     }),
-    word("erase", [0, 0, 1], |world, dice| {
+    word("erase", [0, 0, 1, 0], |world, dice| {
         // As rare as it is, or nothing would be left to lose.
         if dice.roll(6) > 0 {
             return None;
@@ -608,7 +632,7 @@ pub const VOCABULARY: &[Word] = &[
         Some(format!("the data of profile {profile} is cleared"))
     }),
     // Clocks.
-    word("clock jumps", [0, 0, 2], |world, dice| {
+    word("clock jumps", [0, 0, 2, 0], |world, dice| {
         let profile = dice.profile(world);
         let jump = dice.millis(1_000_000_000) as i64;
         let skew = &mut world.profiles[profile].skew;
@@ -616,49 +640,70 @@ pub const VOCABULARY: &[Word] = &[
         Some(format!("the clock of profile {profile} is {skew} ms off"))
     }),
     // The server.
-    word("goodbye", [1, 1, 1], |world, dice| {
+    word("goodbye", [1, 1, 1, 1], |world, dice| {
         let wait = dice.roll(2_000) as u32;
         world.server.bye(wait);
         Some(format!("the server ends all connections in good order: come back after {wait} ms"))
     }),
-    word("server dies", [0, 1, 1], |world, _| {
+    word("server dies", [0, 1, 1, 1], |world, _| {
         world.server.restart();
         Some("the server is killed and started again".to_owned())
     }),
-    word("rate limit", [0, 0, 1], |world, dice| {
+    word("rate limit", [0, 0, 1, 0], |world, dice| {
         let budget = (dice.roll(3) > 0).then(|| dice.roll(4));
         world.server.refill(budget);
         Some(format!("the server takes this many more operations: {budget:?}"))
     }),
-    word("full disk", [0, 0, 1], |world, dice| {
+    word("full disk", [0, 0, 1, 0], |world, dice| {
         let commits = dice.roll(5) as u32;
         world.server.storage.refuse_commits(commits);
         Some(format!("the server cannot store the next {commits} times"))
     }),
-    word("places", [0, 0, 1], |world, dice| {
+    word("places", [0, 0, 1, 0], |world, dice| {
         let places = 1 + dice.roll(3);
         world.server.set_places(places);
         Some(format!("accounts may have {places} connections"))
     }),
-    word("trim", [1, 1, 1], |world, dice| {
+    word("switch", [1, 0, 1, 0], |world, dice| {
+        // Rare, since less can be said of what must be where.
+        if dice.roll(16) > 0 {
+            return None;
+        }
+        let mut disabled = true;
+        for _ in 0..1 + dice.roll(3) {
+            if !world.server.set_sync_disabled(disabled) {
+                return None;
+            }
+            world.pass(dice.millis(10_000));
+            let (sender, text) = (world.profiles[dice.profile(world)].account.clone(), world.text());
+            let id = OperationId::mint(world.clock(), dice.bytes());
+            world.post(&sender, TEAM, id, &text);
+            disabled = !disabled;
+        }
+        Some(format!(
+            "devices are kept in step, or are not: now they are{}",
+            if disabled { "" } else { " not" }
+        ))
+    }),
+    word("trim", [1, 1, 1, 0], |world, dice| {
         let age = dice.millis(100_000);
         let before = Millis(world.clock().0 - age);
         world.trim(before).then(|| format!("the server keeps no more what is older than {age} ms"))
     }),
-    word("days", [1, 1, 1], |world, dice| {
+    word("days", [1, 1, 1, 0], |world, dice| {
         world.server.compensation_days = 1 + dice.roll(limits::COMPENSATION_DAYS as usize) as u32;
         Some(format!("new devices get {} days", world.server.compensation_days))
     }),
-    word("tokens expire", [0, 1, 1], |world, dice| {
+    word("tokens expire", [0, 1, 1, 0], |world, dice| {
         let (profile, tokens) = (dice.profile(world), 1 + dice.roll(3) as u32);
         world.profiles[profile].expired_tokens = tokens;
         Some(format!("profile {profile} is given {tokens} expired tokens"))
     }),
-    word("back up", [0, 0, 1], |world, _| {
+    word("back up", [0, 0, 1, 0], |world, _| {
         world.backup = Some(world.server.storage.backup());
         Some("the server is backed up".to_owned())
     }),
-    word("restore", [0, 0, 1], |world, dice| {
+    word("restore", [0, 0, 1, 0], |world, dice| {
         let backup = world.backup.clone()?;
         if dice.roll(4) > 0 {
             return None;
@@ -666,7 +711,7 @@ pub const VOCABULARY: &[Word] = &[
         world.restore(&backup, LogId::from(dice.bytes()));
         Some("the server is restored from its backup".to_owned())
     }),
-    word("restore, and send again", [0, 0, 1], |world, dice| {
+    word("restore, and send again", [0, 0, 1, 0], |world, dice| {
         let at = dice.one_of(world.awake().into_iter())?;
         // Rare: what was lost with a log is not looked for.
         if dice.roll(12) > 0 {
@@ -693,7 +738,7 @@ fn short(message: &Message) -> String {
 
 const fn word(
     name: &'static str,
-    weights: [u32; 3],
+    weights: [u32; 4],
     act: fn(&mut World, &mut Dice) -> Option<String>,
 ) -> Word {
     Word { name, weights, act }
@@ -709,6 +754,7 @@ pub fn heal(world: &mut World) {
     world.reachable = true;
     world.server.refill(None);
     world.server.storage.refuse_commits(0);
+    world.server.set_sync_disabled(false);
     world.server.set_places(10);
     // Who is killed soon is killed now.
     world.was_killed();

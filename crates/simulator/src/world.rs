@@ -985,6 +985,11 @@ impl World {
             }
         }
         for account in self.server.storage.accounts() {
+            let nobody_there = self.profiles.iter().all(|place| place.account != account);
+            assert!(
+                nobody_there || !self.server.has_unclaimed(&account),
+                "stuck: something waits for a device"
+            );
             for event in self.server.storage.log(&account) {
                 assert!(!is_ephemeral(&event.encode_to_vec()), "a status is in {account}'s log");
             }
@@ -1051,6 +1056,13 @@ impl World {
         assert_eq!(sessions, there, "divergent: {at:?} has other sessions");
         for (conversation, view) in views {
             let page = self.page(at, conversation);
+            let withheld = self.withheld(at, conversation);
+            // Of what follows on the last one that it knows it has heard nothing.
+            let last = tab.engine.replica().last_position(conversation).0;
+            let unheard = |it: &wire::Message| {
+                let old = self.server.was_split && it.sent_at < complete_from.0;
+                it.position > last && (old || withheld.contains(&it.position))
+            };
             self.check_holes(at, conversation, view, &page.holes);
             self.check_places(at, &page);
             let sent = page.messages.iter();
@@ -1071,7 +1083,10 @@ impl World {
                 let hides = |hole: &Hole| (hole.from.0..=hole.to.0).contains(&position);
                 page.holes.iter().any(hides)
             };
-            let messages = view.messages.iter().filter(|message| !hidden(message.position));
+            let is_there = |it: &&wire::Message| {
+                !hidden(it.position) && !withheld.contains(&it.position) && !unheard(it)
+            };
+            let messages = view.messages.iter().filter(is_there);
             let there: Vec<_> = messages
                 .map(|message| {
                     let content = compared(message.position).then_some((&message.content, message.recalled));
@@ -1091,8 +1106,9 @@ impl World {
                 assert!(shown, "{at:?} was told last of {last:?}, not of {message:?}");
             }
             let Some(head) = tab.engine.replica().conversation(conversation) else { continue };
-            let inbound = view.messages.last().map_or(0, |last| last.inbound);
-            let there = (Position(view.read), inbound - view.inbound(view.read));
+            let heard = view.messages.iter().rfind(|it| !unheard(it));
+            let inbound = heard.map_or(0, |last| last.inbound);
+            let there = (Position(view.read), inbound.saturating_sub(view.inbound(view.read)));
             assert_eq!(
                 (head.read_position, head.unread),
                 there,
@@ -1109,14 +1125,25 @@ impl World {
         }
     }
 
-    /// What is missing was sent before the device got all by itself, or is not kept; and the last message is not
-    /// missing.
+    /// Where messages stand that are not for the device of a tab.
+    fn withheld(&self, at: At, conversation: &str) -> BTreeSet<u64> {
+        if !self.server.was_split {
+            return BTreeSet::new();
+        }
+        let device = self.tab(at).engine.identity().device;
+        self.server.storage.withheld(&self.profiles[at.0].account, conversation, device)
+    }
+
+    /// What is missing was sent before the device got all by itself, is not kept, or is another device's; and the
+    /// last message is not missing.
     fn check_holes(&self, at: At, conversation: &str, view: &View, holes: &[Hole]) {
         if holes.is_empty() {
             return;
         }
         let complete_from = self.tab(at).engine.replica().complete_from().unwrap_or_default();
-        let kept = self.server.storage.kept(&self.profiles[at.0].account, conversation);
+        let mut kept = self.server.storage.kept(&self.profiles[at.0].account, conversation);
+        let withheld = self.withheld(at, conversation);
+        kept.retain(|position| !withheld.contains(position));
         for hole in holes {
             let missing = &view.messages[hole.from.0 as usize - 1..hole.to.0 as usize];
             let old = |it: &wire::Message| it.sent_at < complete_from.0 || !kept.contains(&it.position);
@@ -1141,8 +1168,10 @@ impl World {
         for id in gone {
             let sent = messages.iter().find(|message| message.id[..] == id.as_bytes()[..]);
             let account = &self.profiles[profile].account;
+            // Or it is the device's that has sent the same.
             let kept = |it: &wire::Message| {
-                self.server.storage.kept(account, &it.conversation).contains(&it.position)
+                let storage = &self.server.storage;
+                storage.kept(account, &it.conversation).contains(&it.position) && !self.server.was_split
             };
             let old = |it: &wire::Message| it.sent_at < meta.complete_from || !kept(it);
             let old = meta.snapshot.is_none() && sent.is_some_and(old);
@@ -1165,7 +1194,9 @@ impl World {
             let Some(Ok(Reply::Fetched(expired))) = reply else {
                 panic!("stuck: {at:?} asked for what is missing in {conversation}, and was told {reply:?}")
             };
-            let kept = self.server.storage.kept(&self.profiles[at.0].account, &conversation);
+            let mut kept = self.server.storage.kept(&self.profiles[at.0].account, &conversation);
+            let withheld = self.withheld(at, &conversation);
+            kept.retain(|position| !withheld.contains(position));
             let newest = self.page_of(at, &conversation, limits::HISTORY as usize);
             for hole in newest.holes {
                 let known = kept.range(hole.from.0..=hole.to.0).next().is_none() && hole.to <= *expired;
@@ -1413,6 +1444,8 @@ impl World {
                             let replica = tab.engine.replica();
                             // What the leader says last of its copy may have been lost.
                             let told = tab.engine.status().leader || !self.unheard.contains(&at.0);
+                            // Nor are all messages this device's where devices are not kept in step.
+                            let told = told && !self.server.was_split;
                             self.model.synced(id, told.then_some(replica), || self.server.views(account));
                         }
                     }

@@ -170,6 +170,24 @@ impl MemoryStorage {
         view.map(positions).unwrap_or_default()
     }
 
+    /// The positions of an account's view of a conversation whose messages are another device's, or nobody's yet.
+    #[must_use]
+    pub fn withheld(&self, account: &str, conversation: &str, device: DeviceId) -> BTreeSet<u64> {
+        let state = self.state();
+        let Some(account) = state.accounts.get(account) else {
+            return BTreeSet::new();
+        };
+        let all = Addressee::All;
+        let addressee = |key: &MessageKey| {
+            let holder = entry(&state.messages, key.0).ok()?.holders.get(&account.key.0)?;
+            Some(holder.addressee)
+        };
+        let messages = account.views.get(conversation).map(|view| view.messages.iter());
+        let numbered = (1..).zip(messages.into_iter().flatten());
+        let others = |key| addressee(key).is_some_and(|it| it != all && it != Addressee::Device(device));
+        numbered.filter(|(_, (key, _))| others(key)).map(|(position, _)| position).collect()
+    }
+
     /// Whether a message is too old to be changed.
     #[must_use]
     pub fn is_aged(&self, id: OperationId) -> bool {
@@ -273,14 +291,17 @@ impl State {
         Ok(())
     }
 
-    /// For which of an account's devices the message is that an entry in its log is about, and when it was sent.
-    fn addressed(&self, account: &Account, event: &wire::Event) -> Option<(Addressee, u64)> {
-        let (Body::Message(message) | Body::Changed(message)) = event.body.as_ref()? else {
-            return None;
+    /// For which of an account's devices the message is that an entry in its log is about, and when it was sent, if
+    /// that is what the entry says.
+    fn addressed(&self, account: &Account, event: &wire::Event) -> Option<(Addressee, Option<u64>)> {
+        let (message, sent_at) = match event.body.as_ref()? {
+            Body::Message(message) => (message, Some(message.sent_at)),
+            Body::Changed(message) => (message, None),
+            _ => return None,
         };
         let key = self.message_keys.get(&message.id)?;
         let holder = entry(&self.messages, key.0).ok()?.holders.get(&account.key.0)?;
-        Some((holder.addressee, message.sent_at))
+        Some((holder.addressee, sent_at))
     }
 
     /// What a device of an account finds at a position of a view, if that is for it.
@@ -293,7 +314,7 @@ impl State {
     ) -> Result<Option<wire::Message>> {
         let (key, _) = entry(&view.messages, position as i64 - 1)?;
         let holder = entry(&self.messages, key.0)?.holders.get(&account.key.0).ok_or_else(unknown)?;
-        let is_for = account.is_for(reader, holder.addressee, holder.message.sent_at);
+        let is_for = account.is_for(reader, holder.addressee, Some(holder.message.sent_at));
         Ok(is_for.then(|| holder.message.clone()))
     }
 
@@ -368,14 +389,16 @@ impl Account {
         Seq(seq)
     }
 
-    /// Whether a device gets a message that was sent at that time and is for that addressee.
-    fn is_for(&self, reader: Reader, addressee: Addressee, sent_at: u64) -> bool {
+    /// Whether a device gets a message for that addressee that was sent at that time, or, without a time, what has
+    /// become of it.
+    fn is_for(&self, reader: Reader, addressee: Addressee, sent_at: Option<u64>) -> bool {
         match addressee {
             Addressee::First => false,
             Addressee::Device(device) => device == reader.device,
             Addressee::All => {
                 let registered = self.devices.get(&reader.device.to_string()).map(|it| it.registered_at.0);
-                reader.compensated || registered.is_some_and(|registered| registered <= sent_at)
+                let is_older = |sent_at| registered.is_none_or(|registered| sent_at < registered);
+                reader.compensated || !sent_at.is_some_and(is_older)
             }
         }
     }

@@ -67,7 +67,7 @@ macro_rules! fields_of_target {
 }
 
 /// Whether a message is withheld from a device: it is for another one, or, if so wanted, it is for all and older
-/// than the device.
+/// than the device. What has become of one for all is told to all: they may have it.
 macro_rules! is_withheld {
     ($addressee:literal, $device:literal, $uncompensated:literal) => {
         concat!(
@@ -77,7 +77,7 @@ macro_rules! is_withheld {
             $device,
             ", ",
             $uncompensated,
-            " AND m.sent_at < coalesce(
+            " AND l.kind = 1 AND m.sent_at < coalesce(
                 (SELECT d.registered_at FROM devices d WHERE d.account = a.name AND d.id = ",
             $device,
             "), m.sent_at + 1))"
