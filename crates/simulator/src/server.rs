@@ -15,7 +15,7 @@ use tutti_acceptance::{
     platform::Platform,
     reach::{Claim, Online, Reach, Seen},
     status::{Presence, audience},
-    storage::{AccountKey, MemoryStorage, Page, Reader, Sighting, Storage as _},
+    storage::{AccountKey, Addressee, MemoryStorage, Page, Reader, Sighting, Storage as _},
     work::{Work, perform},
 };
 use tutti_engine::Transport;
@@ -55,6 +55,8 @@ pub struct Server {
     sync_disabled: bool,
     /// Whether it ever did not.
     pub was_split: bool,
+    /// Messages, and whether devices were kept in step when they came.
+    for_one: BTreeMap<Bytes, bool>,
     /// Days of messages that a new device may get by itself.
     pub compensation_days: u32,
     /// How long a day lasts, in milliseconds.
@@ -168,6 +170,7 @@ impl Default for Server {
             places: limits::CONNECTIONS,
             sync_disabled: false,
             was_split: false,
+            for_one: BTreeMap::new(),
             compensation_days: 1,
             day: DAY,
             in_disorder: false,
@@ -324,6 +327,15 @@ impl Server {
         true
     }
 
+    /// What came while devices were not kept in step is for one of an account's devices, and all else for all.
+    pub fn check_reach(&self) {
+        for (id, for_one) in self.for_one.iter().filter(|_| self.was_split) {
+            let addressees = self.storage.addressees(id);
+            let right = addressees.iter().all(|it| (*it != Addressee::All) == *for_one);
+            assert!(right, "divergent: {id:?} is for {addressees:?}; for one alone: {for_one}");
+        }
+    }
+
     /// Whether anything in an account's log waits for the first device that comes.
     #[must_use]
     pub fn has_unclaimed(&self, account: &str) -> bool {
@@ -410,6 +422,7 @@ impl Server {
         self.bye(100);
         self.decided = None;
         self.storage.restore(backup, log);
+        self.for_one.clear();
     }
 
     /// What is to be sent, in order.
@@ -638,7 +651,13 @@ impl Server {
     }
 
     fn decide(&mut self, submission: Submission) -> Vec<Verdict> {
-        poll(decide(&self.storage, submission, &mut self.grown))
+        let ids: Vec<Bytes> = submission.operations.iter().map(|it| it.id.clone()).collect();
+        let verdicts = poll(decide(&self.storage, submission, &mut self.grown));
+        // What is sent once more stays where it is.
+        for id in ids.into_iter().filter(|id| self.storage.is_stored(id)) {
+            self.for_one.entry(id).or_insert(self.sync_disabled);
+        }
+        verdicts
     }
 
     fn perform<W: Work>(&mut self, work: &W) -> tutti_acceptance::storage::Result<W::Answer> {

@@ -342,7 +342,7 @@ pub const VOCABULARY: &[Word] = &[
         world.profiles[profile].days = 1 + dice.roll(limits::COMPENSATION_DAYS as usize) as u32;
         Some(format!("{:?} opens on a new device of {account}", world.open(profile)))
     }),
-    word(THREE_DEVICES, [0, 0, 1, 0], |world, dice| {
+    word(THREE_DEVICES, [0, 0, 0, 0], |world, dice| {
         for account in ["anna", "ben"] {
             let has = |world: &World| world.profiles.iter().filter(|place| place.account == account).count();
             while has(world) < 3 && world.profiles.len() < PROFILES {

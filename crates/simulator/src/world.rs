@@ -984,6 +984,7 @@ impl World {
                 assert!(!is_ephemeral(record), "a status lies in {table:?} {key:?}");
             }
         }
+        self.server.check_reach();
         for account in self.server.storage.accounts() {
             let nobody_there = self.profiles.iter().all(|place| place.account != account);
             assert!(
@@ -1031,6 +1032,7 @@ impl World {
         assert_eq!(status.connection, Connection::Online, "stuck: {at:?} is not connected: {status:?}");
         assert_eq!(status.pending, 0, "stuck: {at:?} has something left");
         assert!(!status.catching_up, "stuck: {at:?} catches up");
+        assert!(!tab.engine.is_sync_disabled(), "stuck: {at:?} has not heard that devices are kept in step");
         let complete_from = tab.engine.replica().complete_from();
         let complete_from = complete_from.unwrap_or_else(|| panic!("stuck: {at:?} has not got all"));
         assert_eq!(tab.typists, BTreeSet::new(), "stuck: {at:?} shows that somebody types");

@@ -170,6 +170,21 @@ impl MemoryStorage {
         view.map(positions).unwrap_or_default()
     }
 
+    /// Whether there is a message of that id.
+    #[must_use]
+    pub fn is_stored(&self, id: &Bytes) -> bool {
+        self.state().message_keys.contains_key(id)
+    }
+
+    /// For which of their devices those who have a message have it.
+    #[must_use]
+    pub fn addressees(&self, id: &Bytes) -> Vec<Addressee> {
+        let state = self.state();
+        let message = state.message_keys.get(id).and_then(|key| entry(&state.messages, key.0).ok());
+        let holders = message.into_iter().flat_map(|message| message.holders.values());
+        holders.map(|holder| holder.addressee).collect()
+    }
+
     /// The positions of an account's view of a conversation whose messages are another device's, or nobody's yet.
     #[must_use]
     pub fn withheld(&self, account: &str, conversation: &str, device: DeviceId) -> BTreeSet<u64> {
@@ -397,7 +412,7 @@ impl Account {
             Addressee::Device(device) => device == reader.device,
             Addressee::All => {
                 let registered = self.devices.get(&reader.device.to_string()).map(|it| it.registered_at.0);
-                let is_older = |sent_at| registered.is_none_or(|registered| sent_at < registered);
+                let is_older = |sent_at| registered.is_some_and(|registered| sent_at < registered);
                 reader.compensated || !sent_at.is_some_and(is_older)
             }
         }

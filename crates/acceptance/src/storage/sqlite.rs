@@ -67,7 +67,8 @@ macro_rules! fields_of_target {
 }
 
 /// Whether a message is withheld from a device: it is for another one, or, if so wanted, it is for all and older
-/// than the device. What has become of one for all is told to all: they may have it.
+/// than the device. One that could not be registered is as old as any. What has become of a message for all is told
+/// to all: they may have it.
 macro_rules! is_withheld {
     ($addressee:literal, $device:literal, $uncompensated:literal) => {
         concat!(
@@ -80,7 +81,7 @@ macro_rules! is_withheld {
             " AND l.kind = 1 AND m.sent_at < coalesce(
                 (SELECT d.registered_at FROM devices d WHERE d.account = a.name AND d.id = ",
             $device,
-            "), m.sent_at + 1))"
+            "), 0))"
         )
     };
 }
