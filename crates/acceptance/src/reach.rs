@@ -3,10 +3,10 @@
 use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
-use tutti_protocol::{DeviceId, Millis, Seq};
+use tutti_protocol::{DeviceId, Seq};
 
 use crate::{
-    storage::{Addressee, Result, Sighting, Transaction},
+    storage::{Addressee, Result, Transaction},
     work::{Growth, Work},
 };
 
@@ -31,26 +31,6 @@ impl Reach {
             Self::All => Addressee::All,
             Self::One(online) => online.device(account).map_or(Addressee::First, Addressee::Device),
         }
-    }
-}
-
-/// A device was here: it is registered from now on, if it was not before.
-#[derive(Clone, Debug)]
-pub struct Seen {
-    /// Whose.
-    pub account: String,
-    /// Which.
-    pub sighting: Sighting,
-    /// When.
-    pub now: Millis,
-}
-
-#[async_trait]
-impl Work for Seen {
-    type Answer = ();
-
-    async fn run(&self, tx: &mut dyn Transaction, _: &mut Growth) -> Result<()> {
-        tx.see_device(&self.account, &self.sighting, self.now).await
     }
 }
 

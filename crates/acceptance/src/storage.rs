@@ -54,8 +54,9 @@ pub trait Storage: Send + Sync + 'static {
     /// Whether anything up to there in an account's log waits for the first device that comes for it.
     async fn waits(&self, account: &str, until: Seq) -> Result<bool>;
 
-    /// What comes after `after` in an account's log, as one of its devices gets it, up to the limits of a page.
-    async fn page(&self, account: &str, after: Seq, reader: Reader) -> Result<Page>;
+    /// What comes after `after` in an account's log, as one of its devices gets it, up to the limits of a page. A
+    /// message that is for another device, and what becomes of it, takes its place without a body.
+    async fn page(&self, account: &str, after: Seq, device: DeviceId) -> Result<Page>;
 
     /// How an account's conversations are now for one of its devices, so many after that name, in the order of
     /// their names.
@@ -371,12 +372,12 @@ pub enum Addressee {
 /// Accounts, and for which of their devices something is.
 pub type Addressees = BTreeMap<String, Addressee>;
 
-/// A device that reads its account's log. What is not for it takes its place there without a body.
+/// A device that wants to know how all is, without a copy or beyond it.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader {
     /// Which.
     pub device: DeviceId,
-    /// Whether it gets what was for all devices before it was registered.
+    /// Whether it gets messages that were for all devices, too, not only what is for it alone.
     pub compensated: bool,
 }
 

@@ -171,13 +171,47 @@ async fn without_sync_a_new_device_gets_nothing_from_before_and_one_that_was_awa
     enable(&server, false).await;
     let hello = as_platform(server.addr, "bob", 2, Platform::Web).await;
     let mut new = Client::greet(server.addr, hello).await.unwrap();
-    let page = new.pull(0).await;
-    assert_eq!((said(&page), page.sync_disabled), (vec!["-".to_owned()], true));
+    let (begun, history) = look_back(&mut new).await;
+    assert_eq!((begun.events, begun.next, begun.cursor, history), (Vec::new(), None, 1, 0));
+    let page = new.pull(begun.cursor).await;
+    assert_eq!((said(&page), page.sync_disabled), (Vec::new(), true));
     let mut known =
         Client::greet(server.addr, as_platform(server.addr, "bob", 1, Platform::Mobile).await).await.unwrap();
     assert_eq!(found(&mut known).await, ["\"for all\""], "it was addressed to it");
     enable(&server, true).await;
-    assert_eq!(found(&mut live(&server, "bob", 2, Platform::Web).await).await, ["\"for all\""]);
+    let (begun, history) = look_back(&mut live(&server, "bob", 2, Platform::Web).await).await;
+    assert_eq!((begun.events.len(), history), (1, 1));
+}
+
+#[tokio::test]
+async fn without_sync_a_new_device_begins_with_what_waits_for_it() {
+    let server = TestServer::start().await;
+    enable(&server, false).await;
+    let mut alice = live(&server, "alice", 3, Platform::Web).await;
+    for number in 1..=3 {
+        alice.submit(vec![message(id(3, number), "direct:bob", &json!(number))]).await;
+    }
+    for (device, platform, expected) in
+        [(1, Platform::Web, 3), (2, Platform::Mobile, 0), (1, Platform::Web, 3)]
+    {
+        let hello = as_platform(server.addr, "bob", device, platform).await;
+        let mut bob = Client::greet(server.addr, hello).await.unwrap();
+        let (mut begun, _) = look_back(&mut bob).await;
+        begun.events.retain(|event| matches!(event.body, Some(wire::event::Body::Message(_))));
+        assert_eq!(begun.events.len(), expected, "device {device}");
+        assert_eq!(said(&bob.pull(begun.cursor).await), Vec::<String>::new(), "all is in it");
+    }
+}
+
+/// How a new device finds an account, and how many messages of its first conversation when it looks back.
+async fn look_back(client: &mut Client) -> (wire::Snapshot, usize) {
+    let pull = wire::PullSnapshot { days: 1, place: None };
+    send(&mut client.socket, client_frame::Frame::PullSnapshot(pull)).await;
+    let Frame::Snapshot(begun) = client.next().await else { panic!("expected a snapshot") };
+    let pull = wire::PullHistory { conversation: "direct:alice".to_owned(), from: 1, to: 100 };
+    send(&mut client.socket, client_frame::Frame::PullHistory(pull)).await;
+    let Frame::History(history) = client.next().await else { panic!("expected history") };
+    (begun, history.messages.len())
 }
 
 #[tokio::test]

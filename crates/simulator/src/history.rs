@@ -88,7 +88,7 @@ impl History {
         let mut steps: Vec<Step> = (0..length).map(step).collect();
         if climate == Climate::Devices {
             let begin = VOCABULARY.iter().find(|word| word.name == THREE_DEVICES);
-            steps.splice(..0, begin.map(|word| Step { word, dice: seed }));
+            steps.splice(..0, begin.map(|word| Step { word, dice: chance.next_u64() }));
         }
         Self { seed, steps }
     }

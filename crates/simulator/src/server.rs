@@ -13,9 +13,9 @@ use tutti_acceptance::{
     groups::PutGroup,
     history::{Trim, history, snapshot},
     platform::Platform,
-    reach::{Claim, Online, Reach, Seen},
+    reach::{Claim, Online, Reach},
     status::{Presence, audience},
-    storage::{AccountKey, Addressee, MemoryStorage, Page, Reader, Sighting, Storage as _},
+    storage::{AccountKey, Addressee, MemoryStorage, Page, Reader, Storage as _},
     work::{Work, perform},
 };
 use tutti_engine::Transport;
@@ -503,11 +503,6 @@ impl Server {
         }
         let head = poll(self.storage.head(&hello.account)).expect("memory holds").0;
         let platform = Platform::from(hello.platform());
-        if let Ok(device) = DeviceId::try_from(&hello.device) {
-            let sighting = Sighting { id: device.to_string(), name: hello.device_name.clone(), platform };
-            // A full disk notes nothing.
-            let _ = poll(perform(&self.storage, &Seen { account: hello.account.clone(), sighting, now }));
-        }
         let tail = poll(self.storage.tail(&hello.account)).expect("memory holds").0;
         let (account, device, epoch) = (hello.account, hello.device, hello.epoch);
         let hide_reads = hello.privacy.is_some_and(|privacy| privacy.hide_reads);
@@ -669,7 +664,7 @@ impl Server {
     /// What comes after `after`, for the device of a connection; none while a full disk keeps it from claiming that.
     fn page(&self, wire: Wire, after: u64) -> Option<Page> {
         let (account, reader, after) = (&self.sessions[&wire].account, self.reader(wire), Seq(after));
-        let page = poll(self.storage.page(account, after, reader)).expect("memory holds");
+        let page = poll(self.storage.page(account, after, reader.device)).expect("memory holds");
         if !page.unclaimed {
             return Some(page);
         }

@@ -1061,9 +1061,10 @@ impl World {
             let withheld = self.withheld(at, conversation);
             // Of what follows on the last one that it knows it has heard nothing.
             let last = tab.engine.replica().last_position(conversation).0;
+            let kept = self.server.storage.kept(&place.account, conversation);
             let unheard = |it: &wire::Message| {
-                let old = self.server.was_split && it.sent_at < complete_from.0;
-                it.position > last && (old || withheld.contains(&it.position))
+                let old = it.sent_at < complete_from.0 || !kept.contains(&it.position);
+                it.position > last && self.server.was_split && (old || withheld.contains(&it.position))
             };
             self.check_holes(at, conversation, view, &page.holes);
             self.check_places(at, &page);
@@ -1071,9 +1072,7 @@ impl World {
             let sent = sent.filter(|message| matches!(message.state, State::Sent | State::Recalled));
             let recalled = |message: &Message| message.state == State::Recalled;
             // What has become of a message that is no longer kept, no device learns that was away.
-            let kept =
-                self.model.has_trimmed().then(|| self.server.storage.kept(&place.account, conversation));
-            let compared = |position: u64| kept.as_ref().is_none_or(|kept| kept.contains(&position));
+            let compared = |position: u64| !self.model.has_trimmed() || kept.contains(&position);
             let here: Vec<_> = sent
                 .map(|message| {
                     let position = message.position.unwrap_or_default().0;

@@ -306,17 +306,17 @@ impl State {
         Ok(())
     }
 
-    /// For which of an account's devices the message is that an entry in its log is about, and when it was sent, if
-    /// that is what the entry says.
-    fn addressed(&self, account: &Account, event: &wire::Event) -> Option<(Addressee, Option<u64>)> {
-        let (message, sent_at) = match event.body.as_ref()? {
-            Body::Message(message) => (message, Some(message.sent_at)),
-            Body::Changed(message) => (message, None),
-            _ => return None,
+    /// For which of an account's devices an entry in its log is. Only of messages there is a choice.
+    fn addressee(&self, account: &Account, event: &wire::Event) -> Addressee {
+        let holder = match &event.body {
+            Some(Body::Message(message) | Body::Changed(message)) => {
+                let key = self.message_keys.get(&message.id);
+                let message = key.and_then(|key| entry(&self.messages, key.0).ok());
+                message.and_then(|message| message.holders.get(&account.key.0))
+            }
+            _ => None,
         };
-        let key = self.message_keys.get(&message.id)?;
-        let holder = entry(&self.messages, key.0).ok()?.holders.get(&account.key.0)?;
-        Some((holder.addressee, sent_at))
+        holder.map_or(Addressee::All, |holder| holder.addressee)
     }
 
     /// What a device of an account finds at a position of a view, if that is for it.
@@ -329,7 +329,10 @@ impl State {
     ) -> Result<Option<wire::Message>> {
         let (key, _) = entry(&view.messages, position as i64 - 1)?;
         let holder = entry(&self.messages, key.0)?.holders.get(&account.key.0).ok_or_else(unknown)?;
-        let is_for = account.is_for(reader, holder.addressee, Some(holder.message.sent_at));
+        let is_for = match holder.addressee {
+            Addressee::All => reader.compensated,
+            addressee => addressee == Addressee::Device(reader.device),
+        };
         Ok(is_for.then(|| holder.message.clone()))
     }
 
@@ -402,20 +405,6 @@ impl Account {
         let seq = self.log.len() as u64 + 1;
         self.log.push(Arc::new(wire::Event { seq, operation, body: Some(body) }));
         Seq(seq)
-    }
-
-    /// Whether a device gets a message for that addressee that was sent at that time, or, without a time, what has
-    /// become of it.
-    fn is_for(&self, reader: Reader, addressee: Addressee, sent_at: Option<u64>) -> bool {
-        match addressee {
-            Addressee::First => false,
-            Addressee::Device(device) => device == reader.device,
-            Addressee::All => {
-                let registered = self.devices.get(&reader.device.to_string()).map(|it| it.registered_at.0);
-                let is_older = |sent_at| registered.is_some_and(|registered| sent_at < registered);
-                reader.compensated || !sent_at.is_some_and(is_older)
-            }
-        }
     }
 
     /// Gives an entry another body.
@@ -497,7 +486,7 @@ impl Storage for MemoryStorage {
         Ok(holders.into_iter().any(|holder| holder.waits(Seq(0), until)))
     }
 
-    async fn page(&self, account: &str, after: Seq, reader: Reader) -> Result<Page> {
+    async fn page(&self, account: &str, after: Seq, device: DeviceId) -> Result<Page> {
         let state = self.state();
         let mut page = Page { next: after, ..Page::default() };
         let Some(account) = state.accounts.get(account) else {
@@ -511,9 +500,10 @@ impl Storage for MemoryStorage {
         let from = usize::try_from(after.0).unwrap_or(usize::MAX);
         for event in account.log.get(from..).unwrap_or_default().iter().take(state.page_events) {
             let mut event = (**event).clone();
-            if let Some((addressee, sent_at)) = state.addressed(account, &event) {
-                page.unclaimed |= addressee == Addressee::First;
-                event.body.take_if(|_| !account.is_for(reader, addressee, sent_at));
+            let addressee = state.addressee(account, &event);
+            page.unclaimed |= addressee == Addressee::First;
+            if addressee != Addressee::All && addressee != Addressee::Device(device) {
+                event.body = None;
             }
             size += event.encoded_len();
             page.next = Seq(event.seq);

@@ -66,26 +66,6 @@ macro_rules! fields_of_target {
     };
 }
 
-/// Whether a message is withheld from a device: it is for another one, or, if so wanted, it is for all and older
-/// than the device. One that could not be registered is as old as any. What has become of a message for all is told
-/// to all: they may have it.
-macro_rules! is_withheld {
-    ($addressee:literal, $device:literal, $uncompensated:literal) => {
-        concat!(
-            "coalesce(",
-            $addressee,
-            " <> ",
-            $device,
-            ", ",
-            $uncompensated,
-            " AND l.kind = 1 AND m.sent_at < coalesce(
-                (SELECT d.registered_at FROM devices d WHERE d.account = a.name AND d.id = ",
-            $device,
-            "), 0))"
-        )
-    };
-}
-
 /// One query for a page: a range of the log, and what its entries refer to. The account's row comes
 /// even when nothing follows, with the head of the same moment. Fields come with the last entry of their target
 /// alone. A change is for whom the message is for.
@@ -95,9 +75,7 @@ const PAGE: &str = concat!(
     ", t.name, t.updated_at, t.device, CASE WHEN t.seq = l.seq THEN ",
     fields_of_target!(),
     " END, a.head, a.tail, l.seq, l.kind, l.operation, r.members, reader.name,
-     coalesce(l.device, held.device) = '', ",
-    is_withheld!("coalesce(l.device, held.device)", "?4", "?5"),
-    "
+     coalesce(l.device, held.device) = '', coalesce(coalesce(l.device, held.device) <> ?4, 0)
     FROM accounts a
     LEFT JOIN log l ON l.account = a.id AND l.seq > ?2
     LEFT JOIN views v ON v.id = l.view
@@ -112,8 +90,8 @@ const PAGE: &str = concat!(
     LIMIT ?3"
 );
 
-/// How the conversations of the account `?1` after the name `?2` are now for the device `?5`, from which what is
-/// older than it is withheld if `?6`.
+/// How the conversations of the account `?1` after the name `?2` are now for the device `?5`, which gets what is for
+/// all unless `?6`.
 const OVERVIEWS: &str = concat!(
     "SELECT ",
     message_columns!(),
@@ -128,9 +106,8 @@ const OVERVIEWS: &str = concat!(
     CROSS JOIN views v ON v.account = a.id AND v.conversation > ?2
     LEFT JOIN log l ON l.view = v.id AND l.kind = 1 AND l.position = (
         SELECT l.position FROM log l CROSS JOIN messages m ON m.key = l.message
-        WHERE l.view = v.id AND l.kind = 1 AND NOT ",
-    is_withheld!("l.device", "?5", "?6"),
-    " ORDER BY l.position DESC LIMIT 1
+        WHERE l.view = v.id AND l.kind = 1 AND NOT coalesce(l.device <> ?5, ?6)
+        ORDER BY l.position DESC LIMIT 1
     )
     LEFT JOIN messages m ON m.key = l.message
     LEFT JOIN contents c ON c.key = m.content
@@ -166,7 +143,7 @@ const ACTIVE: &str = "
     LIMIT 1";
 
 /// What is kept of the positions `?3` to `?4` in the view that the account `?1` has of the conversation `?2`, and is
-/// for the device `?6`, from which what is older than it is withheld if `?7`.
+/// for the device `?6`, which gets what is for all unless `?7`.
 const STRETCH: &str = concat!(
     "SELECT ",
     message_columns!(),
@@ -175,9 +152,8 @@ const STRETCH: &str = concat!(
     CROSS JOIN log l ON l.view = v.id AND l.position BETWEEN ?3 AND ?4 AND l.kind = 1
     CROSS JOIN messages m ON m.key = l.message
     CROSS JOIN contents c ON c.key = m.content
-    WHERE a.name = ?1 AND (l.seq > a.tail OR l.position = v.last) AND NOT ",
-    is_withheld!("l.device", "?6", "?7"),
-    " ORDER BY l.position DESC
+    WHERE a.name = ?1 AND (l.seq > a.tail OR l.position = v.last) AND NOT coalesce(l.device <> ?6, ?7)
+    ORDER BY l.position DESC
     LIMIT ?5"
 );
 
@@ -410,7 +386,7 @@ impl Storage for SqliteStorage {
         Ok(waits)
     }
 
-    async fn page(&self, account: &str, after: Seq, reader: Reader) -> Result<Page> {
+    async fn page(&self, account: &str, after: Seq, device: DeviceId) -> Result<Page> {
         let mut page = Page { next: after, ..Page::default() };
         let mut size = 0;
         // Nothing follows what no log reaches.
@@ -419,8 +395,7 @@ impl Storage for SqliteStorage {
             .bind(account)
             .bind(from)
             .bind(limits::PAGE_EVENTS as i64)
-            .bind(reader.device.to_string())
-            .bind(!reader.compensated)
+            .bind(device.to_string())
             .fetch(&self.readers);
         while let Some(row) = rows.try_next().await? {
             (page.head, page.tail) = (Seq(column(&row, HEAD)?), Seq(column(&row, HEAD + 1)?));

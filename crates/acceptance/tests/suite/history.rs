@@ -212,8 +212,8 @@ async fn what_is_too_old_goes_but_the_last_message_of_each_conversation() {
     fixture.trim(6 * DAY).await;
     // The message to carla was written after younger ones.
     assert_eq!(fixture.storage.tail("alice").await.unwrap(), Seq(5));
-    assert_eq!(fixture.storage.page("alice", Seq(4), reader(7)).await.unwrap().events, []);
-    let page = fixture.storage.page("alice", Seq(5), reader(7)).await.unwrap();
+    assert_eq!(fixture.storage.page("alice", Seq(4), device(7)).await.unwrap().events, []);
+    let page = fixture.storage.page("alice", Seq(5), device(7)).await.unwrap();
     assert_eq!((page.events.len(), page.next, page.head), (8, Seq(13), Seq(13)));
     assert_eq!(positions(&fixture.history("alice", "direct:bob", 1, 10).await), [6, 7, 8, 9, 10]);
     assert_eq!(positions(&fixture.history("bob", "direct:alice", 1, 10).await), [6, 7, 8, 9, 10]);
@@ -222,7 +222,7 @@ async fn what_is_too_old_goes_but_the_last_message_of_each_conversation() {
     assert_eq!(places(&bodies), [("direct:bob", 10), ("direct:carla", 1), ("direct:dora", 1)]);
     // What came after the last message is as young as it is.
     assert_eq!(fixture.storage.tail("alice").await.unwrap(), Seq(12));
-    assert_eq!(fixture.storage.page("alice", Seq(12), reader(7)).await.unwrap().events.len(), 1);
+    assert_eq!(fixture.storage.page("alice", Seq(12), device(7)).await.unwrap().events.len(), 1);
     // Once there is a later one, the last goes with the others.
     fixture.accepted_at(30 * DAY, "alice", &send_numbered(14, "direct:carla", "y")).await;
     assert_eq!(positions(&fixture.history("alice", "direct:carla", 1, 2).await), [2]);
@@ -254,7 +254,7 @@ async fn what_is_no_longer_kept_cannot_be_changed_nor_sent_again() {
     assert_eq!(fixture.accepted("alice", &send(1, "direct:bob", "one")).await, 1);
     assert_eq!(fixture.refused("bob", &send(1, "direct:alice", "one")).await, Code::Conflict);
     // That it was edited is still in the log, and says nothing.
-    let page = fixture.storage.page("bob", Seq(2), reader(7)).await.unwrap();
+    let page = fixture.storage.page("bob", Seq(2), device(7)).await.unwrap();
     assert_eq!(page.events.into_iter().map(|event| event.body).collect::<Vec<_>>(), [None]);
     // The last message is there like any.
     fixture.accepted("alice", &edit(6, 2, "due")).await;

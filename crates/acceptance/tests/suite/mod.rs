@@ -72,7 +72,7 @@ impl Fixture {
     }
 
     async fn log(&self, account: &str) -> Page {
-        self.storage.page(account, Seq(0), reader(7)).await.unwrap()
+        self.storage.page(account, Seq(0), device(7)).await.unwrap()
     }
 
     async fn bodies<T>(&self, account: &str, pick: impl Fn(event::Body) -> Option<T>) -> Vec<T> {
@@ -394,7 +394,7 @@ async fn logs_are_contiguous_whatever_happens() {
         let seqs: Vec<_> = log.events.iter().map(|event| event.seq).collect();
         assert_eq!(seqs, (1..=log.head.0).collect::<Vec<_>>());
         for after in 0..log.head.0 {
-            let page = fixture.storage.page(account, Seq(after), reader(7)).await.unwrap();
+            let page = fixture.storage.page(account, Seq(after), device(7)).await.unwrap();
             assert_eq!(page.events, log.events[after as usize..]);
         }
     }

@@ -2,11 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tutti_acceptance::{
-    platform::Platform,
-    reach::{Claim, Online, Seen},
-    storage::Sighting,
-};
+use tutti_acceptance::reach::{Claim, Online};
 
 use super::*;
 
@@ -36,16 +32,10 @@ fn claim(account: &str, number: u8) -> Claim {
     Claim { account: account.to_owned(), device: device(number), after: Seq(0), until: Seq(1_000) }
 }
 
-/// A device is seen for the first time.
-fn seen(account: &str, number: u8, now: Millis) -> Seen {
-    let sighting = Sighting { id: device(number).to_string(), name: String::new(), platform: Platform::Web };
-    Seen { account: account.to_owned(), sighting, now }
-}
-
 impl Fixture {
     /// Which bodies a device finds in an account's log, by seq: contents of messages, or what else it is.
-    async fn found(&self, account: &str, reader: Reader) -> Vec<Option<String>> {
-        let page = self.storage.page(account, Seq(0), reader).await.unwrap();
+    async fn found(&self, account: &str, number: u8) -> Vec<Option<String>> {
+        let page = self.storage.page(account, Seq(0), device(number)).await.unwrap();
         assert!(!page.unclaimed);
         assert_eq!(page.next, page.head);
         assert!(page.events.iter().map(|event| event.seq).eq(1..=page.head.0), "every seq, whoever reads");
@@ -60,11 +50,11 @@ impl Fixture {
     }
 
     async fn gets(&self, account: &str, number: u8) -> Vec<String> {
-        self.found(account, reader(number)).await.into_iter().flatten().collect()
+        self.found(account, number).await.into_iter().flatten().collect()
     }
 
     async fn is_unclaimed(&self, account: &str, number: u8) -> bool {
-        self.storage.page(account, Seq(0), reader(number)).await.unwrap().unclaimed
+        self.storage.page(account, Seq(0), device(number)).await.unwrap().unclaimed
     }
 }
 
@@ -75,9 +65,9 @@ async fn what_is_sent_goes_to_the_device_that_is_there_and_stays_with_the_one_th
     let hi = Submission { reach, ..from_device(1, one("alice", &send(1, "direct:bob", "hi"))) };
     assert_eq!(seq(&fixture.decide(hi).await), 1);
     assert_eq!(fixture.gets("alice", 1).await, ["\"hi\""], "not the one where its user did something last");
-    assert_eq!(fixture.found("alice", reader(2)).await, [None]);
+    assert_eq!(fixture.found("alice", 2).await, [None]);
     assert_eq!(fixture.gets("bob", 8).await, ["\"hi\""]);
-    assert_eq!(fixture.found("bob", reader(9)).await, [None]);
+    assert_eq!(fixture.found("bob", 9).await, [None]);
 }
 
 #[tokio::test]
@@ -92,7 +82,7 @@ async fn with_no_device_there_it_goes_to_the_first_that_comes_and_to_that_one_ag
     fixture.perform(claim("bob", 8)).await;
     for _ in 0..2 {
         assert_eq!(fixture.gets("bob", 9).await, ["\"hi\""]);
-        assert_eq!(fixture.found("bob", reader(8)).await, [None]);
+        assert_eq!(fixture.found("bob", 8).await, [None]);
     }
 }
 
@@ -196,47 +186,13 @@ async fn positions_and_counts_go_on_whichever_device_a_message_is_for() {
         fixture.decide(Submission { reach, ..one("alice", &hi) }).await;
     }
     fixture.accepted("bob", &mark_read(9, "direct:alice", 3)).await;
-    let page = fixture.storage.page("bob", Seq(0), reader(9)).await.unwrap();
+    let page = fixture.storage.page("bob", Seq(0), device(9)).await.unwrap();
     let counted = page.events.into_iter().filter_map(|event| match event.body? {
         event::Body::Message(message) => Some((message.position, message.inbound)),
         event::Body::Read(read) => Some((read.position, read.inbound)),
         _ => None,
     });
     assert_eq!(counted.collect::<Vec<_>>(), [(1, 1), (3, 3), (4, 4), (3, 3)]);
-}
-
-#[tokio::test]
-async fn without_compensation_a_device_gets_nothing_that_was_for_all_before_it_was_there() {
-    let fixture = Fixture::new().await;
-    let alone = |number| Reader { compensated: false, ..reader(number) };
-    let said = async |number, at, reach| {
-        let hi = send(number, "direct:bob", &format!("{number}"));
-        fixture.decide(Submission { reach, now: Millis(at), ..one("alice", &hi) }).await;
-    };
-    said(1, 1_000, Reach::All).await;
-    said(2, 1_100, one_device(&[("bob", 8)])).await;
-    fixture.perform(seen("bob", 8, Millis(2_000))).await;
-    said(3, 2_000, Reach::All).await;
-    said(4, 2_100, one_device(&[("bob", 9)])).await;
-    fixture.accepted("bob", &mark_read(9, "direct:alice", 1)).await;
-    fixture.perform(seen("bob", 8, Millis(3_000))).await;
-    fixture.accepted("alice", &recall(10, 1)).await;
-    fixture.accepted("alice", &recall(11, 3)).await;
-    let some = |texts: [&str; 7]| texts.map(|text| (text != "-").then(|| text.to_owned()));
-    assert_eq!(
-        fixture.found("bob", alone(8)).await,
-        some(["-", "\"2\"", "", "-", "read 1", "recalled", "recalled"]),
-        "from when it was seen first"
-    );
-    assert_eq!(
-        fixture.found("bob", alone(9)).await,
-        some(["", "-", "", "\"4\"", "read 1", "recalled", "recalled"]),
-        "how old it is nobody knows"
-    );
-    assert_eq!(
-        fixture.found("bob", reader(9)).await,
-        some(["", "-", "", "\"4\"", "read 1", "recalled", "recalled"])
-    );
 }
 
 #[tokio::test]
@@ -282,7 +238,6 @@ async fn a_snapshot_and_history_have_what_is_for_the_device_that_asks() {
 
     // Without compensation there are no days and no history, only what is for the device.
     for (number, expected) in [(8, vec![5, 2]), (9, vec![3]), (10, vec![])] {
-        fixture.perform(seen("bob", number, Millis(5_000_000_000_000))).await;
         let alone = Reader { compensated: false, ..reader(number) };
         let mut found = positions(fixture.snapshot_for("bob", alone, u64::MAX >> 1).await.0);
         found.retain(|(conversation, _)| conversation == "direct:alice");

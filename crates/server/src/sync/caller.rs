@@ -1,16 +1,18 @@
 //! Who a client is, once its hello was believed, and what it may ask for: the same over a WebSocket and
 //! by post.
 
+use async_trait::async_trait;
 use tokio::time::Instant;
 use tutti_acceptance::{
     accept::{Refusal, Submission, Verdict},
     history,
     platform::Platform,
-    reach::{Claim, Seen},
-    storage::{Page, Reader, Result as StorageResult, Sighting},
+    reach::Claim,
+    storage::{Page, Reader, Result as StorageResult, Sighting, Transaction},
+    work::{Growth, Work},
 };
 use tutti_protocol::{
-    Code, DeviceId, Epoch, Seq,
+    Code, DeviceId, Epoch, Millis, Seq,
     wire::{self, server_frame::Frame},
 };
 
@@ -111,7 +113,7 @@ impl<'a> Caller<'a> {
     /// What comes after `after`. What waits there for the first device that comes is this one's from now on.
     pub(super) async fn news(&self, after: Seq) -> StorageResult<Page> {
         loop {
-            let page = self.app.storage.page(&self.account, after, self.reader()).await?;
+            let page = self.app.storage.page(&self.account, after, self.device).await?;
             if !page.unclaimed {
                 return Ok(page);
             }
@@ -161,9 +163,25 @@ impl<'a> Caller<'a> {
     /// Notes that the device is here, for others to see. Not worth failing for: when the disk is full
     /// there is still much to read.
     pub(super) async fn note_sighting(&self) {
-        let seen = Seen { account: self.account.clone(), sighting: self.sighting.clone(), now: now() };
-        if let Err(error) = self.app.writer.write(seen).await {
+        let noted = Noted { account: self.account.clone(), sighting: self.sighting.clone(), now: now() };
+        if let Err(error) = self.app.writer.write(noted).await {
             tracing::warn!(%error, "a device's appearance was not noted");
         }
+    }
+}
+
+/// That a device was here.
+struct Noted {
+    account: String,
+    sighting: Sighting,
+    now: Millis,
+}
+
+#[async_trait]
+impl Work for Noted {
+    type Answer = ();
+
+    async fn run(&self, tx: &mut dyn Transaction, _: &mut Growth) -> StorageResult<()> {
+        tx.see_device(&self.account, &self.sighting, self.now).await
     }
 }

@@ -3,11 +3,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tempfile::TempDir;
 use tokio::time::Duration;
-use tutti_acceptance::{
-    groups::PutGroup,
-    reach::Reach,
-    storage::{Reader, SqliteStorage},
-};
+use tutti_acceptance::{groups::PutGroup, reach::Reach, storage::SqliteStorage};
 use tutti_protocol::{
     DeviceId, Millis, Seq,
     wire::{self, event, operation::Body},
@@ -16,8 +12,8 @@ use tutti_protocol::{
 use super::*;
 use crate::settings::Limits;
 
-fn reader() -> Reader {
-    Reader { device: DeviceId::from([7; 16]), compensated: true }
+fn reader() -> DeviceId {
+    DeviceId::from([7; 16])
 }
 
 struct Fixture {

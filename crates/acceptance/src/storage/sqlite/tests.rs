@@ -449,8 +449,8 @@ impl Online for Somebody {
     }
 }
 
-fn reader(device: u8) -> Reader {
-    Reader { device: DeviceId::from([device; 16]), compensated: true }
+fn reader(number: u8) -> DeviceId {
+    DeviceId::from([number; 16])
 }
 
 /// What accounts of two groups may do, and what the back end may, with few enough names that they meet.
@@ -516,9 +516,9 @@ async fn it_does_what_the_storage_in_memory_does() {
             assert_eq!(verdicts[0], verdicts[1], "seed {seed}: {number}");
         }
         for account in ["alice", "bob", "carol", "dave"] {
-            let reader = reader(rng.below(3) as u8);
+            let device = reader(rng.below(3) as u8);
             let until = Seq(rng.below(200));
-            let claim = Claim { account: account.to_owned(), device: reader.device, after: Seq(0), until };
+            let claim = Claim { account: account.to_owned(), device, after: Seq(0), until };
             for claim in [None, Some(claim)] {
                 if let Some(claim) = claim {
                     for storage in both {
@@ -526,8 +526,8 @@ async fn it_does_what_the_storage_in_memory_does() {
                     }
                 }
                 let [page, expected] = [
-                    both[0].page(account, Seq(0), reader).await,
-                    both[1].page(account, Seq(0), reader).await,
+                    both[0].page(account, Seq(0), device).await,
+                    both[1].page(account, Seq(0), device).await,
                 ];
                 let (page, expected) = (page.unwrap(), expected.unwrap());
                 let at = |page: &Page| (page.next, page.head, page.unclaimed);
@@ -538,6 +538,19 @@ async fn it_does_what_the_storage_in_memory_does() {
                 for event in &page.events {
                     tutti_protocol::codec::check_event(event).unwrap();
                     kinds.insert(event.body.as_ref().map(std::mem::discriminant));
+                }
+                for compensated in [true, false] {
+                    let reader = Reader { device, compensated };
+                    let [list, expected] =
+                        [both[0], both[1]].map(|it| it.overviews(account, reader, "", 100));
+                    let (list, expected) = (list.await.unwrap(), expected.await.unwrap());
+                    assert_eq!(format!("{list:?}"), format!("{expected:?}"), "seed {seed}: {account}");
+                    for Overview { conversation, .. } in list {
+                        let all = (Position(1), Position(1_000));
+                        let [there, expected] =
+                            [both[0], both[1]].map(|it| it.stretch(account, reader, &conversation, all, 100));
+                        assert_eq!(there.await.unwrap(), expected.await.unwrap(), "seed {seed}: {account}");
+                    }
                 }
             }
         }
