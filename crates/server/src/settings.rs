@@ -86,8 +86,11 @@ impl Settings {
 
     /// Since when a device gets messages by itself that has none yet and wants those of so many days.
     pub(crate) fn compensated_since(&self, days: u32, now: Millis) -> Millis {
-        let most = if self.sync_enabled { self.compensation_days } else { 0 };
-        before(now, days.min(most))
+        if !self.sync_enabled {
+            // What was sent up to now it does not get.
+            return Millis(now.0 + 1);
+        }
+        before(now, days.min(self.compensation_days))
     }
 
     /// Since when messages are kept.

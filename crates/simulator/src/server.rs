@@ -460,13 +460,13 @@ impl Server {
                 if pull.place.is_none() && waits() && !self.claim(&account, reader, Seq(0), head) {
                     return self.refuse_full(wire);
                 }
-                let days = if self.sync_disabled { 0 } else { self.compensation_days };
-                let from = Millis(now.0 - u64::from(pull.days.min(days)) * self.day);
+                let days = u64::from(pull.days.min(self.compensation_days));
+                let from = if self.sync_disabled { now.0 + 1 } else { now.0 - days * self.day };
                 // Another server has a clock of its own.
                 let mirrored = self.mirror.is_some();
                 let place =
                     pull.place.map(|it| SnapshotPlace { from: if mirrored { 0 } else { it.from }, ..it });
-                let page = poll(snapshot(&self.storage, &account, reader, head, (place, from)));
+                let page = poll(snapshot(&self.storage, &account, reader, head, (place, Millis(from))));
                 let page = page.expect("memory holds");
                 self.pulled += page.events.len() as u64;
                 self.send(wire, server_frame::Frame::Snapshot(page));
