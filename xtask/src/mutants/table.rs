@@ -23,6 +23,7 @@ const CHANGE: &str = "crates/acceptance/src/accept/change.rs";
 const SHARE: &str = "crates/acceptance/src/accept/share.rs";
 const MERGE: &str = "crates/acceptance/src/merge.rs";
 const GROUPS: &str = "crates/acceptance/src/groups.rs";
+const REACH: &str = "crates/acceptance/src/reach.rs";
 
 /// All of them, by file.
 pub(super) const MUTANTS: &[Mutant] = &[
@@ -829,5 +830,36 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "                history.from = end + 1;
 ",
         to: "",
+    },
+    Mutant {
+        name: "changed-message-stays-in-the-outbox",
+        file: ENGINE,
+        from: "Some(event::Body::Changed(message)) => Some(&message.id),",
+        to: "Some(event::Body::Changed(_)) => None,",
+    },
+    // The switch.
+    Mutant {
+        name: "message-for-one-goes-to-all",
+        file: REACH,
+        from: "Self::One(online) => online.device(account).map_or(Addressee::First, Addressee::Device),",
+        to: "Self::One(_) => Addressee::All,",
+    },
+    Mutant {
+        name: "nobody-there-is-taken-for-all",
+        file: REACH,
+        from: "map_or(Addressee::First, Addressee::Device)",
+        to: "map_or(Addressee::All, Addressee::Device)",
+    },
+    Mutant {
+        name: "switch-stays-off-in-other-tabs",
+        file: TABS,
+        from: "self.sync_disabled = status.sync_disabled;",
+        to: "self.sync_disabled |= status.sync_disabled;",
+    },
+    Mutant {
+        name: "switch-is-learned-once",
+        file: NETWORK,
+        from: "service.is_some_and(|disabled| std::mem::replace",
+        to: "service.is_some_and(|disabled| !self.sync_disabled && std::mem::replace",
     },
 ];
