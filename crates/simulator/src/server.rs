@@ -422,7 +422,7 @@ impl Server {
         self.bye(100);
         self.decided = None;
         self.storage.restore(backup, log);
-        self.for_one.clear();
+        self.for_one.retain(|id, _| self.storage.is_stored(id));
     }
 
     /// What is to be sent, in order.
