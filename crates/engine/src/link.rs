@@ -187,8 +187,9 @@ struct Session {
     ping_interval: u64,
     heard: Millis,
     pinged: Option<Millis>,
-    /// Since when a page is awaited, or what became of a submit.
+    /// Since when a page is awaited, messages that were asked for, or what became of a submit.
     awaits_page: Option<Millis>,
+    awaits_history: Option<Millis>,
     awaits_outcome: Option<Millis>,
 }
 
@@ -656,6 +657,7 @@ impl Link {
                     (&pull.conversation, pull.to) == (&history.conversation, history.to)
                 };
                 let fetched = session.fetching.take_if(asked);
+                session.awaits_history.take_if(|_| fetched.is_some());
                 fetched.into_iter().map(|_| Arrived::History(history.clone())).collect()
             }
             (Some(server_frame::Frame::Delta(delta)), State::Up(session)) => {
@@ -754,6 +756,7 @@ impl Link {
             heard: now.monotonic,
             pinged: None,
             awaits_page: None,
+            awaits_history: None,
             awaits_outcome: None,
         }));
         // First, since whoever is invisible is seen from the first pull on.
@@ -792,12 +795,11 @@ impl Session {
 
     /// Notes since when something was asked that is not answered, or confirmed that has not come.
     fn note_awaited(&mut self, now: Now) {
-        let page = self.pulling
-            || self.fetching.is_some()
-            || self.fence.is_some()
-            || self.accepted.values().any(|seq| *seq > self.received);
+        let page =
+            self.pulling || self.fence.is_some() || self.accepted.values().any(|seq| *seq > self.received);
         let since = |awaited: bool, since: Option<Millis>| awaited.then(|| since.unwrap_or(now.monotonic));
         self.awaits_page = since(page, self.awaits_page);
+        self.awaits_history = since(self.fetching.is_some(), self.awaits_history);
         self.awaits_outcome = since(!self.submitted.is_empty(), self.awaits_outcome);
     }
 
@@ -808,7 +810,7 @@ impl Session {
 
     /// Since when the server owes an answer.
     fn awaits(&self) -> Option<Millis> {
-        [self.awaits_page, self.awaits_outcome].into_iter().flatten().min()
+        [self.awaits_page, self.awaits_history, self.awaits_outcome].into_iter().flatten().min()
     }
 
     /// A page of a snapshot, if it is the one that was asked for.

@@ -55,13 +55,19 @@ export async function agree(what, clients, ask, holds = () => true) {
   let said = [];
   const check = async () => {
     said = await Promise.all(clients.map(ask));
-    const texts = new Set(said.map((answer) => JSON.stringify(answer)));
+    const texts = new Set(said.map((answer) => JSON.stringify(answer, sorted)));
     return texts.size === 1 && holds(said[0]);
   };
   await until(what, check).catch((error) => {
     throw new Error(`${error.message}; they say ${JSON.stringify(said, null, 1)}`);
   });
   return said[0];
+}
+
+/** For `JSON.stringify`: the order of keys is the driver's, not the client's. */
+function sorted(_, value) {
+  if (value === null || typeof value !== "object" || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 /** What a client was told of a message, in order. */
