@@ -50,6 +50,19 @@ test("F enableMessageSync: without it nothing is sent or heard, and nothing is l
   await leave(scene.all);
 });
 
+test("F syncInterval: so often a client makes sure that it has all, though nothing is to be heard", async () => {
+  const scene = await cast(browsers, "interval");
+  const { laptop, tab, phone } = scene;
+  const frames = (clients) => clients.flatMap(({ page }) => page.sockets).flatMap(({ received }) => received);
+  const heard = (...clients) => frames(clients).length;
+  await tab.call("configure", { syncInterval: 0.01 });
+  await agree("both tabs have it", [laptop, tab], config, (now) => now.syncInterval === 0.01);
+  const before = [heard(laptop, tab), heard(phone)];
+  await until("it has asked ten times", () => heard(laptop, tab) >= before[0] + 10);
+  assert.ok(heard(phone) < before[1] + 5, "one that is to ask each quarter of an hour does not");
+  await leave(scene.all);
+});
+
 test("F shareReadReceipts: what one has read nobody else is told, and then again", async () => {
   const scene = await cast(browsers, "receipts");
   const { laptop, tab, bob } = scene;

@@ -117,7 +117,7 @@ test("M4 the server gives no more days than its operator has set", async () => {
   }
 });
 
-test("M4 F without history a new device has the list and what comes, until it is wanted", async () => {
+test("F enableChatHistorySync: without it a new device has the list and what comes, until it is wanted", async () => {
   const { client, told } = await newDevice({ enableChatHistorySync: false });
   assert.ok(Math.abs(Date.now() - told.completeFrom) < HOUR);
   const page = await client.history(from("today"));
@@ -127,7 +127,7 @@ test("M4 F without history a new device has the list and what comes, until it is
   assert.deepEqual(positions(await client.history(from("today"))), [1, 2, 3]);
 });
 
-test("M4 F the days that are wanted are set, read and refused by name", async () => {
+test("F compensationDays and enableChatHistorySync are set, read and refused by name", async () => {
   const profile = await stage.profile(server);
   const client = await profile.client("carl", { config: { compensationDays: 7 } });
   assert.equal((await client.call("config")).compensationDays, 7);
