@@ -299,17 +299,14 @@ impl Model {
         OperationId::try_from(&message.id).map_or(Bytes::new(), |id| self.first(id, &message.content))
     }
 
-    /// A record of a store has nothing of what was recalled, if the server takes that of so old a message.
-    pub fn check_record(&self, record: &[u8], server: &Server) {
-        for (id, wanted) in self.changes.iter().filter(|(_, wanted)| wanted.recalled && !self.replaced) {
-            if server.storage.is_aged(*id) {
-                continue;
-            }
-            for content in wanted.edits.values.iter().chain([&wanted.first]) {
-                let found = record.windows(content.len()).any(|window| window == content);
-                assert!(!found, "kept: {content:?}, which was recalled");
-            }
-        }
+    /// What no record of a store has in it any more: contents that were recalled.
+    pub fn recalled(&self, server: &Server) -> Vec<Bytes> {
+        let recalled = self
+            .changes
+            .iter()
+            .filter(|(id, wanted)| wanted.recalled && !self.replaced && !server.storage.is_aged(**id));
+        let contents = |wanted: &Wanted| wanted.edits.values.iter().chain([&wanted.first]).cloned().collect();
+        recalled.flat_map(|(_, wanted)| -> Vec<Bytes> { contents(wanted) }).collect()
     }
 
     /// What has become of messages and fields is what one of those wanted who may.
@@ -497,12 +494,11 @@ impl Model {
             server.storage.accounts().into_iter().map(place).collect();
         for ((at, conversation), contents) in &self.order {
             let own = contents.first().and_then(|content| places.get(&self.said.get(content)?.sender));
-            let before = self.before.get(&(*at, conversation.clone())).into_iter().flatten();
-            let before = before.filter_map(|content| own?.get(content)).max();
             // What was to be given up and was sent all the same may have been held back for a while.
-            let arrived = contents.iter().filter(|content| !self.excused.contains(*content));
-            let arrived = arrived.filter_map(|content| own?.get(content));
-            let in_order = before.into_iter().chain(arrived).is_sorted();
+            let place = |content: &Bytes| own?.get(content).filter(|_| !self.excused.contains(content));
+            let before = self.before.get(&(*at, conversation.clone())).into_iter().flatten();
+            let before = before.filter_map(place).max();
+            let in_order = before.into_iter().chain(contents.iter().filter_map(place)).is_sorted();
             assert!(in_order, "out of order: what {at:?} sent to {conversation}");
         }
     }

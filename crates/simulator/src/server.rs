@@ -138,8 +138,15 @@ impl Online for There {
     }
 }
 
-fn by_name(fields: Vec<wire::Field>) -> Fields {
-    fields.into_iter().map(|field| (field.name, field.value)).collect()
+fn by_name(fields: &[wire::Field]) -> Fields {
+    fields.iter().map(|field| (field.name.clone(), field.value.clone())).collect()
+}
+
+fn view_of<'a>(views: &'a mut BTreeMap<String, View>, conversation: &str) -> &'a mut View {
+    if !views.contains_key(conversation) {
+        views.insert(conversation.to_owned(), View::default());
+    }
+    views.get_mut(conversation).expect("a view")
 }
 
 #[derive(Debug)]
@@ -200,27 +207,27 @@ impl Server {
     pub fn views(&self, account: &str) -> BTreeMap<String, View> {
         let mut views: BTreeMap<String, View> = BTreeMap::new();
         for event in self.storage.log(account) {
-            match event.body {
+            match &event.body {
                 Some(event::Body::Message(message)) => {
-                    views.entry(message.conversation.clone()).or_default().messages.push(message);
+                    view_of(&mut views, &message.conversation).messages.push(message.clone());
                 }
                 Some(event::Body::Members(members)) => {
-                    views.entry(members.conversation).or_default().members = members.members;
+                    view_of(&mut views, &members.conversation).members.clone_from(&members.members);
                 }
                 Some(event::Body::Read(read)) => {
-                    views.entry(read.conversation).or_default().read = read.position;
+                    view_of(&mut views, &read.conversation).read = read.position;
                 }
                 Some(event::Body::Changed(message)) => {
-                    let view = views.entry(message.conversation.clone()).or_default();
-                    let place = view.messages.iter_mut().find(|of| of.position == message.position);
-                    place.expect("what changes was there").clone_from(&message);
+                    let view = view_of(&mut views, &message.conversation);
+                    let place = view.messages.get_mut(message.position as usize - 1);
+                    place.expect("what changes was there").clone_from(message);
                 }
                 Some(event::Body::ReadBy(read_by)) => {
-                    let view = views.entry(read_by.conversation).or_default();
-                    view.read_by.insert(read_by.account, Position(read_by.position));
+                    let view = view_of(&mut views, &read_by.conversation);
+                    view.read_by.insert(read_by.account.clone(), Position(read_by.position));
                 }
                 Some(event::Body::Fields(shared)) if !shared.target.starts_with("session:") => {
-                    views.entry(shared.target).or_default().settings = by_name(shared.fields);
+                    view_of(&mut views, &shared.target).settings = by_name(&shared.fields);
                 }
                 Some(event::Body::Fields(_) | event::Body::Past(_)) | None => {}
             }
@@ -233,10 +240,10 @@ impl Server {
     pub fn sessions(&self, account: &str) -> BTreeMap<String, Fields> {
         let mut sessions = BTreeMap::new();
         for event in self.storage.log(account) {
-            if let Some(event::Body::Fields(shared)) = event.body
+            if let Some(event::Body::Fields(shared)) = &event.body
                 && let Some(key) = shared.target.strip_prefix("session:")
             {
-                sessions.insert(key.to_owned(), by_name(shared.fields));
+                sessions.insert(key.to_owned(), by_name(&shared.fields));
             }
         }
         sessions.retain(|_, fields| !fields.is_empty());

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
+use memchr::memmem;
 use prost::Message as _;
 use rand_chacha::{
     ChaCha8Rng,
@@ -968,6 +969,7 @@ impl World {
         let different: BTreeSet<_> = self.waits.iter().collect();
         let spread = self.waits.len() < 30 || 2 * different.len() > self.waits.len();
         assert!(spread, "in step with each other: attempts to connect come after {different:?} ms");
+        let recalled = self.model.recalled(&self.server);
         for place in self.profiles.iter().filter(|place| !place.tabs.is_empty()) {
             let leaders = place.tabs.values().filter(|tab| tab.engine.status().leader).count();
             assert_eq!(leaders, 1, "one leads in a profile");
@@ -980,7 +982,8 @@ impl World {
             }
             for ((table, key), record) in &place.store.records {
                 assert!(record.len() <= 60 * 1024, "{table:?} {key:?} holds {} bytes", record.len());
-                self.model.check_record(record, &self.server);
+                let kept = recalled.iter().find(|content| memmem::find(record, content).is_some());
+                assert_eq!(kept, None, "kept, though it was recalled");
                 assert!(!is_ephemeral(record), "a status lies in {table:?} {key:?}");
             }
         }
@@ -1181,14 +1184,17 @@ impl World {
         }
     }
 
-    /// Who looks at a whole conversation sees all of it that the server keeps.
-    pub fn check_history(&mut self) {
+    /// Who looks at a whole conversation sees all of it that the server keeps. Answers whether anything was missing.
+    pub fn check_history(&mut self) -> bool {
         let mut asked = Vec::new();
         for at in self.alive() {
             let conversations = self.tab(at).engine.replica().conversations(usize::MAX).into_iter();
             for id in conversations.map(|conversation| conversation.id).collect::<Vec<_>>() {
                 asked.extend(self.fetch(at, &id, usize::MAX).map(|request| (at, id, request)));
             }
+        }
+        if asked.is_empty() {
+            return false;
         }
         self.pass(1_000);
         for (at, conversation, request) in asked {
@@ -1205,6 +1211,7 @@ impl World {
                 assert!(known, "lost: {at:?} has {hole:?} in {conversation}, of which is kept {kept:?}");
             }
         }
+        true
     }
 
     /// Messages are found by their ids, too, and none is shown as refused that should have arrived.
@@ -1585,7 +1592,7 @@ fn content(queued: &local::Queued) -> Option<&Bytes> {
 const EPHEMERAL: &str = "ephemeral";
 
 fn is_ephemeral(bytes: &[u8]) -> bool {
-    bytes.windows(EPHEMERAL.len()).any(|window| window == EPHEMERAL.as_bytes())
+    memmem::find(bytes, EPHEMERAL.as_bytes()).is_some()
 }
 
 /// Who types, or does not any more, as a frame says it.

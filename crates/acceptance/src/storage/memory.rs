@@ -155,10 +155,9 @@ impl MemoryStorage {
 
     /// An account's whole log.
     #[must_use]
-    pub fn log(&self, account: &str) -> Vec<wire::Event> {
+    pub fn log(&self, account: &str) -> Vec<Arc<wire::Event>> {
         let state = self.state();
-        let log = state.accounts.get(account).map(|account| account.log.iter());
-        log.into_iter().flatten().map(|event| (**event).clone()).collect()
+        state.accounts.get(account).map(|account| account.log.clone()).unwrap_or_default()
     }
 
     /// The positions of an account's view of a conversation whose messages are kept.
