@@ -957,11 +957,9 @@ impl World {
 
     /// All tabs hold what the server holds, outboxes are empty, and nobody was told twice.
     pub fn check(&mut self) {
-        let views: BTreeMap<String, _> = self
-            .profiles
-            .iter()
-            .map(|place| (place.account.clone(), self.server.views(&place.account)))
-            .collect();
+        let accounts: BTreeSet<&String> = self.profiles.iter().map(|place| &place.account).collect();
+        let views: BTreeMap<String, _> =
+            accounts.into_iter().map(|account| (account.clone(), self.server.views(account))).collect();
         for at in self.alive() {
             self.check_tab(at, &views[&self.profiles[at.0].account]);
         }
