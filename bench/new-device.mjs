@@ -1,7 +1,6 @@
 // How long a new device takes until its list is there, and until the last day is: `cargo xtask bench new-device`. The
 // account has 300 conversations and 100,000 messages over 60 days, or as many as are asked for.
-import { availableParallelism, loadavg } from "node:os";
-import { Stage } from "../tests/e2e/support/stage.mjs";
+import { load, median, onStage, UNLIMITED } from "./support.mjs";
 
 const MESSAGES = Number(process.argv[2] ?? 100_000);
 const CONVERSATIONS = 300;
@@ -10,24 +9,18 @@ const ROUNDS = 5;
 /** Messages that are sent at once. */
 const AT_ONCE = 200;
 
-const stage = new Stage();
-try {
-  await bench();
-} finally {
-  await stage.clear();
-}
+await onStage(bench);
 
-async function bench() {
-  const server = await stage.server({ args: ["--rate-burst", "10000000", "--rate-per-second", "10000000"] });
+async function bench(stage) {
+  const server = await stage.server(UNLIMITED);
   const start = performance.now();
   const last = await fill(server);
   console.log(`filled in ${((performance.now() - start) / 1000).toFixed(0)} s; ${load()}`);
   const rounds = [];
-  for (let round = 0; round < ROUNDS; round += 1) rounds.push(await newDevice(server, last));
+  for (let round = 0; round < ROUNDS; round += 1) rounds.push(await newDevice(stage, server, last));
   for (const what of Object.keys(rounds[0])) {
     const values = rounds.map((round) => round[what]);
-    const median = values.toSorted((a, b) => a - b)[values.length >> 1];
-    console.log(`${what.padEnd(56)} ${median.toFixed(0).padStart(7)} (${values.map(Math.round).join(" ")})`);
+    console.log(`${what.padEnd(56)} ${median(values).toFixed(0).padStart(7)} (${values.map(Math.round).join(" ")})`);
   }
   console.log(`\n${MESSAGES} messages in ${last.size} conversations over ${DAYS} days; ${load()}`);
 }
@@ -64,7 +57,7 @@ function peersOf(day) {
 }
 
 /** Opens a browser that has nothing yet, and watches from within the page. */
-async function newDevice(server, last) {
+async function newDevice(stage, server, last) {
   const profile = await stage.profile(server);
   const page = await profile.tab();
   const client = await profile.clientIn(page, "ann");
@@ -124,8 +117,4 @@ function filler(seed) {
   let state = Math.imul(seed ^ 0x811c9dc5, 0x9e3779b1) >>> 0;
   const word = () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0).toString(36);
   return Array.from({ length: 16 }, word).join(" ");
-}
-
-function load() {
-  return `load ${loadavg().map((load) => load.toFixed(1)).join(", ")} on ${availableParallelism()} processors`;
 }

@@ -2,10 +2,9 @@
 // same messages in the same page: `cargo xtask bench search`.
 //
 // Candidates take turns, since the machine is never quite as fast twice; what counts are the ratios.
-import { availableParallelism, loadavg } from "node:os";
 import { inPage } from "../tests/e2e/support/client.mjs";
-import { Stage } from "../tests/e2e/support/stage.mjs";
 import { until } from "../tests/e2e/support/until.mjs";
+import { load, median, onStage, UNLIMITED } from "./support.mjs";
 
 const MESSAGES = Number(process.argv[2] ?? 100_000);
 const CONVERSATIONS = 200;
@@ -17,15 +16,10 @@ const QUERIES = {
   "two words of ten messages": { text: "blue heron" },
 };
 
-const stage = new Stage();
-try {
-  await bench();
-} finally {
-  await stage.clear();
-}
+await onStage(bench);
 
-async function bench() {
-  const server = await stage.server({ args: ["--rate-burst", "10000000", "--rate-per-second", "10000000"] });
+async function bench(stage) {
+  const server = await stage.server(UNLIMITED);
   const device = await stage.profile(server);
   const before = await device.client("ann");
   await before.online();
@@ -159,7 +153,6 @@ async function compare({ query, rounds }) {
 // ---- what is printed ----
 
 function report(name, found, times) {
-  const median = (list) => list.toSorted((a, b) => a - b)[list.length >> 1];
   const [client, array, sealed] = [times.client, times.array, times.sealed].map(median);
   console.log(`\n${name}: ${found} found`);
   console.log(`  client.search           ${ms(client)} (${times.client.map(Math.round).join(" ")})`);
@@ -175,10 +168,6 @@ async function timed(work) {
 
 function tell(what, time) {
   console.log(`${what}: ${(time / 1000).toFixed(1)} s; ${load()}`);
-}
-
-function load() {
-  return `load ${loadavg().map((load) => load.toFixed(1)).join(", ")} on ${availableParallelism()} processors`;
 }
 
 function ms(time) {
