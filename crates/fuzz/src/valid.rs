@@ -311,7 +311,7 @@ pub fn channel(rng: &mut Rng) -> ChannelFrame {
         6 | 7 => {
             Frame::Announce(Announce { queued: (0..few).map(|_| queued(rng)).collect(), epoch: rng.below(3) })
         }
-        8 => Frame::Claim(Claim { ids: (0..few).map(|_| id(rng)).collect() }),
+        8 => Frame::Claim(Claim { ids: (0..few).map(|_| id(rng)).collect(), epoch: rng.below(9) }),
         9 => Frame::Presence(Presence { asks: rng.below(2) == 0 }),
         10 => Frame::Leave(Leave {}),
         11 => Frame::Offline(Offline { offline: rng.below(2) == 0, change: rng.number() }),

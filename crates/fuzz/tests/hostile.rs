@@ -142,5 +142,5 @@ fn lists_as_long_as_they_may_be_stay_within_the_bound() {
     let queued = vec![Queued { operation: Some(set), ..Queued::default() }; limits::CHANNEL_ITEMS];
     check("channel", &channel(channel_frame::Frame::Announce(Announce { queued, epoch: 0 })));
     let ids = vec![vec![2; 16].into(); limits::CHANNEL_PARTS];
-    check("channel", &channel(channel_frame::Frame::Claim(Claim { ids })));
+    check("channel", &channel(channel_frame::Frame::Claim(Claim { ids, epoch: 1 })));
 }

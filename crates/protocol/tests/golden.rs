@@ -806,10 +806,17 @@ fn channel_frames() -> Vec<Golden<ChannelFrame>> {
         ),
         golden(
             "claim",
-            channel(Frame::Claim(Claim { ids: vec![id(0x30), id(0x40)] })),
+            channel(Frame::Claim(Claim { ids: vec![id(0x30), id(0x40)], epoch: 0 })),
             "\
              0a10707172737475767778797a7b7c7d7e7f 2224 0a10303132333435363738393a3b3c3d3e3f
              0a10404142434445464748494a4b4c4d4e4f 7a10606162636465666768696a6b6c6d6e6f",
+        ),
+        golden(
+            "claim of a leader",
+            channel(Frame::Claim(Claim { ids: vec![id(0x30)], epoch: 3 })),
+            "\
+             0a10707172737475767778797a7b7c7d7e7f 2214 0a10303132333435363738393a3b3c3d3e3f 1003
+             7a10606162636465666768696a6b6c6d6e6f",
         ),
         golden(
             "presence",

@@ -155,6 +155,7 @@ impl Engine {
             channel_frame::Frame::ChangeSet(change_set) => Some(Epoch(change_set.epoch)),
             channel_frame::Frame::LeaderStatus(status) => Some(Epoch(status.epoch)),
             channel_frame::Frame::Pong(pong) => Some(Epoch(pong.epoch)),
+            channel_frame::Frame::Claim(claim) => Some(Epoch(claim.epoch)),
             // Of what it has sent itself it tells no more: an older leader must not send this before the rest.
             channel_frame::Frame::Announce(announce) if announce.epoch > 0 => Some(Epoch(announce.epoch)),
             _ => None,
@@ -210,7 +211,9 @@ impl Engine {
             channel_frame::Frame::ChangeSet(change_set) => self.handle_change_set(change_set, now),
             channel_frame::Frame::Announce(announce) => self.handle_announce(announce),
             channel_frame::Frame::Claim(claim) => {
-                if let Role::Follower(follower) = &mut self.role {
+                if let Role::Follower(follower) = &mut self.role
+                    && Epoch(claim.epoch) >= self.leadership.epoch()
+                {
                     for id in claim.ids.iter().filter_map(|id| OperationId::try_from(id).ok()) {
                         if follower.unclaimed.remove(&id) {
                             follower.announce_at = Some(now.monotonic);
@@ -310,7 +313,9 @@ impl Engine {
         {
             follower.leader_tab = Some(tab);
             if epoch > known {
-                // What the last one claimed, this one has read in the store; what it did not, it may not.
+                // What the last one claimed it may have claimed after this one had read the store.
+                let pending = self.replica.outbox.pending().map(|(id, _)| id);
+                follower.unclaimed.extend(pending.filter(|id| self.own.contains(id)));
                 follower.announce_at = Some(now.monotonic);
             }
         }
@@ -371,7 +376,7 @@ impl Engine {
     }
 
     fn handle_announce(&mut self, announce: local::Announce) {
-        let mut claim = local::Claim::default();
+        let mut claim = local::Claim { epoch: self.leadership.epoch().0, ids: Vec::new() };
         let mut over = Vec::new();
         for queued in announce.queued {
             let Some(id) = queued_id(&queued).filter(|_| codec::check_queued(&queued).is_ok()) else {
