@@ -153,6 +153,7 @@ fn all_tabs_of_a_profile_know_of_the_switch() {
     // By post, too, and in a tab that comes later.
     world.server.set_places(0);
     turn_off(&mut world, false);
+    world.server.set_places(0);
     world.pass(SYNC_INTERVAL + 1_000);
     let late = world.open(anna);
     world.pass(5_000);
