@@ -117,8 +117,7 @@ impl Engine {
             self.last_connection = leader.link.id();
             self.effects.push_back(Effect::Disconnect(self.last_connection));
             let mut follower = Follower { announce_at: Some(Millis(0)), ..Follower::default() };
-            let pending = self.replica.outbox.pending().map(|(id, _)| id);
-            follower.unclaimed.extend(pending.filter(|id| self.own.contains(id)));
+            follower.unclaimed.extend(self.own_pending());
             self.role = Role::Follower(follower);
             // Those who asked ask the next leader.
             self.syncs.retain(|sync| matches!(sync.who, Who::Local(_)));
@@ -299,6 +298,12 @@ impl Engine {
         }
     }
 
+    /// What this tab began and the server has not confirmed.
+    fn own_pending(&self) -> Vec<OperationId> {
+        let pending = self.replica.outbox.pending().map(|(id, _)| id);
+        pending.filter(|id| self.own.contains(id)).collect()
+    }
+
     /// Another tab leads, at this epoch.
     fn handle_leader_heard(&mut self, tab: TabId, epoch: Epoch, now: Now) {
         let (known, answers) = (self.leadership.epoch(), self.leadership.answers());
@@ -307,6 +312,7 @@ impl Engine {
         }
         let change = self.leadership.heard(epoch, now);
         self.lead_or_follow(change, now);
+        let own = if epoch > known { self.own_pending() } else { Vec::new() };
         if let Role::Follower(follower) = &mut self.role
             && epoch >= known
             && !answers
@@ -314,8 +320,7 @@ impl Engine {
             follower.leader_tab = Some(tab);
             if epoch > known {
                 // What the last one claimed it may have claimed after this one had read the store.
-                let pending = self.replica.outbox.pending().map(|(id, _)| id);
-                follower.unclaimed.extend(pending.filter(|id| self.own.contains(id)));
+                follower.unclaimed.extend(own);
                 follower.announce_at = Some(now.monotonic);
             }
         }
