@@ -1,5 +1,6 @@
 //! Seeded bugs: does the simulator find them? One after another is put into a copy of the code, and the
-//! simulator is to catch it. One that it does not catch is a hole in what it does or looks at.
+//! simulator is to catch it: by chance, or else in one of the histories that were kept. One that it does not
+//! catch is a hole in what it does or looks at.
 
 mod table;
 
@@ -124,7 +125,7 @@ impl<'a> Options<'a> {
 
 /// How a bug was caught.
 struct Caught {
-    /// So many histories.
+    /// So many histories, or the name of a kept one.
     after: String,
     how: String,
 }
@@ -189,8 +190,13 @@ impl<'a> Tree<'a> {
         run(build.current_dir(&self.folder).env("CARGO_TARGET_DIR", &self.target))
     }
 
+    /// Lets chance look, and then plays the kept histories, for a bug that chance has not met.
     fn simulate(&self) -> Result<Option<Caught>> {
-        let mut simulator = limited(&self.target.join("release/tutti-simulator"));
+        self.by_chance()?.map_or_else(|| self.by_a_case(), |caught| Ok(Some(caught)))
+    }
+
+    fn by_chance(&self) -> Result<Option<Caught>> {
+        let mut simulator = self.simulator();
         simulator.args(["--histories", self.histories, "--no-shrink"]);
         if let Some(jobs) = self.jobs {
             simulator.args(["--jobs", jobs]);
@@ -219,6 +225,29 @@ impl<'a> Tree<'a> {
             None => died("stuck: a history never ends".to_owned()),
         })
     }
+
+    fn by_a_case(&self) -> Result<Option<Caught>> {
+        for case in fs::read_dir(self.folder.join("crates/simulator/cases"))? {
+            let case = case?.path();
+            let played = self.simulator().arg("--replay").arg(&case).output()?;
+            if !played.status.success() {
+                let after = case.file_stem().unwrap_or_default().to_string_lossy().replace('-', " ");
+                let told = String::from_utf8_lossy(&played.stdout);
+                let how = told.lines().rev().find_map(|line| line.trim().strip_prefix("failed: "));
+                return Ok(Some(Caught { after, how: how.unwrap_or("it died").to_owned() }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The program with the bug. It does not take all the memory there is.
+    fn simulator(&self) -> Command {
+        let mut shell = command("sh");
+        // Not every system can be told.
+        shell.args(["-c", &format!("ulimit -v {MEMORY} 2>/dev/null; exec \"$0\" \"$@\"")]);
+        shell.arg(self.target.join("release/tutti-simulator"));
+        shell
+    }
 }
 
 impl Mutant {
@@ -246,14 +275,6 @@ fn places(text: &str, wanted: &str) -> Vec<Range<usize>> {
         })
     };
     text.match_indices(first).filter_map(|(start, _)| Some(start..end(start)?)).collect()
-}
-
-/// A program that does not take all the memory there is.
-fn limited(program: &Path) -> Command {
-    let mut shell = command("sh");
-    // Not every system can be told.
-    shell.args(["-c", &format!("ulimit -v {MEMORY} 2>/dev/null; exec \"$0\" \"$@\"")]).arg(program);
-    shell
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
