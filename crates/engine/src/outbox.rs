@@ -73,7 +73,7 @@ impl Outbox {
         self.seen.extend(old.seen.iter().chain(old.clocks.keys()));
         for (id, queued_at) in &old.discarded {
             drop(self.remove(*id));
-            self.discarded.insert(*id, *queued_at);
+            self.discarded.entry(*id).or_insert(*queued_at);
         }
         if !same_log {
             return Vec::new();
@@ -97,11 +97,13 @@ impl Outbox {
         self.remove(id)
     }
 
-    /// Takes out what the user has given up.
+    /// Takes out what the user has given up. If it has not come here yet, it never will; until when that must
+    /// be known is told when it is read.
     pub(crate) fn discard(&mut self, id: OperationId) -> Option<Queued> {
-        let queued = self.remove(id)?;
-        self.note_discarded(id, &queued);
-        Some(queued)
+        let queued = self.remove(id);
+        let queued_at = queued.as_ref().map_or(u64::MAX, |queued| queued.queued_at);
+        self.discarded.entry(id).or_insert(Millis(queued_at));
+        queued
     }
 
     /// Notes what was given up before.

@@ -748,7 +748,7 @@ impl Replica {
     }
 
     /// Takes out what the user has given up.
-    fn discard(&mut self, id: OperationId, applied: &mut Applied) {
+    pub(crate) fn discard(&mut self, id: OperationId, applied: &mut Applied) {
         let message = self.outbox.get(id).and_then(|queued| self.shown_queued(queued));
         if let (Some(_), Some(message)) = (self.outbox.discard(id), message) {
             applied.conversations.insert(message.conversation.clone());

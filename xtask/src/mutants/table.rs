@@ -670,6 +670,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
         to: "",
     },
     Mutant {
+        name: "given-up-only-where-it-was-known",
+        file: OUTBOX,
+        from: "let queued = self.remove(id);",
+        to: "let queued = Some(self.remove(id)?);",
+    },
+    Mutant {
         name: "given-up-while-it-is-sent",
         file: ADVANCE,
         from: "Some(_) if leader.link.is_sending(wish.id) => {}",

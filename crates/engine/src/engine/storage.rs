@@ -274,6 +274,9 @@ impl Engine {
             let id = valid.as_ref().and_then(queued_id);
             if let (Some(queued), Some(id)) = (valid.as_ref().filter(|it| it.discarded), id) {
                 self.replica.outbox.note_discarded(id, queued);
+                let mut applied = Applied::default();
+                self.replica.discard(id, &mut applied);
+                self.report(applied);
                 continue;
             }
             over.extend(id.filter(|id| self.replica.is_over(*id)));
