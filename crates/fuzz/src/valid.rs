@@ -354,7 +354,7 @@ pub fn channel(rng: &mut Rng) -> ChannelFrame {
             no_history: rng.below(2) == 0,
             compensation_days: rng.number() as u32,
         }),
-        18 => Frame::Say(said(rng)),
+        18 => Frame::Say(local::Say { status: Some(said(rng)), epoch: rng.number() }),
         19 => Frame::Told(status(rng)),
         20 => Frame::SetPresence(SetPresence { availability: rng.below(6) as i32, change: rng.number() }),
         21 => Frame::AskPresence(AskPresence { id: rng.below(4), account: name(rng) }),

@@ -118,7 +118,7 @@ bounded! {
         List::new("announce.queued", &[3, 1], limits::CHANNEL_ITEMS).of(QUEUED),
         List::new("claim.ids", &[4, 1], limits::CHANNEL_PARTS),
         List::new("limit.connections", &[13, 2], limits::CONNECTIONS),
-        List::new("presence.platforms", &[17, 2, 4], limits::PLATFORMS).of_numbers(),
+        List::new("presence.platforms", &[17, 1, 2, 4], limits::PLATFORMS).of_numbers(),
         List::new("presence.platforms", &[18, 2, 4], limits::PLATFORMS).of_numbers(),
         List::new("presence.platforms", &[21, 5, 4], limits::PLATFORMS).of_numbers()
     ];

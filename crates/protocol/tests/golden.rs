@@ -899,8 +899,8 @@ fn channel_frames() -> Vec<Golden<ChannelFrame>> {
         ),
         golden(
             "say",
-            channel(Frame::Say(typing("direct:bob", ""))),
-            "0a10707172737475767778797a7b7c7d7e7f8a01100a0e0a0a6469726563743a626f6218017a10606162636465666768696a6b6c6d6e6f",
+            channel(Frame::Say(local::Say { status: Some(typing("direct:bob", "")), epoch: 3 })),
+            "0a10707172737475767778797a7b7c7d7e7f8a01140a100a0e0a0a6469726563743a626f62180110037a10606162636465666768696a6b6c6d6e6f",
         ),
         golden(
             "told",

@@ -14,6 +14,7 @@ const BACKOFF: &str = "crates/engine/src/backoff.rs";
 const FOLD: &str = "crates/engine/src/fold.rs";
 const LEADERSHIP: &str = "crates/engine/src/leadership.rs";
 const LINK: &str = "crates/engine/src/link.rs";
+const STATUS: &str = "crates/engine/src/engine/status.rs";
 const OUTBOX: &str = "crates/engine/src/outbox.rs";
 const REPLICA: &str = "crates/engine/src/replica.rs";
 const CLOCK: &str = "crates/protocol/src/clock.rs";
@@ -842,6 +843,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: ENGINE,
         from: "Some(event::Body::Changed(message)) => Some(&message.id),",
         to: "Some(event::Body::Changed(_)) => None,",
+    },
+    Mutant {
+        name: "status-for-an-earlier-leader-sent",
+        file: STATUS,
+        from: "&& Epoch(say.epoch) == self.leadership.epoch()",
+        to: "",
     },
     // The switch.
     Mutant {

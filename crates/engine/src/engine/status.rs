@@ -2,7 +2,7 @@
 //! through the leader; what cannot be said is lost.
 
 use tutti_protocol::{
-    Code, Millis, TabId, codec,
+    Code, Epoch, Millis, TabId, codec,
     conversation::is_name,
     local::{self, channel_frame},
     wire::{self, Availability, client_frame, status::Status as Kind},
@@ -68,9 +68,11 @@ impl Engine {
         self.questions.push(Question { who, account, until, ask_at: now.monotonic, asked: None });
     }
 
-    /// What other tabs say of status.
-    pub(super) fn handle_say(&mut self, status: wire::Status, now: Now) {
+    /// What other tabs say of status. What was meant for a leader before this one may have lain here for long.
+    pub(super) fn handle_say(&mut self, say: local::Say, now: Now) {
         if matches!(self.role, Role::Leader(_))
+            && Epoch(say.epoch) == self.leadership.epoch()
+            && let Some(status) = say.status
             && codec::check_said(&status).is_ok()
             && let Some(kind) = status.status
         {
@@ -164,7 +166,8 @@ impl Engine {
             }
             Role::Leader(_) => {}
             Role::Follower(_) => {
-                self.broadcast(channel_frame::Frame::Say(wire::Status { status: Some(kind) }));
+                let (status, epoch) = (wire::Status { status: Some(kind) }, self.leadership.epoch().0);
+                self.broadcast(channel_frame::Frame::Say(local::Say { status: Some(status), epoch }));
             }
         }
     }

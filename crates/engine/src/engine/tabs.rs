@@ -263,7 +263,7 @@ impl Engine {
                     self.leadership.answered(pong.number, Epoch(pong.epoch), now);
                 }
             }
-            channel_frame::Frame::Say(status) => self.handle_say(status, now),
+            channel_frame::Frame::Say(say) => self.handle_say(say, now),
             channel_frame::Frame::Told(status) => self.handle_told(status, now),
             channel_frame::Frame::SetPresence(presence) => self.handle_presence_set(&presence),
             channel_frame::Frame::AskPresence(ask) => self.handle_presence_asked(tab, ask, now),
