@@ -12,19 +12,20 @@ mod settings;
 mod status;
 mod tokens;
 
-use std::{sync::Arc, time::Instant};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use axum::{
     Router,
     body::Body,
-    extract::{DefaultBodyLimit, Request, State},
-    http::{Method, Response},
+    extract::{ConnectInfo, DefaultBodyLimit, Request, State},
+    http::{HeaderValue, Method, Response, header},
     middleware::{self, Next},
+    response::IntoResponse as _,
     routing::{get, post},
 };
 pub(crate) use error::ApiError;
 
-use crate::{app::App, sync};
+use crate::{app::App, config::Transport, sync};
 
 /// Largest body of a request.
 const BODY: usize = 1024 * 1024;
@@ -46,6 +47,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .fallback(elsewhere)
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
         .layer(DefaultBodyLimit::max(BODY))
+        .layer(middleware::from_fn_with_state(app.clone(), secure))
         .layer(middleware::from_fn(log))
         .with_state(app)
 }
@@ -65,6 +67,36 @@ async fn elsewhere(State(app): State<Arc<App>>, request: Request) -> Result<Resp
         .ok_or_else(ApiError::not_found)
 }
 
+/// Refuses what was not encrypted though it should have been. Tells browsers not to guess what an answer is, not to show it inside another page, and to come back encrypted.
+async fn secure(
+    State(app): State<Arc<App>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> axum::response::Response {
+    let refused = matches!(app.transport, Transport::Proxy) && is_plain(peer, &request);
+    let mut answer =
+        if refused { ApiError::not_encrypted().into_response() } else { next.run(request).await };
+    let headers = answer.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    if let Transport::Tls(_) = app.transport {
+        let year = HeaderValue::from_static("max-age=31536000");
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, year);
+    }
+    answer
+}
+
+/// Whether a request came from another machine without having been encrypted; who asks whether the server is well
+/// may do so.
+fn is_plain(peer: SocketAddr, request: &Request) -> bool {
+    let scheme = request.headers().get("x-forwarded-proto");
+    let encrypted = scheme.is_some_and(|scheme| scheme.as_bytes().eq_ignore_ascii_case(b"https"));
+    let health = matches!(request.uri().path(), "/healthz" | "/readyz");
+    !(encrypted || health || peer.ip().is_loopback())
+}
+
 /// Notes each request: its path, never its query or its headers.
 async fn log(request: Request, next: Next) -> axum::response::Response {
     let start = Instant::now();
@@ -75,4 +107,27 @@ async fn log(request: Request, next: Next) -> axum::response::Response {
     let ms = start.elapsed().as_millis();
     tracing::debug!(%method, path, status, ms, "request");
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn behind_a_proxy_what_was_not_encrypted_is_refused() {
+        let plain = |peer: &str, path: &str, scheme: Option<&'static str>| {
+            let mut request = Request::new(Body::empty());
+            *request.uri_mut() = path.parse().unwrap();
+            if let Some(scheme) = scheme {
+                request.headers_mut().insert("x-forwarded-proto", HeaderValue::from_static(scheme));
+            }
+            is_plain(peer.parse().unwrap(), &request)
+        };
+        for scheme in [None, Some("http"), Some("https, http"), Some("")] {
+            assert!(plain("10.0.0.7:80", "/sync", scheme), "{scheme:?}");
+            assert!(!plain("127.0.0.1:80", "/sync", scheme), "{scheme:?}");
+            assert!(!plain("10.0.0.7:80", "/healthz", scheme), "{scheme:?}");
+        }
+        assert!(!plain("[2001:db8::7]:80", "/sync", Some("HTTPS")));
+    }
 }

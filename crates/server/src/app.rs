@@ -12,8 +12,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tutti_acceptance::{reach::Reach, storage::Storage};
 
 use crate::{
-    hub::Hub, origin::Origins, rate::AccountRates, settings::Settings, site::Site, status::Statuses,
-    tokens::Tokens, writer::Writer,
+    config::Transport, hub::Hub, origin::Origins, rate::AccountRates, settings::Settings, site::Site,
+    status::Statuses, tokens::Tokens, writer::Writer,
 };
 
 /// What all requests and connections share.
@@ -40,6 +40,8 @@ pub(crate) struct App {
     pub settings: CurrentSettings,
     /// The page that is served.
     pub site: Option<Site>,
+    /// How connections are kept from being listened to.
+    pub transport: Transport,
     /// Silence after which a client is asked whether it is there.
     pub(crate) ping_interval: Duration,
     /// Whether tokens are given to anyone on this machine.

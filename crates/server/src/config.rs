@@ -11,6 +11,11 @@ use std::{
 use clap::Parser;
 use tutti_protocol::limits;
 
+use crate::{
+    site::Site,
+    tls::{Tls, TlsError},
+};
+
 /// Keeps every device of a web chat in step.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "tutti-server", version, about)]
@@ -35,9 +40,26 @@ pub struct Config {
     #[arg(long = "allow-origin", env = "TUTTI_ALLOW_ORIGIN", value_delimiter = ',', value_name = "ORIGIN")]
     pub allow_origins: Vec<String>,
 
+    /// Certificate to encrypt connections with, and all that lead to it (PEM); read again on SIGHUP
+    #[arg(long, env = "TUTTI_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// Private key of the certificate (PEM)
+    #[arg(long, env = "TUTTI_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+
+    /// A proxy in front encrypts: what it passes on says so (X-Forwarded-Proto: https), all else from
+    /// other machines is refused
+    #[arg(long, env = "TUTTI_BEHIND_PROXY", conflicts_with = "tls_cert")]
+    pub behind_proxy: bool,
+
     /// Directory of a web page to serve
     #[arg(long, env = "TUTTI_WWW", value_name = "DIR")]
     pub www: Option<PathBuf>,
+
+    /// Content-Security-Policy of that page; empty for none [default: what is on this server alone]
+    #[arg(long, env = "TUTTI_CSP", value_name = "POLICY", requires = "www")]
+    pub csp: Option<String>,
 
     /// For development, on loopback only: makes up missing keys, keeps them in the data directory,
     /// and gives user tokens to anyone who asks from this machine
@@ -87,12 +109,35 @@ pub struct Keys {
     pub token: String,
 }
 
+/// How connections are kept from being listened to.
+#[derive(Clone, Debug)]
+pub enum Transport {
+    /// They never leave this machine.
+    Local,
+    /// This server encrypts them.
+    Tls(Tls),
+    /// A proxy in front encrypts them.
+    Proxy,
+}
+
 /// Why the server cannot start like this.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// `--dev` on an address that others can reach.
     #[error("--dev gives user tokens to anyone, so it only listens on loopback, not on {0}")]
     DevInPublic(SocketAddr),
+    /// Others could listen.
+    #[error(
+        "connections to {0} come from other machines and must be encrypted: give a certificate as --tls-cert \
+         and --tls-key, or --behind-proxy if a proxy in front of this server encrypts"
+    )]
+    Plain(SocketAddr),
+    /// The page's policy is not one line of plain text.
+    #[error("--csp is not a value that a header can have")]
+    Policy,
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A key is missing.
     #[error(
         "{flag} is missing. Make a key with `openssl rand -hex 32` and give it as {flag} or {env}; \
@@ -143,6 +188,28 @@ impl Config {
             token: key(&self.token_secret, "--token-secret", "TUTTI_TOKEN_SECRET", "token.secret")?,
         })
     }
+
+    /// The page to serve.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when its policy is none.
+    pub(crate) fn site(&self) -> Result<Option<Site>, ConfigError> {
+        let site = self.www.clone().map(|root| Site::new(root, self.csp.as_deref()));
+        site.transpose().map_err(|_| ConfigError::Policy)
+    }
+
+    /// How connections are kept from being listened to.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when they are not, or the certificate cannot be used.
+    pub fn transport(&self) -> Result<Transport, ConfigError> {
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(certificate), Some(key)) => Ok(Transport::Tls(Tls::read(certificate, key)?)),
+            _ if self.behind_proxy => Ok(Transport::Proxy),
+            _ if self.listen.ip().is_loopback() => Ok(Transport::Local),
+            _ => Err(ConfigError::Plain(self.listen)),
+        }
+    }
 }
 
 /// The key in a file that only its owner can read; made up if there is none.
@@ -183,6 +250,23 @@ mod tests {
     fn development_stays_on_loopback() {
         let public = config(&["--listen", "0.0.0.0:8787", "--dev"]);
         assert!(matches!(public.keys(), Err(ConfigError::DevInPublic(_))));
+    }
+
+    #[test]
+    fn what_leaves_this_machine_is_encrypted() {
+        let transport = |args: &[&str]| config(args).transport();
+        assert!(matches!(transport(&[]), Ok(Transport::Local)));
+        assert!(matches!(transport(&["--listen", "[::1]:0"]), Ok(Transport::Local)));
+        let public = ["--listen", "0.0.0.0:8787"];
+        let error = transport(&public).unwrap_err().to_string();
+        for way in ["--tls-cert", "--tls-key", "--behind-proxy"] {
+            assert!(error.contains(way), "{error}");
+        }
+        let proxied = transport(&[&public[..], &["--behind-proxy"]].concat());
+        assert!(matches!(proxied, Ok(Transport::Proxy)));
+        let certificate = [&public[..], &["--tls-cert", "no/cert.pem", "--tls-key", "no/key.pem"]].concat();
+        let error = transport(&certificate).unwrap_err().to_string();
+        assert!(error.contains("no/cert.pem"), "{error}");
     }
 
     #[test]

@@ -22,9 +22,11 @@ mod settings;
 mod site;
 mod status;
 mod sync;
+mod tls;
 mod tokens;
 mod trimming;
 mod writer;
 
 pub use config::Config;
 pub use server::{Server, StartError};
+pub use tls::{Tls, TlsError};

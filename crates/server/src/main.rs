@@ -8,7 +8,7 @@ use std::{
 use clap::Parser as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
-use tutti_server::{Config, Server};
+use tutti_server::{Config, Server, Tls};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -31,7 +31,11 @@ async fn main() -> ExitCode {
 async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     let mut signals = Signals::new()?;
     let server = Server::start(config).await?;
-    println!("listening on http://{}", server.local_addr()?);
+    let scheme = if server.tls().is_some() { "https" } else { "http" };
+    println!("listening on {scheme}://{}", server.local_addr()?);
+    if let Some(tls) = server.tls().cloned() {
+        tokio::spawn(read_again(tls, signal(SignalKind::hangup())?));
+    }
     if config.dev {
         tracing::warn!("development: anyone on this machine can have a user token");
     }
@@ -47,6 +51,16 @@ async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
         .await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// A certificate is renewed without a restart.
+async fn read_again(tls: Tls, mut asked: Signal) {
+    while asked.recv().await.is_some() {
+        match tls.read_again() {
+            Ok(()) => tracing::info!("the certificate was read again"),
+            Err(error) => tracing::error!("the certificate stays as it was: {error}"),
+        }
+    }
 }
 
 /// What asks the server to stop.

@@ -3,15 +3,18 @@
 use std::{
     fs::{DirBuilder, File},
     io,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use axum::serve::ListenerExt as _;
-use tokio::{net::TcpListener, time::sleep};
+use axum_server::{Handle, accept::NoDelayAcceptor, tls_rustls::RustlsAcceptor};
+use hyper_util::{
+    rt::{TokioExecutor, TokioTimer},
+    server::conn::auto as http,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tutti_acceptance::storage::{SqliteStorage, Storage, StorageError};
 use tutti_protocol::limits;
@@ -20,13 +23,13 @@ use crate::{
     api,
     app::{App, CurrentSettings, ServerKey},
     clock,
-    config::{Config, ConfigError},
+    config::{Config, ConfigError, Transport},
     hub::Hub,
     origin::Origins,
     rate::{AccountRates, Rate},
     settings::Settings,
-    site::Site,
     status::Statuses,
+    tls::Tls,
     tokens::Tokens,
     trimming,
     writer::Writer,
@@ -34,6 +37,8 @@ use crate::{
 
 /// How long requests may take that have begun when the server is told to stop.
 const DRAIN: Duration = Duration::from_secs(5);
+/// How long the beginning of a connection or of a request may take.
+const HEADERS: Duration = Duration::from_secs(10);
 /// How much longer than the silence before a ping a connection keeps its place: enough for the answer,
 /// so that only one that is not there loses it, however seldom this server pings.
 const LEASE_BEYOND_PING: Duration = Duration::from_millis(limits::SLOT_LEASE - limits::PING_INTERVAL);
@@ -75,6 +80,7 @@ impl Server {
     /// [`StartError`] says what is in the way.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
         clock::set_offset(config.clock_offset);
+        let transport = config.transport()?;
         let lock = lock(&config.data)?;
         let keys = config.keys()?;
         let storage: Arc<dyn Storage> = Arc::new(SqliteStorage::open(&config.data.join("tutti.db")).await?);
@@ -82,9 +88,7 @@ impl Server {
             Some(text) => serde_json::from_str(&text)?,
             None => Settings::default(),
         };
-        let listener = TcpListener::bind(config.listen)
-            .await
-            .map_err(|error| StartError::Listen(config.listen, error))?;
+        let listener = bind(config.listen).map_err(|error| StartError::Listen(config.listen, error))?;
         let ping_interval = Duration::from_secs(config.ping_interval);
         let hub = Arc::new(Hub::new(ping_interval + LEASE_BEYOND_PING, settings.connections()));
         let grace = Duration::from_millis(config.presence_grace);
@@ -102,13 +106,23 @@ impl Server {
             server_key: ServerKey::new(&keys.server),
             origins: Origins::new(&config.allow_origins),
             settings: CurrentSettings::new(settings),
-            site: config.www.clone().map(Site::new),
+            site: config.site()?,
+            transport: transport.clone(),
             ping_interval,
             dev: config.dev,
             shutdown: CancellationToken::new(),
             connections: TaskTracker::new(),
         };
         Ok(Self { app: Arc::new(app), listener, _lock: lock })
+    }
+
+    /// What connections are encrypted with, if this server does it.
+    #[must_use]
+    pub fn tls(&self) -> Option<&Tls> {
+        match &self.app.transport {
+            Transport::Tls(tls) => Some(tls),
+            Transport::Local | Transport::Proxy => None,
+        }
     }
 
     /// Where it listens: the port that was found when port 0 was asked for.
@@ -125,31 +139,53 @@ impl Server {
     /// # Errors
     /// When the listener fails.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
-        let app = self.app;
+        let app = self.app.clone();
         app.connections.spawn(trimming::run(app.clone()));
-        let shutdown = app.shutdown.clone();
-        let service = api::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
-        let listener = self.listener.tap_io(|stream| {
-            // Frames are small and go out at once. Where the system cannot do that they go out later.
-            let _ = stream.set_nodelay(true);
-        });
-        let stopping = app.shutdown.clone();
-        let serving = axum::serve(listener, service)
-            .with_graceful_shutdown(async move {
+        let handle = Handle::new();
+        let stopping = {
+            let (handle, shutdown) = (handle.clone(), app.shutdown.clone());
+            async move {
                 stop.await;
                 shutdown.cancel();
-            })
-            .into_future();
-        let served = tokio::select! {
-            served = serving => served,
-            // A request that does not end may not keep the server from ending.
-            () = async { stopping.cancelled().await; sleep(DRAIN).await } => Ok(()),
+                // A request that does not end may not keep the server from ending.
+                handle.graceful_shutdown(Some(DRAIN));
+            }
         };
+        let stopping = tokio::spawn(stopping);
+        let served = self.serve(handle).await;
+        stopping.abort();
         app.connections.close();
         app.connections.wait().await;
         app.storage.close().await;
         served
     }
+
+    /// Accepts connections until the handle says to stop.
+    async fn serve(&self, handle: Handle<SocketAddr>) -> io::Result<()> {
+        let service = api::router(self.app.clone()).into_make_service_with_connect_info::<SocketAddr>();
+        let mut server = axum_server::from_tcp(self.listener.try_clone()?)?.handle(handle);
+        // WebSockets begin as HTTP/1.1 (RFC 6455). Who is slow to say what it wants is not waited for.
+        let mut http = http::Builder::new(TokioExecutor::new()).http1_only();
+        http.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
+        *server.http_builder() = http;
+        // Frames are small and go out at once.
+        match &self.app.transport {
+            Transport::Tls(tls) => {
+                let acceptor = RustlsAcceptor::new(tls.config.clone()).handshake_timeout(HEADERS);
+                server.acceptor(acceptor.acceptor(NoDelayAcceptor::new())).serve(service).await
+            }
+            Transport::Local | Transport::Proxy => {
+                server.acceptor(NoDelayAcceptor::new()).serve(service).await
+            }
+        }
+    }
+}
+
+/// Listens without blocking.
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
 }
 
 /// Makes the data directory if need be, and keeps other servers out of it for as long as the file

@@ -8,20 +8,29 @@ use std::{
 
 use axum::{
     body::Body,
-    http::{HeaderMap, Method, Response, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, header::InvalidHeaderValue},
 };
+
+/// What a page may load and where it may connect, unless its operator says otherwise (CSP level 3): what is on
+/// this server, WebAssembly, and pictures and sounds that it makes itself.
+const POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; img-src 'self' data: blob:; \
+     media-src 'self' data: blob:; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// A directory of files that are served.
 #[derive(Clone, Debug)]
 pub(crate) struct Site {
     root: PathBuf,
+    policy: Option<HeaderValue>,
 }
 
 impl Site {
-    /// The files in a directory.
-    #[must_use]
-    pub(crate) fn new(root: PathBuf) -> Self {
-        Self { root }
+    /// The files in a directory, with this policy or the usual one; an empty one is none.
+    ///
+    /// # Errors
+    /// When it is no value of a header.
+    pub(crate) fn new(root: PathBuf, policy: Option<&str>) -> Result<Self, InvalidHeaderValue> {
+        let policy = Some(policy.unwrap_or(POLICY)).filter(|policy| !policy.is_empty());
+        Ok(Self { root, policy: policy.map(HeaderValue::from_str).transpose()? })
     }
 
     /// The file that a path names; `index.html` for a path that names none, since the page has
@@ -41,7 +50,10 @@ impl Site {
             match tokio::fs::metadata(&file).await {
                 Ok(metadata) if metadata.is_file() => {
                     let tag = entity_tag(&metadata)?;
-                    return answer(method, headers, &file, &tag).await.map(Some);
+                    let mut answer = answer(method, headers, &file, &tag).await?;
+                    let policy = self.policy.clone().map(|policy| (header::CONTENT_SECURITY_POLICY, policy));
+                    answer.headers_mut().extend(policy);
+                    return Ok(Some(answer));
                 }
                 Ok(_) => {}
                 Err(error) if names_no_file(&error) => {}
@@ -76,10 +88,7 @@ fn entity_tag(metadata: &std::fs::Metadata) -> io::Result<String> {
 
 async fn answer(method: &Method, headers: &HeaderMap, file: &Path, tag: &str) -> io::Result<Response<Body>> {
     // Kept by the browser, but asked for each time: a page that was built anew shows at once.
-    let answer = Response::builder()
-        .header(header::ETAG, tag)
-        .header(header::CACHE_CONTROL, "no-cache")
-        .header(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    let answer = Response::builder().header(header::ETAG, tag).header(header::CACHE_CONTROL, "no-cache");
     let known = headers
         .get(header::IF_NONE_MATCH)
         .and_then(|tags| tags.to_str().ok())
@@ -129,12 +138,13 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         std::fs::write(root.path().join("index.html"), "<html>").unwrap();
         std::fs::write(root.path().join("a b.wasm"), "\0asm").unwrap();
-        let site = Site::new(root.path().to_owned());
+        let site = Site::new(root.path().to_owned(), None).unwrap();
         let none = HeaderMap::new();
 
         let wasm = get(&site, "/a%20b.wasm", &none).await;
         assert_eq!(wasm.headers()[header::CONTENT_TYPE], "application/wasm");
         assert_eq!(wasm.headers()[header::CACHE_CONTROL], "no-cache");
+        assert_eq!(wasm.headers()[header::CONTENT_SECURITY_POLICY], POLICY);
         let mut known = HeaderMap::new();
         known.insert(header::IF_NONE_MATCH, wasm.headers()[header::ETAG].clone());
         let again = get(&site, "/a%20b.wasm", &known).await;
@@ -152,7 +162,7 @@ mod tests {
         std::fs::create_dir(&root).unwrap();
         std::fs::write(root.join("index.html"), "<html>").unwrap();
         std::fs::write(outer.path().join("secret.txt"), "secret").unwrap();
-        let site = Site::new(root);
+        let site = Site::new(root, None).unwrap();
         for path in [
             "/",
             "/chat/bob",

@@ -29,7 +29,8 @@ export class Stage {
     const server = await Server.start({
       data: await this.#directory("data"),
       www: www ?? (await this.#harness(later)),
-      args,
+      // Some pages under test have scripts in them.
+      args: www ? args : ["--csp", "", ...args],
     });
     this.#endings.push(() => server.stop());
     this.#servers.push(server);

@@ -42,6 +42,13 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, Code::Forbidden, message)
     }
 
+    /// From another machine, and not encrypted.
+    pub(crate) fn not_encrypted() -> Self {
+        let message =
+            "connections must be encrypted: https or wss, and the proxy says so in X-Forwarded-Proto";
+        Self::new(StatusCode::FORBIDDEN, Code::Forbidden, message)
+    }
+
     /// Not there, or not the caller's: the two look the same.
     pub(crate) fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, Code::NotFound, "not found")

@@ -15,7 +15,13 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::{net::TcpStream, sync::oneshot, task::JoinHandle, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    sync::oneshot,
+    task::JoinHandle,
+    time::timeout,
+};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
     tungstenite::{self, Message, client::IntoClientRequest as _},
@@ -123,6 +129,11 @@ pub(crate) async fn token(addr: SocketAddr, account: &str) -> String {
     answer["token"].as_str().unwrap().to_owned()
 }
 
+/// What carries a WebSocket.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
+
 pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// Opens a WebSocket that may come from a page of some origin.
@@ -223,13 +234,13 @@ pub(crate) fn hello(token: &str, account: &str, device: u8) -> wire::Hello {
     }
 }
 
-pub(crate) async fn send(socket: &mut Socket, frame: client_frame::Frame) {
+pub(crate) async fn send<S: Stream>(socket: &mut WebSocketStream<S>, frame: client_frame::Frame) {
     let frame = wire::ClientFrame { frame: Some(frame) };
     socket.send(Message::Binary(codec::encode(&frame))).await.unwrap();
 }
 
 /// The next frame; `None` once the server has closed.
-pub(crate) async fn receive(socket: &mut Socket) -> Option<Frame> {
+pub(crate) async fn receive<S: Stream>(socket: &mut WebSocketStream<S>) -> Option<Frame> {
     loop {
         match timeout(PATIENCE, socket.next()).await.expect("something to happen")? {
             Ok(Message::Binary(bytes)) => return codec::decode_server(bytes).unwrap().frame,
