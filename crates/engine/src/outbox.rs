@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tutti_protocol::{
-    Millis, OperationId, Position, Target, Timestamp,
+    OperationId, Position, Target, Timestamp,
     local::Queued,
     wire::{self, Operation, operation},
 };
+
+/// So many operations that were given up are remembered, the newest.
+const DISCARDED: usize = 1_000;
 
 /// Durable operations on their way to the server.
 #[derive(Debug, Default)]
@@ -22,9 +25,8 @@ pub struct Outbox {
     settled: BTreeSet<OperationId>,
     /// What was here and is not any more.
     seen: BTreeSet<OperationId>,
-    /// What the user gave up, and when it was queued. Another tab may announce it once more before it hears
-    /// of that.
-    discarded: BTreeMap<OperationId, Millis>,
+    /// What the user gave up. Another tab may announce it once more before it hears of that.
+    discarded: BTreeSet<OperationId>,
 }
 
 /// The operations that concern one conversation or session.
@@ -48,7 +50,7 @@ impl Outbox {
             return false;
         };
         let (clock, id) = place;
-        if self.settled.contains(&id) || self.clocks.contains_key(&id) || self.discarded.contains_key(&id) {
+        if self.settled.contains(&id) || self.clocks.contains_key(&id) || self.discarded.contains(&id) {
             return false;
         }
         let concerning = self.subjects.entry(subject(&queued).to_owned()).or_default();
@@ -71,9 +73,8 @@ impl Outbox {
     /// copies of the same log, was written once more, or read before it left: that leaves, too, and is answered.
     pub(crate) fn remember(&mut self, old: &Self, same_log: bool) -> Vec<OperationId> {
         self.seen.extend(old.seen.iter().chain(old.clocks.keys()));
-        for (id, queued_at) in &old.discarded {
-            drop(self.remove(*id));
-            self.discarded.entry(*id).or_insert(*queued_at);
+        for id in &old.discarded {
+            drop(self.discard(*id));
         }
         if !same_log {
             return Vec::new();
@@ -97,28 +98,20 @@ impl Outbox {
         self.remove(id)
     }
 
-    /// Takes out what the user has given up. If it has not come here yet, it never will; until when that must
-    /// be known is told when it is read.
+    /// Takes out what the user has given up. If it has not come here yet, it never will.
     pub(crate) fn discard(&mut self, id: OperationId) -> Option<Queued> {
-        let queued = self.remove(id);
-        let queued_at = queued.as_ref().map_or(u64::MAX, |queued| queued.queued_at);
-        self.discarded.entry(id).or_insert(Millis(queued_at));
-        queued
-    }
-
-    /// Notes what was given up before.
-    pub(crate) fn note_discarded(&mut self, id: OperationId, queued: &Queued) {
-        self.discarded.insert(id, Millis(queued.queued_at));
+        self.discarded.insert(id);
+        self.remove(id)
     }
 
     /// Whether the user has given an operation up.
     pub(crate) fn is_discarded(&self, id: OperationId) -> bool {
-        self.discarded.contains_key(&id)
+        self.discarded.contains(&id)
     }
 
-    /// What was given up and queued before then: no tab announces it any more.
-    pub(crate) fn discarded_before(&self, then: Millis) -> impl Iterator<Item = OperationId> {
-        self.discarded.iter().filter(move |(_, queued_at)| **queued_at < then).map(|(id, _)| *id)
+    /// What was given up so long ago that no tab still has it. No clock says how long that is.
+    pub(crate) fn discarded_long_ago(&self) -> impl Iterator<Item = OperationId> {
+        self.discarded.iter().rev().skip(DISCARDED).copied()
     }
 
     fn remove(&mut self, id: OperationId) -> Option<Queued> {

@@ -219,7 +219,7 @@ impl Replica {
             match queued.operation.as_ref().and_then(|operation| OperationId::try_from(&operation.id).ok()) {
                 // Written once more after it had come back.
                 Some(id) if replica.fresh.contains_key(&id) => replica.over.push(id),
-                Some(id) if queued.discarded => replica.outbox.note_discarded(id, &queued),
+                Some(id) if queued.discarded => drop(replica.outbox.discard(id)),
                 _ => drop(replica.outbox.insert(queued)),
             }
         }

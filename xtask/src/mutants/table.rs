@@ -667,14 +667,17 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "given-up-and-sent-all-the-same",
         file: OUTBOX,
-        from: "|| self.discarded.contains_key(&id)",
+        from: "|| self.discarded.contains(&id)",
         to: "",
     },
     Mutant {
         name: "given-up-only-where-it-was-known",
         file: OUTBOX,
-        from: "let queued = self.remove(id);",
-        to: "let queued = Some(self.remove(id)?);",
+        from: "self.discarded.insert(id);
+        self.remove(id)",
+        to: "let queued = self.remove(id)?;
+        self.discarded.insert(id);
+        Some(queued)",
     },
     Mutant {
         name: "given-up-while-it-is-sent",
@@ -849,6 +852,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: STATUS,
         from: "&& Epoch(say.epoch) == self.leadership.epoch()",
         to: "",
+    },
+    Mutant {
+        name: "replaced-leader-heard-out-of-order",
+        file: TABS,
+        from: "(1..self.leadership.epoch().0).contains(&announce.epoch)",
+        to: "false",
     },
     // The switch.
     Mutant {

@@ -14,10 +14,6 @@ use crate::{
     replica::{Applied, Change, SessionChange},
 };
 
-/// How long it is remembered that an operation was given up, in milliseconds. No tab stands still for longer and
-/// still has it.
-const DISCARDED: u64 = 7 * 24 * 60 * 60 * 1_000;
-
 impl Engine {
     pub(super) fn handle_persisted(&mut self, id: BatchId, now: Now) {
         if self.writing.as_ref().is_some_and(|(batch, _)| *batch == id) {
@@ -145,8 +141,7 @@ impl Engine {
         {
             leader.ready = true;
             leader.gathered.over.append(&mut self.replica.over);
-            let long_ago = Millis(now.wall.0.saturating_sub(DISCARDED));
-            leader.gathered.over.extend(self.replica.outbox.discarded_before(long_ago));
+            leader.gathered.over.extend(self.replica.outbox.discarded_long_ago());
             leader.reconcile_at = now.monotonic.plus(self.config.config.sync_interval);
             leader.idle_at = Some(now.monotonic.plus(IDLE));
             leader.link.connect_now_if_waiting();
@@ -272,8 +267,7 @@ impl Engine {
             let queued = codec::decode_local::<Queued>(record.clone()).ok();
             let valid = queued.filter(|queued| codec::check_queued(queued).is_ok());
             let id = valid.as_ref().and_then(queued_id);
-            if let (Some(queued), Some(id)) = (valid.as_ref().filter(|it| it.discarded), id) {
-                self.replica.outbox.note_discarded(id, queued);
+            if let (Some(true), Some(id)) = (valid.as_ref().map(|it| it.discarded), id) {
                 let mut applied = Applied::default();
                 self.replica.discard(id, &mut applied);
                 self.report(applied);

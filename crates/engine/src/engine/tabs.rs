@@ -381,6 +381,11 @@ impl Engine {
     }
 
     fn handle_announce(&mut self, announce: local::Announce) {
+        if matches!(self.role, Role::Leader(_)) && (1..self.leadership.epoch().0).contains(&announce.epoch) {
+            // From a leader that was replaced: what it told of before may have been lost. When it knows, it tells
+            // of all again.
+            return;
+        }
         let mut claim = local::Claim { epoch: self.leadership.epoch().0, ids: Vec::new() };
         let mut over = Vec::new();
         for queued in announce.queued {
