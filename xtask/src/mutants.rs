@@ -208,6 +208,7 @@ impl<'a> Tree<'a> {
             match words[..] {
                 ["failed", "after", after, "histories:", "seed", _, how] => {
                     caught = Some(Caught { after: after.to_owned(), how: how.to_owned() });
+                    return ControlFlow::Break(());
                 }
                 // How far it is.
                 [done, "of", _, "histories,", ..] if done != progress.0 => {
@@ -221,8 +222,8 @@ impl<'a> Tree<'a> {
         let died = |how| Some(Caught { after: progress.0, how });
         Ok(match status {
             Some(status) if status.success() => None,
-            Some(status) => caught.or_else(|| died(format!("it died ({status})"))),
-            None => died("stuck: a history never ends".to_owned()),
+            Some(status) => died(format!("it died ({status})")),
+            None => caught.or_else(|| died("stuck: a history never ends".to_owned())),
         })
     }
 

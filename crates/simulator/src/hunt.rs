@@ -7,7 +7,7 @@ use std::{
     panic,
     sync::{
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-        mpsc,
+        mpsc::{self, RecvTimeoutError},
     },
     thread,
     time::{Duration, Instant},
@@ -25,6 +25,9 @@ thread_local! {
 
 /// Characters that are told of a panic.
 const LONGEST: usize = 400;
+
+/// How often it is told how far they are.
+const TELL: Duration = Duration::from_secs(5);
 
 /// What to look through.
 #[derive(Clone, Copy, Debug)]
@@ -97,11 +100,19 @@ impl Hunt {
             }
             drop(played);
             let mut told = start;
-            for (number, history, outcome) in outcomes {
-                let failed = outcome.failure.is_some();
-                bag.add(number, history, outcome);
+            loop {
+                let mut failed = false;
+                match outcomes.recv_timeout(TELL) {
+                    Ok((number, history, outcome)) => {
+                        failed = outcome.failure.is_some();
+                        bag.add(number, history, outcome);
+                    }
+                    // One that never ends is not waited for in silence.
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => break,
+                }
                 bag.time = start.elapsed();
-                if failed || told.elapsed() >= Duration::from_secs(5) {
+                if failed || told.elapsed() >= TELL {
                     told = Instant::now();
                     tell(&bag);
                 }
