@@ -57,7 +57,7 @@ pub(crate) fn mutants(arguments: &[&str]) -> Result<()> {
         bail!("no seeded bug is called {unknown}; see `cargo xtask mutants --list`");
     }
     if options.list {
-        chosen.iter().for_each(|mutant| println!("{:<46}{}", mutant.name, mutant.file));
+        chosen.iter().for_each(|mutant| println!("{:<48} {}", mutant.name, mutant.file));
         return Ok(());
     }
 
