@@ -7,12 +7,15 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use crate::{
-    content,
+    OperationId, content,
     conversation::{Conversation, is_name},
-    limits, local,
+    limits, local, notification,
     outline::{self, Bounded},
     target::Target,
-    wire::{self, ClientFrame, ServerFrame, client_frame, event, operation, outcome, server_frame, status},
+    wire::{
+        self, ClientFrame, NotificationState, ServerFrame, client_frame, event, operation, outcome, server_frame,
+        status,
+    },
 };
 
 /// Why bytes are no frame: the peer broke the protocol.
@@ -129,6 +132,11 @@ pub fn check_operation(operation: &wire::Operation) -> Result<(), DecodeError> {
             let target = check_fields(&set.target, &set.fields)?;
             ensure(set.fields.iter().all(|field| target.has(&field.name)), "field.name")
         }
+        operation::Body::MarkNotification(mark) => {
+            ensure(mark.notification.len() == 16, "mark_notification.notification")?;
+            let marks = matches!(mark.state(), NotificationState::Read | NotificationState::Dismissed);
+            ensure(marks, "mark_notification.state")
+        }
     }
 }
 
@@ -173,6 +181,7 @@ pub fn check_event(event: &wire::Event) -> Result<(), DecodeError> {
         Some(event::Body::Changed(message) | event::Body::Past(message)) => check_message(message),
         Some(event::Body::Fields(fields)) => check_shared(fields),
         Some(event::Body::ReadBy(read_by)) => check_read_by(read_by),
+        Some(event::Body::Notification(notification)) => check_notification(notification),
     }
 }
 
@@ -194,6 +203,24 @@ pub fn check_shared(fields: &wire::Fields) -> Result<(), DecodeError> {
 pub fn check_read_by(read_by: &wire::ReadBy) -> Result<(), DecodeError> {
     check_conversation(&read_by.conversation, "read_by.conversation")?;
     ensure(is_name(&read_by.account), "read_by.account")
+}
+
+/// Checks one notification, wherever it came from.
+///
+/// # Errors
+/// [`DecodeError::Field`] names the field.
+pub fn check_notification(notification: &wire::Notification) -> Result<(), DecodeError> {
+    ensure(notification.id.len() == 16, "notification.id")?;
+    ensure(matches!(notification.message.len(), 0 | 16), "notification.message")?;
+    if !notification.conversation.is_empty() {
+        check_conversation(&notification.conversation, "notification.conversation")?;
+    }
+    let state = NotificationState::try_from(notification.state);
+    let state = state.map_err(|_| DecodeError::Field("notification.state"))?;
+    if notification::is_erased(notification) {
+        return ensure(state == NotificationState::Dismissed, "notification.title");
+    }
+    notification::check_words(notification)
 }
 
 /// Checks one message, wherever it came from.
@@ -352,8 +379,12 @@ pub fn check_positions(from: u64, to: u64) -> Result<(), DecodeError> {
 /// # Errors
 /// [`DecodeError::Field`] names the field.
 pub fn check_place(place: &wire::SnapshotPlace) -> Result<(), DecodeError> {
-    ensure(place.step <= 2, "place.step")?;
-    ensure(place.name.is_empty() || Target::parse(&place.name).is_some(), "place.name")
+    ensure(place.step <= 3, "place.step")?;
+    let named = match place.step {
+        3 => place.name.parse::<OperationId>().is_ok(),
+        _ => Target::parse(&place.name).is_some(),
+    };
+    ensure(place.name.is_empty() || named, "place.name")
 }
 
 fn check_conversation(id: &str, field: &'static str) -> Result<(), DecodeError> {

@@ -18,6 +18,7 @@ pub mod content;
 pub mod conversation;
 pub mod id;
 pub mod limits;
+pub mod notification;
 pub mod outline;
 pub mod sequence;
 pub mod target;

@@ -30,6 +30,12 @@ pub const FIELDS_BYTES: usize = 32 * 1024;
 pub const TARGETS: usize = 2_000;
 /// Most members of a group in which is told how far each has read.
 pub const READERS: usize = 50;
+/// Longest title, body and data of a notification together.
+pub const NOTIFICATION: usize = 4 * 1024;
+/// So many of an account's notifications are kept, the newest …
+pub const NOTIFICATIONS: usize = 200;
+/// … and of those that were dismissed the words only of such as are among so many newest.
+pub const NOTIFICATIONS_DISMISSED: usize = 50;
 /// Longest token.
 pub const TOKEN: usize = 8 * 1024;
 /// Most connections of one platform that an account may be allowed.

@@ -100,7 +100,8 @@ bounded! {
         List::new("head.read_by", &[1, 9], limits::RECORD_PARTS),
         List::new("locators", &[2], limits::RECORD_ITEMS),
         List::new("sessions", &[3], limits::RECORD_ITEMS).of(SESSION),
-        List::new("session.fields", &[3, 2], limits::RECORD_PARTS)
+        List::new("session.fields", &[3, 2], limits::RECORD_PARTS),
+        List::new("notifications", &[4], limits::RECORD_ITEMS)
     ];
     Block: [List::new("block.messages", &[1], limits::RECORD_ITEMS)];
     Locators: [
