@@ -3,6 +3,7 @@
 //! committed before the last.
 
 mod change;
+mod notice;
 mod read;
 mod share;
 
@@ -106,6 +107,11 @@ impl Refusal {
     #[must_use]
     pub fn anothers_message() -> Self {
         Self::finally(Code::Forbidden, "only its sender can change a message")
+    }
+
+    /// What was not kept, or never was this account's.
+    fn no_notification() -> Self {
+        Self::finally(Code::NotFound, "no such notification")
     }
 
     fn no_conversation() -> Self {
@@ -282,6 +288,7 @@ impl Submitter<'_> {
             Some(Body::Edit(edit)) => self.edit(id, edit, operation.clock).await?,
             Some(Body::Recall(recall)) => self.recall(id, recall).await?,
             Some(Body::Set(set)) => self.set(id, set, operation.clock).await?,
+            Some(Body::MarkNotification(mark)) => self.mark_notification(id, mark).await?,
             None => return Err(Refusal::finally(Code::Invalid, "an empty operation").into()),
         };
         let receipt = Receipt { digest, seq, accepted_at: self.submission.now };
@@ -385,7 +392,7 @@ impl Submitter<'_> {
     }
 }
 
-fn conflict() -> Refusal {
+pub(crate) fn conflict() -> Refusal {
     Refusal::finally(Code::Conflict, "this id was used for something else")
 }
 

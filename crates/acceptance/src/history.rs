@@ -4,12 +4,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use prost::Message as _;
 use tutti_protocol::{
-    Millis, Position, Seq, limits,
+    Millis, OperationId, Position, Seq, limits,
     wire::{self, SnapshotPlace, event::Body},
 };
 
 use crate::{
-    storage::{AccountKey, Reader, Result, Storage, Transaction, Trimmed},
+    storage::{AccountKey, Reader, Result, Storage, StorageError, Transaction, Trimmed},
     work::{Growth, Work},
 };
 
@@ -18,12 +18,14 @@ const ACCOUNTS: usize = 64;
 /// How much is read at once.
 const CHUNK: usize = 64;
 
-// The steps of a snapshot; after them come the messages of the days.
+// The steps of a snapshot.
 const CONVERSATIONS: u32 = 0;
 const FIELDS: u32 = 1;
+const DAYS: u32 = 2;
+const NOTIFICATIONS: u32 = 3;
 
 /// A page of an account as it is now for one of its devices: its conversations with their last messages, what is
-/// set of them and of sessions, then the messages that were sent since `from`. What the log says up to `head` is
+/// set of them and of sessions, then the messages that were sent since `from`, and what it is notified of. What the log says up to `head` is
 /// in it, and nothing there waits for the first device any more.
 ///
 /// One that is not compensated gets all messages that are for it, however old: there are no others.
@@ -38,7 +40,9 @@ pub async fn snapshot(
     (place, from): (Option<SnapshotPlace>, Millis),
 ) -> Result<wire::Snapshot> {
     let begun = place.clone().unwrap_or_default();
-    let (cursor, from) = (head.0, from.0.max(begun.from));
+    // Where no messages are left to be told of, it is settled since when they were.
+    let from = if begun.step > DAYS { begun.from } else { from.0.max(begun.from) };
+    let cursor = head.0;
     let since = if reader.compensated { Millis(from) } else { Millis(0) };
     let place_now = SnapshotPlace { from, ..begun };
     let mut page =
@@ -87,7 +91,30 @@ impl Page<'_> {
             }
             self.end_step(found);
         }
-        self.fill_days().await
+        if self.place.step == DAYS {
+            if !self.fill_days().await? {
+                return Ok(false);
+            }
+            self.end_step(0);
+        }
+        self.fill_notifications().await
+    }
+
+    async fn fill_notifications(&mut self) -> Result<bool> {
+        while self.place.step == NOTIFICATIONS && self.reader.notified {
+            let after: Option<OperationId> = self.place.name.parse().ok();
+            let notifications = self.storage.notifications(self.account, after, CHUNK).await?;
+            let found = notifications.len();
+            for notification in notifications {
+                let id = OperationId::try_from(&notification.id).map_err(StorageError::new)?;
+                if !self.take(vec![Body::Notification(notification)]) {
+                    return Ok(false);
+                }
+                self.place.name = id.to_string();
+            }
+            self.end_step(found);
+        }
+        Ok(true)
     }
 
     /// Takes in messages of the days, conversation by conversation, the last ones first.

@@ -2,7 +2,7 @@
 //! log says what happened to it, in order and once.
 //!
 //! ```text
-//! accept, groups ── work: a step that happens entirely or not at all ── storage: SQLite, memory
+//! accept, groups, notifications ── work: a step that happens entirely or not at all ── storage: SQLite, memory
 //!        └── merge: which of two values holds; reach: which of an account's devices get a message
 //! ```
 //! No network and no clock. The server runs this over its database, the simulator over
@@ -12,6 +12,7 @@ pub mod accept;
 pub mod groups;
 pub mod history;
 pub mod merge;
+pub mod notifications;
 pub mod platform;
 pub mod reach;
 pub mod status;

@@ -71,6 +71,14 @@ pub trait Storage: Send + Sync + 'static {
     /// All that is set of an account's targets, so many after that name, in the order of their names.
     async fn shared(&self, account: &str, after: &str, most: usize) -> Result<Vec<wire::Fields>>;
 
+    /// What an account is notified of, after that id, so many in the order of their ids.
+    async fn notifications(
+        &self,
+        account: &str,
+        after: Option<OperationId>,
+        most: usize,
+    ) -> Result<Vec<wire::Notification>>;
+
     /// The next of an account's conversations after that name in which the last message was sent at that time
     /// or later, and its position.
     async fn active(&self, account: &str, after: &str, since: Millis) -> Result<Option<(String, Position)>>;
@@ -190,6 +198,29 @@ pub trait Transaction: Send {
         operation: OperationId,
         fields: NewFields<'_>,
     ) -> Result<Seq>;
+
+    /// Notifies an account of something that it was not notified of before, and writes that into its log.
+    async fn notify(&mut self, account: AccountKey, notification: &wire::Notification) -> Result<Noted>;
+
+    /// How far a notification of an account has come, if it is kept.
+    async fn notification(
+        &mut self,
+        account: AccountKey,
+        id: OperationId,
+    ) -> Result<Option<wire::NotificationState>>;
+
+    /// Notes that a notification has come further, and writes into the account's log how it is now. What the log
+    /// said of it before has no body any more.
+    async fn mark_notification(
+        &mut self,
+        account: AccountKey,
+        operation: OperationId,
+        mark: &wire::MarkNotification,
+    ) -> Result<Noted>;
+
+    /// Takes the words from all notifications of a message, in every account, and writes that into their logs.
+    /// Answers whose they were.
+    async fn erase_notifications(&mut self, message: OperationId) -> Result<BTreeSet<String>>;
 
     /// Writes an entry of an account's own doing into its log, and answers its seq.
     async fn append(&mut self, account: AccountKey, operation: OperationId, entry: Entry) -> Result<Seq>;
@@ -312,6 +343,15 @@ pub struct Trimmed {
 /// Whose logs got an entry, each with its seq.
 pub type Told = BTreeMap<String, Seq>;
 
+/// An entry about a notification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Noted {
+    /// Where in the account's log it stands.
+    pub seq: Seq,
+    /// Something older went for good.
+    pub erased: bool,
+}
+
 /// Fields that are about to be set.
 #[derive(Clone, Copy, Debug)]
 pub struct NewFields<'a> {
@@ -379,6 +419,8 @@ pub struct Reader {
     pub device: DeviceId,
     /// Whether it gets messages that were for all devices, too, not only what is for it alone.
     pub compensated: bool,
+    /// Whether it wants what the account is notified of.
+    pub notified: bool,
 }
 
 /// What an account did itself, as its log says it.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 
-use crate::storage::{Result, Storage, Transaction};
+use crate::storage::{Noted, Result, Storage, Transaction};
 
 /// Steps after which a transaction is committed, so that nobody waits long behind much work. A step is
 /// an entry in a log, or an operation, whatever becomes of it.
@@ -28,6 +28,12 @@ impl Growth {
     pub fn add_entries(&mut self, accounts: impl IntoIterator<Item = String>) {
         let accounts = accounts.into_iter().inspect(|_| self.steps += 1);
         self.accounts.extend(accounts);
+    }
+
+    /// An account's log got an entry about a notification.
+    pub(crate) fn add_notification(&mut self, account: &str, noted: Noted) {
+        self.add_entries([account.to_owned()]);
+        self.erased |= noted.erased;
     }
 
     /// Something was erased for good: once this is committed, the storage is to be scrubbed.

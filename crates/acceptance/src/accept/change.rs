@@ -37,6 +37,8 @@ impl Submitter<'_> {
         // A draft that answers or edits the message may hold its content.
         let told = self.tx.remove_drafts(message.key, &recalled.to_string(), self.submission.now).await?;
         self.growth.add_entries(told);
+        let told = self.tx.erase_notifications(recalled).await?;
+        self.growth.add_entries(told);
         Ok(seq)
     }
 
@@ -72,6 +74,6 @@ impl Submitter<'_> {
     }
 }
 
-fn parse(id: &Bytes) -> Result<OperationId, Refusal> {
+pub(super) fn parse(id: &Bytes) -> Result<OperationId, Refusal> {
     OperationId::try_from(id).map_err(|error| Refusal::finally(Code::Invalid, error.to_string()))
 }

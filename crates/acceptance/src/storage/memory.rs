@@ -10,12 +10,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use prost::Message as _;
 use tutti_protocol::{
-    Conversation, DeviceId, LogId, Millis, OperationId, Position, Seq, limits, target,
+    Conversation, DeviceId, LogId, Millis, OperationId, Position, Seq, limits, notification, target,
     wire::{self, event::Body},
 };
 
 use super::{
-    AccountKey, Addressee, Addressees, Delivery, Device, Entry, MessageKey, NewFields, NewMessage, News,
+    AccountKey, Addressee, Addressees, Delivery, Device, Entry, MessageKey, NewFields, NewMessage, News, Noted,
     Overview, Page, Place, Reader, Reading, Receipt, Result, RosterKey, Sighting, Storage, StorageError,
     StoredMessage, Told, Transaction, Trimmed, View, ViewKey,
 };
@@ -55,6 +55,9 @@ struct Account {
     receipts: BTreeMap<OperationId, Receipt>,
     views: BTreeMap<String, MemoryView>,
     targets: BTreeMap<String, MemoryTarget>,
+    notifications: BTreeMap<OperationId, wire::Notification>,
+    /// The entries that say how notifications are now.
+    notified: BTreeMap<OperationId, Seq>,
     devices: BTreeMap<String, Device>,
 }
 
@@ -230,6 +233,8 @@ impl State {
                 receipts: BTreeMap::new(),
                 views: BTreeMap::new(),
                 targets: BTreeMap::new(),
+                notifications: BTreeMap::new(),
+                notified: BTreeMap::new(),
                 devices: BTreeMap::new(),
             })
         });
@@ -427,6 +432,25 @@ impl Account {
         self.rewrite(before, None);
         self.append(operation, body)
     }
+
+    /// Says how a notification is now, takes that from where it was said before, and lets go of what is not kept
+    /// any more.
+    fn tell_notification(&mut self, operation: Bytes, id: OperationId, now: wire::Notification) -> Noted {
+        self.notifications.insert(id, now.clone());
+        let seq = self.append(operation, Body::Notification(now));
+        let superseded = self.notified.insert(id, seq);
+        superseded.into_iter().for_each(|before| self.rewrite(before, None));
+        let before = self.notifications.clone();
+        notification::keep_newest(&mut self.notifications);
+        let kept = |id: &OperationId| self.notifications.get(id);
+        let spent: Vec<_> = before.into_iter().filter(|(id, before)| kept(id) != Some(before)).collect();
+        for (id, _) in &spent {
+            let body = self.notifications.get(id).cloned().map(Body::Notification);
+            let entry = self.notified.get(id).copied().unwrap_or_default();
+            self.rewrite(entry, body);
+        }
+        Noted { seq, erased: !spent.is_empty() }
+    }
 }
 
 impl MemoryView {
@@ -542,6 +566,18 @@ impl Storage for MemoryStorage {
                 _ => None,
             })
             .collect())
+    }
+
+    async fn notifications(
+        &self,
+        account: &str,
+        after: Option<OperationId>,
+        most: usize,
+    ) -> Result<Vec<wire::Notification>> {
+        let state = self.state();
+        let notifications = state.accounts.get(account).map(|account| account.notifications.iter());
+        let rest = notifications.into_iter().flatten().filter(|(id, _)| after.is_none_or(|it| it < **id));
+        Ok(rest.take(most).map(|(_, notification)| notification.clone()).collect())
     }
 
     async fn active(&self, account: &str, after: &str, since: Millis) -> Result<Option<(String, Position)>> {
@@ -817,6 +853,48 @@ impl Transaction for MemoryTransaction {
         let account = self.state.account_of(account)?;
         account.targets.entry(new.target.to_owned()).or_default().fields.extend(new.fields.clone());
         Ok(account.tell_fields(operation.to_bytes(), new.target, new.updated_at, new.device.clone()))
+    }
+
+    async fn notify(&mut self, account: AccountKey, notification: &wire::Notification) -> Result<Noted> {
+        let id = OperationId::try_from(&notification.id).map_err(StorageError::new)?;
+        Ok(self.state.account_of(account)?.tell_notification(Bytes::new(), id, notification.clone()))
+    }
+
+    async fn notification(
+        &mut self,
+        account: AccountKey,
+        id: OperationId,
+    ) -> Result<Option<wire::NotificationState>> {
+        let notification = self.state.account_of(account)?.notifications.get(&id);
+        Ok(notification.map(wire::Notification::state))
+    }
+
+    async fn mark_notification(
+        &mut self,
+        account: AccountKey,
+        operation: OperationId,
+        mark: &wire::MarkNotification,
+    ) -> Result<Noted> {
+        let id = OperationId::try_from(&mark.notification).map_err(StorageError::new)?;
+        let account = self.state.account_of(account)?;
+        let mut marked = account.notifications.get(&id).ok_or_else(unknown)?.clone();
+        marked.state = mark.state;
+        Ok(account.tell_notification(operation.to_bytes(), id, marked))
+    }
+
+    async fn erase_notifications(&mut self, message: OperationId) -> Result<BTreeSet<String>> {
+        let message = message.to_bytes();
+        let mut told = BTreeSet::new();
+        for name in self.state.names.to_vec() {
+            let has_words = |it: &wire::Notification| it.message == message && !notification::is_erased(it);
+            let about = self.state.accounts.get(&name).map(|account| account.notifications.clone());
+            for (id, mut erased) in about.into_iter().flatten().filter(|(_, it)| has_words(it)) {
+                notification::erase(&mut erased);
+                self.state.account(&name).tell_notification(Bytes::new(), id, erased);
+                told.insert(name.clone());
+            }
+        }
+        Ok(told)
     }
 
     async fn append(&mut self, account: AccountKey, operation: OperationId, entry_of: Entry) -> Result<Seq> {

@@ -76,14 +76,32 @@ CREATE TABLE fields (
     PRIMARY KEY (target, name)
 ) STRICT, WITHOUT ROWID;
 
+-- What an account is notified of.
+CREATE TABLE notifications (
+    account      INTEGER NOT NULL REFERENCES accounts,
+    id           BLOB NOT NULL,
+    seq          INTEGER NOT NULL,              -- the entry that says how it is now; those before say nothing
+    conversation TEXT NOT NULL,                 -- empty: it is about none; likewise the message
+    message      BLOB NOT NULL,
+    created_at   INTEGER NOT NULL,
+    state        INTEGER NOT NULL,              -- 0 unread, 1 read, 2 dismissed
+    content      INTEGER NOT NULL REFERENCES contents, -- its words, as a protobuf of them alone
+    size         INTEGER NOT NULL,              -- of those in bytes; 0: they are gone
+    PRIMARY KEY (account, id),
+    UNIQUE (account, seq)
+) STRICT, WITHOUT ROWID;
+
+-- Who is notified of a message.
+CREATE INDEX notifications_messages ON notifications (message) WHERE message <> x'';
+
 -- Kinds: 1 a message, 2 the account has read, 3 who is in a group, 4 a message has changed, 5 the fields of
--- a target, 6 another account has read.
+-- a target, 6 another account has read, 7 a notification.
 CREATE TABLE log (
     account   INTEGER NOT NULL REFERENCES accounts,
     seq       INTEGER NOT NULL,
     operation BLOB,                             -- NULL: the server's own doing
     kind      INTEGER NOT NULL,
-    view      INTEGER REFERENCES views,         -- NULL: of a target
+    view      INTEGER REFERENCES views,         -- NULL: of a target, or a notification
     message   INTEGER REFERENCES messages,
     roster    INTEGER REFERENCES rosters,
     target    INTEGER REFERENCES targets,

@@ -22,7 +22,7 @@ use tutti_protocol::{
 };
 
 use super::{
-    AccountKey, Addressee, Addressees, Delivery, Device, Entry, MessageKey, NewFields, NewMessage, News,
+    AccountKey, Addressee, Addressees, Delivery, Device, Entry, MessageKey, NewFields, NewMessage, News, Noted,
     Overview, Page, Place, Reader, Reading, Receipt, Result, RosterKey, Sighting, Storage, StorageError,
     StoredMessage, Told, Transaction, Trimmed, View, ViewKey,
 };
@@ -32,7 +32,7 @@ use crate::{
 };
 
 const SCHEMA: &str = include_str!("schema.sql");
-const SCHEMA_VERSION: i64 = 3;
+const SCHEMA_VERSION: i64 = 4;
 const READERS: u32 = 4;
 /// How long a statement waits for whoever is in its way.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -47,6 +47,7 @@ const MEMBERS: i64 = 3;
 const CHANGED: i64 = 4;
 const FIELDS: i64 = 5;
 const READ_BY: i64 = 6;
+const NOTIFICATION: i64 = 7;
 
 /// What is read of a message, for [`read_message`]. From which device it was sent is nobody's business but the
 /// sender's own.
@@ -66,17 +67,25 @@ macro_rules! fields_of_target {
     };
 }
 
+/// What is read of a notification, for [`read_notification`].
+macro_rules! notification_columns {
+    () => {
+        "n.id, n.conversation, n.message, n.created_at, n.state, substr(w.bytes, 1, n.size)"
+    };
+}
+
 /// One query for a page: a range of the log, and what its entries refer to. The account's row comes
-/// even when nothing follows, with the head of the same moment. Fields come with the last entry of their target
-/// alone. A change is for whom the message is for.
+/// even when nothing follows, with the head of the same moment. Fields and notifications come with the last
+/// entry of theirs alone. A change is for whom the message is for.
 const PAGE: &str = concat!(
     "SELECT ",
     message_columns!(),
     ", t.name, t.updated_at, t.device, CASE WHEN t.seq = l.seq THEN ",
     fields_of_target!(),
     " END, a.head, a.tail, l.seq, l.kind, l.operation, r.members, reader.name,
-     coalesce(l.device, held.device) = '', coalesce(coalesce(l.device, held.device) <> ?4, 0)
-    FROM accounts a
+     coalesce(l.device, held.device) = '', coalesce(coalesce(l.device, held.device) <> ?4, 0), ",
+    notification_columns!(),
+    " FROM accounts a
     LEFT JOIN log l ON l.account = a.id AND l.seq > ?2
     LEFT JOIN views v ON v.id = l.view
     LEFT JOIN messages m ON m.key = l.message
@@ -85,6 +94,8 @@ const PAGE: &str = concat!(
     LEFT JOIN targets t ON t.id = l.target
     LEFT JOIN accounts reader ON reader.id = l.reader
     LEFT JOIN log held ON l.kind = 4 AND held.message = l.message AND held.account = l.account AND held.kind = 1
+    LEFT JOIN notifications n ON l.kind = 7 AND n.account = l.account AND n.seq = l.seq
+    LEFT JOIN contents w ON w.key = n.content
     WHERE a.name = ?1
     ORDER BY l.seq
     LIMIT ?3"
@@ -130,6 +141,26 @@ const SHARED: &str = concat!(
     ORDER BY t.name
     LIMIT ?3"
 );
+
+/// What the account `?1` is notified of, after the id `?2`.
+const NOTIFIED: &str = concat!(
+    "SELECT ",
+    notification_columns!(),
+    " FROM accounts a
+    CROSS JOIN notifications n ON n.account = a.id AND n.id > ?2
+    CROSS JOIN contents w ON w.key = n.content
+    WHERE a.name = ?1
+    ORDER BY n.id
+    LIMIT ?3"
+);
+
+/// Of the notifications of the account `?1` those that are beyond the `?2` newest, and those that were dismissed,
+/// beyond the `?3` newest, and still have words.
+const NOTIFICATIONS_SPENT: &str = "
+    SELECT json_group_array(json_array(content, age > ?2)) FROM (
+        SELECT content, state, size, row_number() OVER (ORDER BY created_at DESC, id DESC) AS age
+        FROM notifications WHERE account = ?1
+    ) WHERE age > ?2 OR age > ?3 AND state = 2 AND size > 0";
 
 /// The next conversation of the account `?1` after the name `?2` whose last message was sent since `?3`.
 const ACTIVE: &str = "
@@ -442,6 +473,21 @@ impl Storage for SqliteStorage {
         let rows = sqlx::query(SHARED).bind(account).bind(after).bind(most as i64);
         let rows = rows.fetch_all(&self.readers).await?;
         rows.iter().filter_map(|row| read_fields(row, 0).transpose()).collect()
+    }
+
+    async fn notifications(
+        &self,
+        account: &str,
+        after: Option<OperationId>,
+        most: usize,
+    ) -> Result<Vec<wire::Notification>> {
+        let rows = sqlx::query(NOTIFIED)
+            .bind(account)
+            .bind(after.map(|id| id.as_bytes().to_vec()).unwrap_or_default())
+            .bind(most as i64)
+            .fetch_all(&self.readers)
+            .await?;
+        rows.iter().map(|row| read_notification(row, 0)).collect()
     }
 
     async fn active(&self, account: &str, after: &str, since: Millis) -> Result<Option<(String, Position)>> {
@@ -895,6 +941,86 @@ impl Transaction for SqliteTransaction {
         number(seq).map(Seq)
     }
 
+    async fn notify(&mut self, account: AccountKey, notification: &wire::Notification) -> Result<Noted> {
+        let wire::Notification { title, body, data, .. } = notification.clone();
+        let words = wire::Notification { title, body, data, ..wire::Notification::default() }.encode_to_vec();
+        let content = self.put_content(None, &words).await?;
+        let seq = self.next_seq(account).await?;
+        sqlx::query(
+            "INSERT INTO notifications
+                 (account, id, seq, conversation, message, created_at, state, content, size)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(account.0)
+        .bind(&notification.id[..])
+        .bind(seq)
+        .bind(&notification.conversation)
+        .bind(&notification.message[..])
+        .bind(signed(notification.created_at)?)
+        .bind(notification.state)
+        .bind(content)
+        .bind(size(&words)?)
+        .execute(&mut *self.0)
+        .await?;
+        self.note_notification(account, seq, None).await
+    }
+
+    async fn notification(
+        &mut self,
+        account: AccountKey,
+        id: OperationId,
+    ) -> Result<Option<wire::NotificationState>> {
+        let state: Option<i32> =
+            sqlx::query_scalar("SELECT state FROM notifications WHERE account = ? AND id = ?")
+                .bind(account.0)
+                .bind(&id.as_bytes()[..])
+                .fetch_optional(&mut *self.0)
+                .await?;
+        state.map(|state| state.try_into().map_err(StorageError::new)).transpose()
+    }
+
+    async fn mark_notification(
+        &mut self,
+        account: AccountKey,
+        operation: OperationId,
+        mark: &wire::MarkNotification,
+    ) -> Result<Noted> {
+        let seq = self.next_seq(account).await?;
+        sqlx::query("UPDATE notifications SET state = ?, seq = ? WHERE account = ? AND id = ?")
+            .bind(mark.state)
+            .bind(seq)
+            .bind(account.0)
+            .bind(&mark.notification[..])
+            .execute(&mut *self.0)
+            .await?;
+        self.note_notification(account, seq, Some(operation)).await
+    }
+
+    async fn erase_notifications(&mut self, message: OperationId) -> Result<BTreeSet<String>> {
+        let rows = sqlx::query(
+            "SELECT n.account, a.name, n.content FROM notifications n CROSS JOIN accounts a ON a.id = n.account
+             WHERE n.message = ? AND n.message <> x'' AND n.size > 0",
+        )
+        .bind(&message.as_bytes()[..])
+        .fetch_all(&mut *self.0)
+        .await?;
+        let mut told = BTreeSet::new();
+        for row in &rows {
+            let (account, content) = (AccountKey(row.try_get(0)?), row.try_get(2)?);
+            let seq = self.next_seq(account).await?;
+            self.erase_content(content).await?;
+            sqlx::query("UPDATE notifications SET state = 2, size = 0, seq = ? WHERE account = ? AND content = ?")
+                .bind(seq)
+                .bind(account.0)
+                .bind(content)
+                .execute(&mut *self.0)
+                .await?;
+            self.note_notification(account, seq, None).await?;
+            told.insert(row.try_get(1)?);
+        }
+        Ok(told)
+    }
+
     async fn append(&mut self, account: AccountKey, operation: OperationId, entry: Entry) -> Result<Seq> {
         let (kind, message, place, device) = match entry {
             Entry::Message(message, place, addressee) => (MESSAGE, Some(message.0), place, device(addressee)),
@@ -1081,6 +1207,46 @@ impl SqliteTransaction {
             .await?)
     }
 
+    /// Writes into an account's log that a notification is now as it is, and lets go of what is not kept any more.
+    async fn note_notification(
+        &mut self,
+        account: AccountKey,
+        seq: i64,
+        operation: Option<OperationId>,
+    ) -> Result<Noted> {
+        sqlx::query("INSERT INTO log (account, seq, operation, kind) VALUES (?, ?, ?, ?)")
+            .bind(account.0)
+            .bind(seq)
+            .bind(operation.map(|id| id.as_bytes().to_vec()))
+            .bind(NOTIFICATION)
+            .execute(&mut *self.0)
+            .await?;
+        let spent: String = sqlx::query_scalar(NOTIFICATIONS_SPENT)
+            .bind(account.0)
+            .bind(limits::NOTIFICATIONS as i64)
+            .bind(limits::NOTIFICATIONS_DISMISSED as i64)
+            .fetch_one(&mut *self.0)
+            .await?;
+        let spent: Vec<(i64, i64)> = serde_json::from_str(&spent).map_err(StorageError::new)?;
+        for (content, goes) in &spent {
+            self.erase_content(*content).await?;
+            let spend = match goes {
+                0 => "UPDATE notifications SET size = 0 WHERE account = ? AND content = ?",
+                _ => "DELETE FROM notifications WHERE account = ? AND content = ?",
+            };
+            sqlx::query(spend).bind(account.0).bind(content).execute(&mut *self.0).await?;
+        }
+        Ok(Noted { seq: number(seq).map(Seq)?, erased: !spent.is_empty() })
+    }
+
+    async fn erase_content(&mut self, content: i64) -> Result<()> {
+        sqlx::query("UPDATE contents SET bytes = zeroblob(length(bytes)) WHERE key = ?")
+            .bind(content)
+            .execute(&mut *self.0)
+            .await?;
+        Ok(())
+    }
+
     /// After which entry the log of an account is kept in a step of trimming, and whether the steps have come to
     /// an end. What comes after the last message that goes stays.
     async fn find_tail(&mut self, account: i64, tail: i64, before: Millis) -> Result<(i64, bool)> {
@@ -1157,10 +1323,7 @@ impl SqliteTransaction {
                     .await?;
                 return Ok(place);
             }
-            sqlx::query("UPDATE contents SET bytes = zeroblob(length(bytes)) WHERE key = ?")
-                .bind(place)
-                .execute(&mut *self.0)
-                .await?;
+            self.erase_content(place).await?;
             // With room to grow, so that all the places left behind are not more than the last one.
             bytes.resize(content.len().max(2 * room), 0);
         }
@@ -1201,6 +1364,7 @@ const TARGET: usize = 11;
 const HEAD: usize = TARGET + 4;
 const ENTRY: usize = HEAD + 2;
 const ADDRESSEE: usize = ENTRY + 5;
+const NOTIFIED_OF: usize = ADDRESSEE + 2;
 
 /// Reads a row of [`PAGE`]; `None` for the one that stands for nothing to follow.
 fn read_event(row: &SqliteRow) -> Result<Option<wire::Event>> {
@@ -1226,6 +1390,9 @@ fn read_event(row: &SqliteRow) -> Result<Option<wire::Event>> {
             account: row.try_get(ENTRY + 4)?,
             position: column(row, 1)?,
         })),
+        // One that a later entry tells of, or that is kept no longer.
+        NOTIFICATION if row.try_get::<Option<&[u8]>, _>(NOTIFIED_OF)?.is_none() => None,
+        NOTIFICATION => Some(Body::Notification(read_notification(row, NOTIFIED_OF)?)),
         kind => return Err(StorageError::new(format!("an entry of the unknown kind {kind}"))),
     };
     Ok(Some(wire::Event { seq: number(seq)?, operation: optional_bytes(row, ENTRY + 2)?, body }))
@@ -1288,6 +1455,19 @@ fn read_fields(row: &SqliteRow, first: usize) -> Result<Option<wire::Fields>> {
         updated_at: column(row, first + 1)?,
         device: optional_bytes(row, first + 2)?,
     }))
+}
+
+/// Reads the columns of a notification from this one on.
+fn read_notification(row: &SqliteRow, first: usize) -> Result<wire::Notification> {
+    let words = wire::Notification::decode(optional_bytes(row, first + 5)?).map_err(StorageError::new)?;
+    Ok(wire::Notification {
+        id: optional_bytes(row, first)?,
+        conversation: row.try_get(first + 1)?,
+        message: optional_bytes(row, first + 2)?,
+        created_at: column(row, first + 3)?,
+        state: row.try_get(first + 4)?,
+        ..words
+    })
 }
 
 fn read_field(row: &SqliteRow) -> Result<(String, Field)> {
