@@ -13,6 +13,8 @@ pub struct Config {
     pub sync_interval: u64,
     /// Whether messages are synced. Without it the client keeps to itself, and what is sent waits.
     pub messages: bool,
+    /// Whether notifications are synced, and shown.
+    pub notifications: bool,
     /// Whether past days and older history are synced.
     pub history: bool,
     /// So many days of messages a new device gets by itself, 1 to 7, if the server gives as many.
@@ -57,6 +59,7 @@ impl Default for Config {
         Self {
             sync_interval: 15 * 60_000,
             messages: true,
+            notifications: true,
             history: true,
             compensation_days: 1,
             hide: Hide::default(),
@@ -77,6 +80,7 @@ impl Config {
             change,
             sync_interval: self.sync_interval,
             pause_messages: !self.messages,
+            no_notifications: !self.notifications,
             no_history: !self.history,
             compensation_days: self.compensation_days,
             privacy: Some(self.hide.into()),
@@ -92,6 +96,7 @@ impl From<local::Config> for Config {
         Self {
             sync_interval: config.sync_interval.clamp(1, INTERVAL_MAX),
             messages: !config.pause_messages,
+            notifications: !config.no_notifications,
             history: !config.no_history,
             compensation_days: config.compensation_days.clamp(1, limits::COMPENSATION_DAYS),
             hide: Hide {
@@ -120,6 +125,7 @@ mod tests {
         let config = Config {
             sync_interval: 7,
             messages: false,
+            notifications: false,
             history: false,
             compensation_days: 3,
             hide,

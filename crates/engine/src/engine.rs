@@ -172,6 +172,8 @@ struct Gathered {
     cursor: Option<Seq>,
     /// How far a snapshot has come with the events, and since when all messages are in it.
     snapshot: Option<(Option<wire::SnapshotPlace>, Millis)>,
+    /// Whether with the events all is here that was told of notifications; none: as before.
+    notified: Option<bool>,
     /// Operations that the server refused for good, or that the user tries again.
     refused: Vec<Queued>,
     /// Operations that the user gives up.
@@ -412,6 +414,9 @@ impl Engine {
                 self.handle_change(request, &message, recall, now);
             }
             Input::Set { request, set } => self.handle_set(request, set, now),
+            Input::MarkNotification { request, id, state } => {
+                self.handle_mark_notification(request, id, state, now);
+            }
             Input::Withdraw { request, id, retry } => {
                 self.handle_withdraw(Who::Local(request), id, retry, now);
             }
@@ -535,6 +540,14 @@ impl Engine {
         if !sessions.is_empty() {
             self.events.push_back(Event::Sessions(sessions));
         }
+        let notification = |(id, before): (OperationId, Option<wire::Notification>)| {
+            let now = self.replica.notification(id).filter(|_| self.config.config.notifications);
+            now.filter(|now| before.as_ref() != Some(now))
+        };
+        let notifications: Vec<_> = applied.notifications.into_iter().filter_map(notification).collect();
+        if !notifications.is_empty() {
+            self.events.push_back(Event::Notifications(notifications));
+        }
         let failures = applied.failures.into_iter().filter(|(id, _)| self.own.contains(id));
         self.events.extend(failures.map(|(_, failure)| Event::Failed(failure)));
         if !applied.conversations.is_empty() {
@@ -648,6 +661,7 @@ fn newest(events: &[wire::Event]) -> Millis {
             message.sent_at.max(message.edited_at)
         }
         Some(event::Body::Fields(fields)) => fields.updated_at,
+        Some(event::Body::Notification(notification)) => notification.created_at,
         _ => 0,
     };
     Millis(events.iter().map(time).max().unwrap_or_default())

@@ -215,6 +215,11 @@ fn fold_heads(replica: &Replica, folded: &Folded, writes: &mut Vec<Write>) {
             replica.sessions.values().cloned(),
             |session| places_of(session.fields.len()),
             |page: &mut local::HeadPage, session| page.sessions.push(session),
+        ))
+        .chain(cut(
+            replica.notifications.iter().map(|(_, notification)| notification.clone()),
+            |_| 1,
+            |page: &mut local::HeadPage, notification| page.notifications.push(notification),
         ));
     writes.push(Write::Clear(Table::Heads));
     writes.extend((0..).zip(pages).map(|(number, page)| Write::Put(Table::Heads, Key::Number(number), page)));

@@ -24,6 +24,7 @@ mod leadership;
 mod link;
 mod lowercase;
 mod message;
+mod notifications;
 mod outbox;
 mod replica;
 mod search;
@@ -187,6 +188,15 @@ pub enum Input {
         /// Of which, and to what.
         set: tutti_protocol::wire::Set,
     },
+    /// The user has read a notification, or wants to see it no more.
+    MarkNotification {
+        /// Answered with nothing.
+        request: RequestId,
+        /// Which.
+        id: OperationId,
+        /// How far it has come.
+        state: tutti_protocol::wire::NotificationState,
+    },
     /// The user gives up a message that was not sequenced, or tries one again that was refused.
     Withdraw {
         /// Answered with nothing, once that is lasting.
@@ -307,6 +317,8 @@ pub enum Event {
     Conversations(Vec<String>),
     /// Sessions that look different now; without fields if there is nothing of them any more.
     Sessions(Vec<(Session, Origin)>),
+    /// Notifications that are new or look different now; none at all: there may be none any more.
+    Notifications(Vec<tutti_protocol::wire::Notification>),
     /// The status changed.
     Status(Status),
     /// A catch-up has ended.

@@ -41,6 +41,9 @@ const STATUS_BURST: u64 = 100;
 /// Marks pings that fence a pull.
 const FENCE: u64 = 1 << 63;
 
+/// The step of a snapshot that tells of notifications.
+const NOTIFICATIONS: u32 = 3;
+
 /// How long sessions by post lie apart at least, in milliseconds.
 const POST_PACE: u64 = 1_000;
 
@@ -109,6 +112,10 @@ pub(crate) struct Mark {
     pub(crate) cursor: Seq,
     /// Where the snapshot goes on that it begins with; none: it is complete.
     pub(crate) snapshot: Option<SnapshotPlace>,
+    /// Since when all messages are in it.
+    pub(crate) complete_from: Millis,
+    /// Whether all is in it that was told of notifications.
+    pub(crate) notified: bool,
 }
 
 /// The link.
@@ -178,6 +185,8 @@ struct Session {
     /// When the submits so far would have ended, had each taken its pace (the generic cell rate
     /// algorithm, ITU-T I.371).
     paced: Millis,
+    /// Whether the server tells of notifications.
+    notified: bool,
     /// Whether the server takes status.
     takes_status: bool,
     /// As `paced`, of what was said of status.
@@ -333,6 +342,13 @@ impl Link {
     /// The application has set this.
     pub(crate) fn configure(&mut self, config: Config) {
         let before = std::mem::replace(&mut self.config, config);
+        if before.notifications != config.notifications {
+            // Only a hello says what is wanted.
+            match self.state {
+                State::Waiting(_) => self.hurry(),
+                _ => self.close(Some(Millis(0)), Failure::new(Code::Offline, "connecting anew")),
+            }
+        }
         // Each post says it in its hello.
         if before.hide != config.hide && self.is_up() && self.transport == Transport::Socket {
             self.send(client_frame::Frame::Privacy(config.hide.into()));
@@ -352,6 +368,11 @@ impl Link {
             self.close(Some(Millis(0)), limit_reached());
         }
         self.connect_now_if_waiting();
+    }
+
+    /// Whether what comes over this connection tells of notifications.
+    pub(crate) fn is_notified(&self) -> bool {
+        matches!(&self.state, State::Up(session) if session.notified)
     }
 
     /// Whether status can be said.
@@ -597,6 +618,7 @@ impl Link {
             take_over: take_over.map(DeviceId::to_bytes).unwrap_or_default(),
             privacy: Some(self.config.hide.into()),
             status: true,
+            notifications: self.config.notifications,
             yields: self.yields,
         }));
     }
@@ -733,9 +755,16 @@ impl Link {
         // A server restored from a backup, or set up anew: what this copy counts is not what it counts. Or it does
         // not keep what comes after this copy any more.
         let other = mark.log != Some(log) || head < mark.cursor || mark.cursor < Seq(welcome.tail);
+        let notified = self.config.notifications && welcome.notifications;
+        let missed = || SnapshotPlace {
+            step: NOTIFICATIONS,
+            from: mark.complete_from.0,
+            ..SnapshotPlace::default()
+        };
+        let rest = mark.snapshot.or_else(|| (notified && !mark.notified).then(missed));
         self.state = State::Up(Box::new(Session {
             other: other.then_some(log),
-            snapshot: if other { Some(SnapshotPlace::default()) } else { mark.snapshot },
+            snapshot: if other { Some(SnapshotPlace::default()) } else { rest },
             fetching: None,
             received: if other { Seq(0) } else { mark.cursor },
             head,
@@ -749,6 +778,7 @@ impl Link {
             refused: BTreeSet::new(),
             hold: None,
             paced: now.monotonic,
+            notified,
             takes_status: welcome.status && self.transport == Transport::Socket,
             said: now.monotonic,
             presence: OwnPresence::default(),

@@ -29,12 +29,12 @@ pub struct Outbox {
     discarded: BTreeSet<OperationId>,
 }
 
-/// The operations that concern one conversation or session.
+/// The operations that concern one conversation or session, or the notifications.
 #[derive(Debug, Default)]
 struct Concerning {
     sends: BTreeSet<Place>,
     marks: Vec<(Place, Position)>,
-    /// Edits, recalls and sets.
+    /// Edits, recalls and sets; marks of notifications.
     changes: BTreeSet<Place>,
 }
 
@@ -57,7 +57,10 @@ impl Outbox {
         match body {
             operation::Body::Send(_) => drop(concerning.sends.insert(place)),
             operation::Body::MarkRead(read) => concerning.marks.push((place, Position(read.position))),
-            operation::Body::Edit(_) | operation::Body::Recall(_) | operation::Body::Set(_) => {
+            operation::Body::Edit(_)
+            | operation::Body::Recall(_)
+            | operation::Body::Set(_)
+            | operation::Body::MarkNotification(_) => {
                 concerning.changes.insert(place);
             }
         }
@@ -201,7 +204,7 @@ impl Outbox {
 
     /// Conversations that it holds something for.
     pub(crate) fn conversations(&self) -> impl Iterator<Item = &str> {
-        self.subjects().filter(|subject| !is_session(subject))
+        self.subjects().filter(|subject| is_conversation(subject))
     }
 
     /// Targets of sessions that it holds something for.
@@ -219,8 +222,8 @@ impl Outbox {
         concerning.flat_map(|it| &it.sends).filter_map(|place| self.queue.get(place))
     }
 
-    /// The pending edits and recalls of a conversation's messages, and what is set of it or of a session, in
-    /// order.
+    /// The pending edits and recalls of a conversation's messages, and what is set of it or of a session, or how
+    /// notifications are marked, in order.
     pub(crate) fn changes(
         &self,
         subject: &str,
@@ -241,12 +244,16 @@ impl Outbox {
     }
 }
 
-/// What an operation concerns: a conversation, or the target of a session.
+/// What all marks of notifications concern.
+pub(crate) const NOTIFICATIONS: &str = "notifications";
+
+/// What an operation concerns: a conversation, the target of a session, or the notifications.
 pub(crate) fn subject(queued: &Queued) -> &str {
     match queued.operation.as_ref().and_then(|operation| operation.body.as_ref()) {
         Some(operation::Body::Send(send)) => &send.conversation,
         Some(operation::Body::MarkRead(read)) => &read.conversation,
         Some(operation::Body::Set(set)) => &set.target,
+        Some(operation::Body::MarkNotification(_)) => NOTIFICATIONS,
         Some(operation::Body::Edit(_) | operation::Body::Recall(_)) => {
             queued.message.as_ref().map_or("", |message| &message.conversation)
         }
@@ -257,6 +264,11 @@ pub(crate) fn subject(queued: &Queued) -> &str {
 /// Whether a subject is the target of a session.
 pub(crate) fn is_session(subject: &str) -> bool {
     matches!(Target::parse(subject), Some(Target::Session(_)))
+}
+
+/// Whether a subject is a conversation.
+pub(crate) fn is_conversation(subject: &str) -> bool {
+    subject != NOTIFICATIONS && !is_session(subject)
 }
 
 fn place(operation: &Operation) -> Option<Place> {

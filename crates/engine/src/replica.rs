@@ -24,7 +24,8 @@ use crate::{
     batch::{Batch, Durability, Key, Snapshot, StoreError, Table, Write},
     link::Mark,
     message::{Conversation, Failure, Hole, Message, Missing, Page, Session},
-    outbox::{Outbox, is_session, subject},
+    notifications::Notifications,
+    outbox::{Outbox, is_conversation, is_session, subject},
     search::Rewrites,
 };
 
@@ -53,6 +54,7 @@ pub struct Replica {
     pub(crate) over: Vec<OperationId>,
     /// What is set of each session, by target.
     pub(crate) sessions: BTreeMap<String, wire::Fields>,
+    pub(crate) notifications: Notifications,
     /// The store holds content that was recalled: it is to be folded now.
     pub(crate) purge: bool,
     pub(crate) rewrites: Rewrites,
@@ -79,6 +81,8 @@ pub(crate) struct Applied {
     pub(crate) messages: Vec<Change>,
     pub(crate) conversations: BTreeSet<String>,
     pub(crate) sessions: BTreeMap<String, SessionChange>,
+    /// How notifications looked that may look different now.
+    pub(crate) notifications: BTreeMap<OperationId, Option<wire::Notification>>,
     /// Operations that have come to nothing, and that no message shows as failed.
     pub(crate) failures: Vec<(OperationId, Failure)>,
 }
@@ -101,6 +105,9 @@ impl Applied {
         for (target, change) in later.sessions {
             let by = change.by;
             self.sessions.entry(target).or_insert(change).by = by;
+        }
+        for (id, before) in later.notifications {
+            self.notifications.entry(id).or_insert(before);
         }
         self.failures.extend(later.failures);
     }
@@ -184,6 +191,7 @@ impl Replica {
             outbox: Outbox::default(),
             over: Vec::new(),
             sessions: BTreeMap::new(),
+            notifications: Notifications::default(),
             purge: false,
             rewrites: Rewrites::default(),
         };
@@ -229,6 +237,7 @@ impl Replica {
             replica.cursor = Seq(meta.cursor);
             meta.snapshot.iter().try_for_each(codec::check_place).map_err(|_| damaged("meta"))?;
             (replica.snapshot, replica.complete_from) = (meta.snapshot, Millis(meta.complete_from));
+            replica.notifications.complete = meta.notifications;
         }
         Ok(replica)
     }
@@ -253,7 +262,9 @@ impl Replica {
 
     /// How far this copy has come.
     pub(crate) fn mark(&self) -> Mark {
-        Mark { log: self.log, cursor: self.cursor, snapshot: self.snapshot.clone() }
+        let notified = self.notifications.complete;
+        let (snapshot, complete_from) = (self.snapshot.clone(), self.complete_from);
+        Mark { log: self.log, cursor: self.cursor, snapshot, complete_from, notified }
     }
 
     /// The last of these positions, both ends included, whose message is not here though there is one.
@@ -496,6 +507,7 @@ impl Replica {
             self.spans.clear();
             self.fresh.clear();
             self.sessions.clear();
+            self.notifications.clear();
             self.purge = false;
             self.outbox.forget_settled();
         }
@@ -517,6 +529,7 @@ impl Replica {
         self.log = LogId::try_from(&change_set.log).ok().or(self.log);
         self.cursor = Seq(change_set.cursor);
         (self.snapshot, self.complete_from) = (change_set.snapshot, Millis(change_set.complete_from));
+        self.notifications.complete = change_set.notifications;
         self.next_journal = change_set.next_journal;
         self.revision = Revision(change_set.revision);
         applied
@@ -530,7 +543,7 @@ impl Replica {
         }
         let known = self.outbox.has_seen(id);
         let mut applied = Applied::default();
-        self.note_session(subject(&queued), (Some(id), Some(self.device)), &mut applied);
+        self.note_subject(&queued, id, &mut applied);
         if !self.outbox.insert(queued.clone()) {
             return None;
         }
@@ -541,11 +554,21 @@ impl Replica {
     /// Notes what looks different because an operation came, or went.
     pub(crate) fn note(&self, queued: &Queued, known: bool, applied: &mut Applied) {
         let subject = subject(queued);
-        if !is_session(subject) {
+        if is_conversation(subject) {
             applied.conversations.insert(subject.to_owned());
         }
         applied.messages.extend(self.shown_queued(queued).map(|message| Change::to(message, known)));
         applied.messages.extend(self.presumed_subject(queued).map(|message| Change::to(message, true)));
+    }
+
+    /// Notes how that looks what an own operation concerns, if it is no message, before the operation comes or goes.
+    fn note_subject(&self, queued: &Queued, id: OperationId, applied: &mut Applied) {
+        self.note_session(subject(queued), (Some(id), Some(self.device)), applied);
+        if let Some(Body::MarkNotification(mark)) = queued.operation.as_ref().and_then(|it| it.body.as_ref())
+            && let Ok(notification) = OperationId::try_from(&mark.notification)
+        {
+            self.note_notification(notification, applied);
+        }
     }
 
     /// Notes how a session looks, if it is one, before something changes it.
@@ -616,7 +639,7 @@ impl Replica {
         }
         self.spans.extend(page.locators);
         self.sessions.extend(page.sessions.into_iter().map(|session| (session.target.clone(), session)));
-        Ok(())
+        self.load_notifications(page.notifications)
     }
 
     fn apply_event(&mut self, event: wire::Event, applied: &mut Applied) {
@@ -642,6 +665,7 @@ impl Replica {
                 *read = Position(read_by.position).max(*read);
                 applied.conversations.insert(read_by.conversation);
             }
+            Some(event::Body::Notification(notification)) => self.apply_notification(notification, applied),
             Some(event::Body::Members(members)) => {
                 self.head_mut(&members.conversation).members = members.members;
                 applied.conversations.insert(members.conversation);
@@ -735,10 +759,10 @@ impl Replica {
 
     pub(crate) fn settle(&mut self, id: OperationId, applied: &mut Applied) {
         if let Some(queued) = self.outbox.get(id).cloned() {
-            self.note_session(subject(&queued), (Some(id), Some(self.device)), applied);
+            self.note_subject(&queued, id, applied);
             drop(self.outbox.settle(id));
             let subject = subject(&queued);
-            if !is_session(subject) {
+            if is_conversation(subject) {
                 applied.conversations.insert(subject.to_owned());
             }
             applied.messages.extend(self.shown_subject(&queued).map(|message| Change::to(message, true)));

@@ -203,7 +203,7 @@ impl Engine {
         let Role::Leader(leader) = &mut self.role else {
             return Default::default();
         };
-        let Gathered { log, events, snapshot, refused, discarded, over, .. } =
+        let Gathered { log, events, snapshot, notified, refused, discarded, over, .. } =
             std::mem::take(&mut leader.gathered);
         let (snapshot, complete_from) =
             snapshot.unwrap_or_else(|| (self.replica.snapshot.clone(), self.replica.complete_from));
@@ -250,6 +250,7 @@ impl Engine {
             cursor: cursor.0,
             snapshot,
             complete_from: complete_from.0,
+            notifications: notified.unwrap_or(self.replica.notifications.complete),
         };
         writes.push(Write::Put(Table::Meta, META, codec::encode(&meta)));
         let change_set = ChangeSet {
@@ -266,6 +267,7 @@ impl Engine {
             discarded: discarded.iter().filter_map(queued_id).map(OperationId::to_bytes).collect(),
             snapshot: meta.snapshot,
             complete_from: meta.complete_from,
+            notifications: meta.notifications,
         };
         (change_set, writes)
     }
@@ -313,6 +315,7 @@ impl Engine {
             folded: Some(folded),
             snapshot: self.replica.snapshot.clone(),
             complete_from: self.replica.complete_from.0,
+            notifications: self.replica.notifications.complete,
             ..ChangeSet::default()
         };
         Some((change_set, writes))

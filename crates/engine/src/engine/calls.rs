@@ -83,6 +83,29 @@ impl Engine {
         }
     }
 
+    pub(super) fn handle_mark_notification(
+        &mut self,
+        request: RequestId,
+        id: OperationId,
+        state: wire::NotificationState,
+        now: Now,
+    ) {
+        if let Some(code) = self.closed {
+            return self.resolve(request, Err(closed(code)));
+        }
+        let known = self.replica.notification(id).filter(|_| self.config.config.notifications);
+        let Some(known) = known else {
+            let failure = Failure::new(Code::NotFound, "no such notification on this device");
+            return self.resolve(request, Err(failure));
+        };
+        if state <= known.state() {
+            return self.resolve(request, Ok(Reply::Done));
+        }
+        let mark = wire::MarkNotification { notification: known.id, state: state.into() };
+        let id = self.mint(now);
+        self.enqueue(request, id, operation::Body::MarkNotification(mark), None, now);
+    }
+
     /// Only the leader knows whether an operation is just being sent.
     pub(super) fn handle_withdraw(&mut self, who: Who, id: OperationId, retry: bool, now: Now) {
         if let Some(code) = self.closed {

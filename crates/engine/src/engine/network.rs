@@ -78,6 +78,7 @@ impl Engine {
                     time = time.max(newest(&page.events));
                     leader.gathered.events.extend(page.events);
                     leader.gathered.cursor = Some(page.cursor);
+                    leader.gathered.notified = Some(page.next.is_none() && leader.link.is_notified());
                     leader.gathered.snapshot = Some((page.next, page.from));
                 }
                 Arrived::History(history) => {
@@ -96,6 +97,9 @@ impl Engine {
                     time = time.max(newest(&events));
                     leader.gathered.events.extend(events);
                     leader.gathered.cursor = Some(cursor);
+                    if !leader.link.is_notified() {
+                        leader.gathered.notified = Some(false);
+                    }
                 }
                 Arrived::Refused(refused) => {
                     for (id, refused) in refused {

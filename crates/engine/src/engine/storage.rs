@@ -247,6 +247,9 @@ impl Engine {
         if !sessions.is_empty() {
             self.events.push_back(Event::Sessions(sessions));
         }
+        if old.notifications.iter().next().is_some() {
+            self.events.push_back(Event::Notifications(Vec::new()));
+        }
         self.leadership.restart(epoch);
         if !self.suspended {
             self.leadership.join(now, &mut self.entropy);
@@ -340,6 +343,9 @@ impl Engine {
             let device = self.replica.session_of(&target).device;
             let change = SessionChange { before: old.session_of(&target), by: (None, device) };
             applied.sessions.insert(target, change);
+        }
+        for (id, _) in old.notifications.iter().chain(self.replica.notifications.iter()) {
+            applied.notifications.insert(*id, old.notification(*id));
         }
         applied.conversations.extend(self.replica.conversation_ids().map(str::to_owned));
         self.report(applied);

@@ -459,7 +459,12 @@ impl Engine {
     }
 
     pub(super) fn configure(&mut self, configured: Configured, now: Now) {
-        self.config = configured;
+        let before = std::mem::replace(&mut self.config, configured).config;
+        if before.notifications != configured.config.notifications {
+            let shown = self.replica.notifications(true, usize::MAX);
+            let shown = if configured.config.notifications { shown } else { Vec::new() };
+            self.events.push_back(Event::Notifications(shown));
+        }
         if let Role::Leader(leader) = &mut self.role {
             leader.link.configure(configured.config);
             // What was waited for is not waited for longer than is wanted now.
