@@ -72,7 +72,11 @@ impl Notify {
         Sha256::digest(said.encode_to_vec()).into()
     }
 
-    async fn is_about_what_was_recalled(&self, tx: &mut dyn Transaction, account: AccountKey) -> Result<bool> {
+    async fn is_about_what_was_recalled(
+        &self,
+        tx: &mut dyn Transaction,
+        account: AccountKey,
+    ) -> Result<bool> {
         let Ok(message) = OperationId::try_from(&self.notification.message) else {
             return Ok(false);
         };

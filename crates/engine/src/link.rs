@@ -756,11 +756,8 @@ impl Link {
         // not keep what comes after this copy any more.
         let other = mark.log != Some(log) || head < mark.cursor || mark.cursor < Seq(welcome.tail);
         let notified = self.config.notifications && welcome.notifications;
-        let missed = || SnapshotPlace {
-            step: NOTIFICATIONS,
-            from: mark.complete_from.0,
-            ..SnapshotPlace::default()
-        };
+        let missed =
+            || SnapshotPlace { step: NOTIFICATIONS, from: mark.complete_from.0, ..SnapshotPlace::default() };
         let rest = mark.snapshot.or_else(|| (notified && !mark.notified).then(missed));
         self.state = State::Up(Box::new(Session {
             other: other.then_some(log),

@@ -5,12 +5,12 @@ use std::fmt::Debug;
 use bytes::Bytes;
 use serde::de::IgnoredAny;
 use tutti_protocol::{
-    Conversation, Target,
+    Conversation, OperationId, Target,
     codec::{self, DecodeError},
     limits,
     wire::{
-        ClientFrame, Custom, Event, Field, Message, ServerFrame, SnapshotPlace, client_frame, event,
-        operation, outcome, server_frame, status::Status as Kind,
+        ClientFrame, Custom, Event, Field, Message, Notification, ServerFrame, SnapshotPlace, client_frame,
+        event, operation, outcome, server_frame, status::Status as Kind,
     },
 };
 
@@ -50,6 +50,10 @@ pub(crate) fn of_client(frame: &ClientFrame) {
                         of_content(&edit.content);
                     }
                     operation::Body::Recall(recall) => assert_eq!(recall.message.len(), 16),
+                    operation::Body::MarkNotification(mark) => {
+                        assert_eq!(mark.notification.len(), 16);
+                        assert!((1..=2).contains(&mark.state));
+                    }
                     operation::Body::Set(set) => {
                         assert!(!set.fields.is_empty());
                         of_fields(&set.target, &set.fields);
@@ -156,8 +160,9 @@ pub(crate) fn of_server(frame: &ServerFrame) {
 }
 
 fn of_place(place: &SnapshotPlace) {
-    assert!(place.step <= 2);
-    assert!(place.name.is_empty() || Target::parse(&place.name).is_some());
+    let is_id = || place.name.parse::<OperationId>().is_ok();
+    let named = if place.step == 3 { is_id() } else { Target::parse(&place.name).is_some() };
+    assert!(place.step <= 3 && (place.name.is_empty() || named));
 }
 
 fn of_positions(from: u64, to: u64) {
@@ -194,6 +199,20 @@ fn of_event(event: &Event) {
             of_conversation(&read_by.conversation);
             assert_name(&read_by.account);
         }
+        Some(event::Body::Notification(notification)) => of_notification(notification),
+    }
+}
+
+pub(crate) fn of_notification(notification: &Notification) {
+    let Notification { id, title, body, data, conversation, message, state, .. } = notification;
+    assert!(id.len() == 16 && matches!(message.len(), 0 | 16) && (0..=2).contains(state));
+    assert!(title.len() + body.len() + data.len() <= limits::NOTIFICATION);
+    assert!(!title.is_empty() || *state == 2 && body.is_empty() && data.is_empty());
+    if !conversation.is_empty() {
+        of_conversation(conversation);
+    }
+    if !data.is_empty() {
+        of_content(data);
     }
 }
 

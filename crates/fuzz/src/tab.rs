@@ -75,6 +75,7 @@ pub(crate) fn use_all(replica: &Replica, blocks: &BTreeMap<u64, local::Block>) {
     for session in replica.sessions("") {
         assert_eq!(replica.session(&session.key).as_ref(), Some(&session));
     }
+    replica.notifications(true, 5).iter().for_each(promises::of_notification);
     let _ = replica.locate(OperationId::from([6; 16]));
     search(replica, blocks);
 }

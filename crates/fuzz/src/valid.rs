@@ -10,10 +10,10 @@ use tutti_protocol::{
     },
     wire::{
         Accepted, AccountPresence, Ask, Bye, ClientFrame, Connection, Custom, Delta, Edit, Error, Event,
-        Field, Fields, Hello, History, Limit, MarkRead, Members, Message, Operation, Outcome, Ping, Pong,
-        Privacy, Pull, PullHistory, PullSnapshot, Read, ReadBy, Recall, Refused, Send, ServerFrame, Set,
-        Snapshot, SnapshotPlace, Status, Submit, Submitted, Typing, Welcome, client_frame, event, operation,
-        outcome, server_frame, status::Status as Kind,
+        Field, Fields, Hello, History, Limit, MarkNotification, MarkRead, Members, Message, Notification,
+        Operation, Outcome, Ping, Pong, Privacy, Pull, PullHistory, PullSnapshot, Read, ReadBy, Recall,
+        Refused, Send, ServerFrame, Set, Snapshot, SnapshotPlace, Status, Submit, Submitted, Typing, Welcome,
+        client_frame, event, operation, outcome, server_frame, status::Status as Kind,
     },
 };
 
@@ -39,6 +39,7 @@ pub fn client(rng: &mut Rng) -> ClientFrame {
             privacy: (rng.below(2) == 0).then(|| privacy(rng)),
             status: rng.below(2) == 0,
             yields: rng.below(2) == 0,
+            notifications: rng.below(2) == 0,
         }),
         2..=4 => Frame::Submit(Submit { operations: (0..rng.below(4)).map(|_| operation(rng)).collect() }),
         5 => Frame::Pull(Pull { after: rng.number() }),
@@ -60,8 +61,15 @@ pub fn client(rng: &mut Rng) -> ClientFrame {
 
 /// How far a snapshot has come.
 fn place(rng: &mut Rng) -> SnapshotPlace {
-    let name = if rng.below(2) == 0 { String::new() } else { target(rng) };
-    SnapshotPlace { from: rng.number(), step: rng.below(3) as u32, name, before: rng.number() }
+    let step = rng.below(4) as u32;
+    let name = match (rng.below(2), step) {
+        (0, _) => String::new(),
+        (_, 3) => rng
+            .pick(&["018bcfe5-6801-7000-8000-000000000000", "00000000-0000-0000-0000-000000000000"])
+            .to_owned(),
+        _ => target(rng),
+    };
+    SnapshotPlace { from: rng.number(), step, name, before: rng.number() }
 }
 
 /// Positions that may be asked for, the first and the last.
@@ -121,11 +129,14 @@ fn presence(rng: &mut Rng) -> AccountPresence {
 /// An operation.
 pub fn operation(rng: &mut Rng) -> Operation {
     use operation::Body;
-    let body = match rng.below(6) {
+    let body = match rng.below(7) {
         0 => Body::Send(Send { conversation: conversation(rng), r#type: kind(rng), content: json(rng) }),
         1 => Body::MarkRead(MarkRead { conversation: conversation(rng), position: rng.number() }),
         2 => Body::Edit(Edit { message: id(rng), content: json(rng) }),
         3 => Body::Recall(Recall { message: id(rng) }),
+        4 => {
+            Body::MarkNotification(MarkNotification { notification: id(rng), state: 1 + rng.below(2) as i32 })
+        }
         _ => {
             let target = target(rng);
             let mut fields = fields(rng, &target);
@@ -192,6 +203,7 @@ pub fn server(rng: &mut Rng) -> ServerFrame {
             ping_interval: rng.number() as u32,
             status: rng.below(2) == 0,
             tail: rng.number(),
+            notifications: rng.below(2) == 0,
         }),
         1..=5 => Frame::Delta(delta(rng)),
         6 => Frame::Submitted(Submitted { outcomes: (0..rng.below(4)).map(|_| outcome(rng)).collect() }),
@@ -252,7 +264,7 @@ fn delta(rng: &mut Rng) -> Delta {
 pub fn event(rng: &mut Rng, seq: u64) -> Event {
     let position = rng.number().max(1);
     let inbound = rng.number().min(position);
-    let body = match rng.below(10) {
+    let body = match rng.below(11) {
         0 | 1 => Some(event::Body::Message(message(rng))),
         2 => Some(event::Body::Read(Read { conversation: conversation(rng), position, inbound })),
         3 => Some(event::Body::Members(Members {
@@ -269,9 +281,27 @@ pub fn event(rng: &mut Rng, seq: u64) -> Event {
             Some(event::Body::ReadBy(read_by(rng, conversation)))
         }
         8 => Some(event::Body::Past(message(rng))),
+        9 => Some(event::Body::Notification(notification(rng))),
         _ => None,
     };
     Event { seq, operation: id_or_none(rng), body }
+}
+
+/// What an account is notified of.
+pub fn notification(rng: &mut Rng) -> Notification {
+    let erased = rng.below(4) == 0;
+    let mut text = |texts: &[&'static str]| if erased { String::new() } else { rng.pick(texts).to_string() };
+    let (title, body) = (text(&["a", "Ünïcode 7"]), text(&["", "see 0303"]));
+    Notification {
+        id: id(rng),
+        title,
+        body,
+        data: if erased || rng.below(2) == 0 { Bytes::new() } else { Bytes::from_static(b"{\"a\":[1]}") },
+        conversation: if rng.below(2) == 0 { String::new() } else { conversation(rng) },
+        message: id_or_none(rng),
+        created_at: rng.number(),
+        state: if erased { 2 } else { rng.below(3) as i32 },
+    }
 }
 
 /// A message.
@@ -353,6 +383,7 @@ pub fn channel(rng: &mut Rng) -> ChannelFrame {
             log_level: rng.below(6) as u32,
             no_history: rng.below(2) == 0,
             compensation_days: rng.number() as u32,
+            no_notifications: rng.below(2) == 0,
         }),
         18 => Frame::Say(local::Say { status: Some(said(rng)), epoch: rng.number() }),
         19 => Frame::Told(status(rng)),
@@ -395,6 +426,7 @@ fn change_set(rng: &mut Rng) -> ChangeSet {
         discarded: (0..rng.below(2)).map(|_| id(rng)).collect(),
         snapshot: (rng.below(2) == 0).then(|| place(rng)),
         complete_from: rng.number(),
+        notifications: rng.below(2) == 0,
     }
 }
 
@@ -424,7 +456,8 @@ pub fn queued(rng: &mut Rng) -> Queued {
 /// The record of how far a copy has got.
 pub fn meta(rng: &mut Rng) -> Meta {
     let snapshot = (rng.below(2) == 0).then(|| place(rng));
-    Meta { log: id_or_none(rng), cursor: rng.number(), snapshot, complete_from: rng.number() }
+    let (log, cursor, complete_from) = (id_or_none(rng), rng.number(), rng.number());
+    Meta { log, cursor, snapshot, complete_from, notifications: rng.below(2) == 0 }
 }
 
 /// The record of who a device is.
@@ -441,7 +474,9 @@ pub fn journal(rng: &mut Rng) -> Journal {
 pub fn head_page(rng: &mut Rng) -> HeadPage {
     let heads = (1..=rng.below(4) as u32).map(|number| head(rng, number)).collect();
     let sessions = (0..rng.below(3)).map(|number| shared(rng, format!("session:{number}"))).collect();
-    HeadPage { heads, locators: (0..rng.below(3)).map(|_| span(rng)).collect(), sessions }
+    let locators = (0..rng.below(3)).map(|_| span(rng)).collect();
+    let notifications = (0..rng.below(3)).map(|_| notification(rng)).collect();
+    HeadPage { heads, locators, sessions, notifications }
 }
 
 fn head(rng: &mut Rng, number: u32) -> Head {

@@ -13,8 +13,8 @@ use crate::{
     outline::{self, Bounded},
     target::Target,
     wire::{
-        self, ClientFrame, NotificationState, ServerFrame, client_frame, event, operation, outcome, server_frame,
-        status,
+        self, ClientFrame, NotificationState, ServerFrame, client_frame, event, operation, outcome,
+        server_frame, status,
     },
 };
 

@@ -8,6 +8,7 @@ mod fields;
 mod groups;
 mod health;
 mod messages;
+mod notifications;
 mod settings;
 mod status;
 mod tokens;
@@ -38,6 +39,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/devices", post(devices::register).get(devices::list))
         .route("/api/messages", post(messages::send))
         .route("/api/messages/{id}/recall", post(messages::recall))
+        .route("/api/notifications", post(notifications::notify))
         .route("/api/status", post(status::send))
         .route("/api/groups/{id}", get(groups::get).put(groups::put).delete(groups::delete))
         .route("/api/settings", get(settings::get).put(settings::put))

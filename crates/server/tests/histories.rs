@@ -228,6 +228,16 @@ impl Mirror for Twin {
         self.call(Method::POST, "/api/messages", message);
     }
 
+    fn notify(&mut self, accounts: &BTreeSet<String>, notification: &wire::Notification) {
+        let id = |bytes: &Bytes| OperationId::try_from(bytes).map(|id| id.to_string()).ok();
+        let data: Value = serde_json::from_slice(&notification.data).unwrap();
+        let notification = json!({
+            "accounts": accounts, "title": notification.title, "body": notification.body, "data": data,
+            "id": id(&notification.id), "message": id(&notification.message),
+        });
+        self.call(Method::POST, "/api/notifications", notification);
+    }
+
     fn set_places(&mut self, places: usize) {
         self.call(Method::PUT, "/api/settings", json!({"limits": {"web": places}}));
     }
@@ -285,6 +295,7 @@ fn without_times(event: &mut Event) {
     match &mut event.body {
         Some(event::Body::Message(message) | event::Body::Changed(message)) => without_time(message),
         Some(event::Body::Fields(fields)) => fields.updated_at = 0,
+        Some(event::Body::Notification(notification)) => notification.created_at = 0,
         _ => {}
     }
 }

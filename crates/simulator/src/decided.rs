@@ -60,7 +60,7 @@ impl Decided {
                 let shown = self.shown.entry((account.to_owned(), mark.conversation.clone())).or_default();
                 *shown = mark.position.max(*shown);
             }
-            operation::Body::Send(_) | operation::Body::Recall(_) => {}
+            operation::Body::Send(_) | operation::Body::Recall(_) | operation::Body::MarkNotification(_) => {}
         }
     }
 

@@ -195,7 +195,12 @@ fn end(world: &mut World, tell: &mut dyn FnMut(&World, &str)) {
         let one = world.alive().into_iter().find(|at| at.0 == profile);
         if let Some(at) = one {
             world.input(at, Input::SetOffline(false));
-            let config = Config { messages: true, history: true, ..world.tab(at).engine.config() };
+            let config = Config {
+                messages: true,
+                history: true,
+                notifications: true,
+                ..world.tab(at).engine.config()
+            };
             world.input(at, Input::Configure(config));
         }
     }

@@ -13,6 +13,7 @@ pub mod decided;
 pub mod history;
 pub mod hunt;
 pub mod model;
+pub mod notices;
 pub mod server;
 pub mod store;
 pub mod vocabulary;

@@ -9,6 +9,7 @@ use tutti_protocol::{Conversation, OperationId, wire};
 
 use crate::{
     decided::Decided,
+    notices::{Notices, Recalled},
     server::{Server, View},
     vocabulary::TEAM,
     world::At,
@@ -49,6 +50,8 @@ pub struct Model {
     calls: BTreeMap<RequestId, Call>,
     /// Messages that were given up before they were sent, and that was promised.
     stopped: BTreeSet<OperationId>,
+    /// What accounts were notified of.
+    pub notices: Notices,
 }
 
 /// Values that users wanted something to have.
@@ -282,6 +285,7 @@ impl Model {
             let (least, _) = self.read.entry((account, conversation)).or_default();
             *least = position.max(*least);
         }
+        self.notices.done(request);
         match self.calls.remove(&request) {
             Some(Call::Edit(id)) => self.changes.entry(id).or_default().edits.promise(request),
             Some(Call::Recall(id)) => self.changes.entry(id).or_default().recalled = true,
@@ -301,12 +305,30 @@ impl Model {
 
     /// What no record of a store has in it any more: contents that were recalled.
     pub fn recalled(&self, server: &Server) -> Vec<Bytes> {
+        let mut gone = self.notices.erased(|message| self.is_recalled(message, server));
         let recalled = self
             .changes
             .iter()
             .filter(|(id, wanted)| wanted.recalled && !self.replaced && !server.storage.is_aged(**id));
         let contents = |wanted: &Wanted| wanted.edits.values.iter().chain([&wanted.first]).cloned().collect();
-        recalled.flat_map(|(_, wanted)| -> Vec<Bytes> { contents(wanted) }).collect()
+        gone.extend(recalled.flat_map(|(_, wanted)| -> Vec<Bytes> { contents(wanted) }));
+        gone
+    }
+
+    /// Whether a message is gone.
+    fn is_recalled(&self, message: &Bytes, server: &Server) -> Recalled {
+        let Some(id) = OperationId::try_from(message).ok() else { return Recalled::default() };
+        let Some(wanted) = self.changes.get(&id) else { return Recalled::default() };
+        let surely = wanted.recalled && !self.replaced && !server.storage.is_aged(id);
+        Recalled { surely, maybe: wanted.recall }
+    }
+
+    /// What an account is notified of is what the back end said, marked as its users did.
+    fn check_notices(&self, server: &Server) {
+        for account in server.storage.accounts() {
+            let recalled = |message: &Bytes| self.is_recalled(message, server);
+            self.notices.check(&account, &server.notifications(&account), recalled, self.replaced);
+        }
     }
 
     /// What has become of messages and fields is what one of those wanted who may.
@@ -480,6 +502,7 @@ impl Model {
             self.check_order(server);
         }
         self.check_changes(server);
+        self.check_notices(server);
     }
 
     /// What was said in one tab has arrived in that order.

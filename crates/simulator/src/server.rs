@@ -1,6 +1,7 @@
 //! The server: its own acceptance over a storage in memory, and connections as docs/protocol.md has them.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
     pin::pin,
     sync::Arc,
@@ -12,6 +13,7 @@ use tutti_acceptance::{
     accept::{Refusal, Submission, Verdict, decide},
     groups::PutGroup,
     history::{Trim, history, snapshot},
+    notifications::{Notify, withhold},
     platform::Platform,
     reach::{Claim, Online, Reach},
     status::{Presence, audience},
@@ -21,6 +23,7 @@ use tutti_acceptance::{
 use tutti_engine::Transport;
 use tutti_protocol::{
     Code, DeviceId, LogId, Millis, OperationId, Position, Seq, codec, limits,
+    notification::age,
     wire::{
         self, Availability, SnapshotPlace, client_frame, event, operation, server_frame,
         status::Status as Kind,
@@ -94,6 +97,8 @@ pub trait Mirror: std::fmt::Debug {
     fn set_group(&mut self, id: &str, members: &[&str]);
     /// The back end of the application lets an account send a message.
     fn post(&mut self, sender: &str, conversation: &str, id: OperationId, content: &str);
+    /// The back end of the application notifies accounts.
+    fn notify(&mut self, accounts: &BTreeSet<String>, notification: &wire::Notification);
     /// An operator changes the number of connections that an account may have.
     fn set_places(&mut self, places: usize);
     /// The process dies, and another takes its place.
@@ -159,6 +164,8 @@ struct Session {
     post: bool,
     /// How far it reads is not told to others.
     hide_reads: bool,
+    /// It wants what the account is notified of.
+    notified: bool,
     /// Sent so far, once it is live.
     live: Option<u64>,
     /// It was told to submit nothing before then.
@@ -229,7 +236,8 @@ impl Server {
                 Some(event::Body::Fields(shared)) if !shared.target.starts_with("session:") => {
                     view_of(&mut views, &shared.target).settings = by_name(&shared.fields);
                 }
-                Some(event::Body::Fields(_) | event::Body::Past(_)) | None => {}
+                Some(event::Body::Fields(_) | event::Body::Past(_) | event::Body::Notification(_)) | None => {
+                }
             }
         }
         views
@@ -259,6 +267,30 @@ impl Server {
         let stored = self.perform(&PutGroup { id: id.to_owned(), members }).is_ok();
         self.push();
         stored
+    }
+
+    /// What an account is notified of, as it is kept, the newest first.
+    #[must_use]
+    pub fn notifications(&self, account: &str) -> Vec<wire::Notification> {
+        let kept = poll(self.storage.notifications(account, None, usize::MAX));
+        let mut kept = kept.expect("memory holds");
+        kept.sort_by_cached_key(|notification| Reverse(age(notification)));
+        kept
+    }
+
+    /// Notifies accounts. Says whether that could be stored.
+    pub fn notify(
+        &mut self,
+        accounts: &BTreeSet<String>,
+        notification: wire::Notification,
+        now: Millis,
+    ) -> bool {
+        if let Some(mirror) = &mut self.mirror {
+            mirror.notify(accounts, &notification);
+        }
+        let stored = self.perform(&Notify { accounts: accounts.clone(), notification, now });
+        self.push();
+        stored.is_ok_and(|notified| notified.is_ok())
     }
 
     /// A message through no device of the simulation.
@@ -513,12 +545,14 @@ impl Server {
         let tail = poll(self.storage.tail(&hello.account)).expect("memory holds").0;
         let (account, device, epoch) = (hello.account, hello.device, hello.epoch);
         let hide_reads = hello.privacy.is_some_and(|privacy| privacy.hide_reads);
-        let (live, hold, present) = (None, Millis(0), false);
-        let session = Session { account, device, platform, epoch, post, hide_reads, live, hold, present };
+        let (notified, live, hold, present) = (hello.notifications, None, Millis(0), false);
+        let session =
+            Session { account, device, platform, epoch, post, hide_reads, notified, live, hold, present };
         self.sessions.insert(wire, session);
         let log = self.storage.log_id().to_bytes();
         let (server_time, ping_interval) = (now.0, 25_000);
-        let welcome = wire::Welcome { log, head, server_time, ping_interval, status: true, tail };
+        let (status, notifications) = (true, true);
+        let welcome = wire::Welcome { log, head, server_time, ping_interval, status, tail, notifications };
         self.send(wire, server_frame::Frame::Welcome(welcome));
     }
 
@@ -671,16 +705,20 @@ impl Server {
     /// What comes after `after`, for the device of a connection; none while a full disk keeps it from claiming that.
     fn page(&self, wire: Wire, after: u64) -> Option<Page> {
         let (account, reader, after) = (&self.sessions[&wire].account, self.reader(wire), Seq(after));
-        let page = poll(self.storage.page(account, after, reader.device)).expect("memory holds");
+        let mut page = poll(self.storage.page(account, after, reader.device)).expect("memory holds");
         if !page.unclaimed {
+            if !reader.notified {
+                withhold(&mut page.events);
+            }
             return Some(page);
         }
         self.claim(account, reader, after, page.next).then(|| self.page(wire, after.0)).flatten()
     }
 
     fn reader(&self, wire: Wire) -> Reader {
-        let device = DeviceId::try_from(&self.sessions[&wire].device).expect("an id");
-        Reader { device, compensated: !self.sync_disabled }
+        let session = &self.sessions[&wire];
+        let device = DeviceId::try_from(&session.device).expect("an id");
+        Reader { device, compensated: !self.sync_disabled, notified: session.notified }
     }
 
     /// What waits in a stretch of an account's log for the first device that comes is this one's from now on.

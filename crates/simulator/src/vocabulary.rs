@@ -1,15 +1,17 @@
 //! What may happen: each operation and each fault is one [`Word`], and all that is known of it stands here.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use rand_chacha::{
     ChaCha8Rng,
     rand_core::{RngCore as _, SeedableRng as _},
 };
-use tutti_engine::{Input, Message, State};
+use tutti_engine::{Config, Input, Message, State};
 use tutti_protocol::{
     LogId, Millis, OperationId, TabId, codec, limits,
     local::{self, channel_frame},
-    wire::{self, Availability, operation},
+    wire::{self, Availability, NotificationState, operation},
 };
 
 use crate::{
@@ -359,6 +361,22 @@ pub const VOCABULARY: &[Word] = &[
         world.pass(1_000);
         Some("anna and ben have three devices each, whose clocks are off by up to an hour".to_owned())
     }),
+    word("mark a notification", [2, 2, 3, 4], |world, dice| {
+        let at = dice.tab(world)?;
+        let dismissed = dice.coin();
+        let notifications = world.tab(at).engine.replica().notifications(dismissed, usize::MAX);
+        let id = OperationId::try_from(&notifications.get(dice.roll(notifications.len()))?.id).ok()?;
+        let state = [NotificationState::Read, NotificationState::Dismissed][dice.roll(2)];
+        world.mark_notification(at, id, state);
+        Some(format!("{at:?} has {id} {state:?}"))
+    }),
+    word("notifications", [1, 1, 1, 0], |world, dice| {
+        let at = dice.tab(world)?;
+        let config = world.tab(at).engine.config();
+        let notifications = !config.notifications;
+        world.input(at, Input::Configure(Config { notifications, ..config }));
+        Some(format!("{at:?} sets notifications {notifications}"))
+    }),
     word("give up", [1, 1, 1, 0], |world, dice| {
         let at = dice.one_of(world.awake().into_iter())?;
         let on_the_way = |message: &Message| matches!(message.state, State::Pending | State::Failed(_));
@@ -455,6 +473,18 @@ pub const VOCABULARY: &[Word] = &[
         let text = world.text();
         world.post(&sender, TEAM, id, &text);
         Some(format!("{sender} sends {text} from elsewhere"))
+    }),
+    word("notify", [2, 2, 3, 3], |world, dice| {
+        let at = dice.tab(world)?;
+        let everybody: BTreeSet<String> = world.profiles.iter().map(|place| place.account.clone()).collect();
+        let own = BTreeSet::from([world.profiles[at.0].account.clone()]);
+        let accounts = if dice.coin() { everybody } else { own };
+        let mut messages = world.newest(at, TEAM);
+        messages.retain(|message| dice.coin() && !world.is_reused(message.id));
+        // A back end may ask again.
+        let (message, times) = (messages.pop().map(|message| message.id), 1 + dice.roll(2));
+        let title = world.notify(&accounts, message, times);
+        Some(format!("{accounts:?} are notified {times} times of {title}, about {message:?}"))
     }),
     word("meddle", [1, 0, 1, 0], |world, dice| {
         // Past every client, who would not ask for that.

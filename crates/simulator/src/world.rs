@@ -159,6 +159,8 @@ pub struct Tab {
     pub ticks: u64,
     /// Refusals of a place for a connection.
     pub limits: Vec<wire::Limit>,
+    /// Notifications, as it was told last of each or found them when it opened.
+    pub notifications: BTreeMap<Bytes, wire::Notification>,
     /// Others who type, as it shows them: in a conversation, an account.
     pub typists: BTreeSet<(String, String)>,
     /// When it was told last that they do.
@@ -214,6 +216,11 @@ enum Task {
 }
 
 impl Tab {
+    fn find_notifications(&mut self) {
+        let found = self.engine.replica().notifications(true, usize::MAX).into_iter();
+        self.notifications = found.map(|notification| (notification.id.clone(), notification)).collect();
+    }
+
     /// None of these is on its way again that was shown as sent, unless that is excused.
     fn note_shown(&mut self, messages: &[MessageEvent], excused: impl Fn(OperationId) -> bool) {
         for MessageEvent { message, .. } in messages {
@@ -329,6 +336,7 @@ impl World {
             failed: None,
             ticks: 0,
             limits: Vec::new(),
+            notifications: BTreeMap::new(),
             typists: BTreeSet::new(),
             typed: BTreeMap::new(),
             custom: Vec::new(),
@@ -351,6 +359,7 @@ impl World {
         }
         let known = self.messages(at).into_iter().map(|message| message.id).collect();
         self.tab_mut(at).known = known;
+        self.tab_mut(at).find_notifications();
         self.input(at, Input::NetworkChanged(true));
         at
     }
@@ -663,6 +672,39 @@ impl World {
         self.deliver();
     }
 
+    /// The back end of the application notifies accounts of something, perhaps of a message, so many times.
+    pub fn notify(
+        &mut self,
+        accounts: &BTreeSet<String>,
+        message: Option<OperationId>,
+        times: usize,
+    ) -> String {
+        let title = format!("notice {}", self.next());
+        let notification = wire::Notification {
+            id: OperationId::mint(self.clock(), self.random()).to_bytes(),
+            title: title.clone(),
+            body: "body".to_owned(),
+            data: Bytes::from_static(b"{\"open\": 1}"),
+            message: message.map(OperationId::to_bytes).unwrap_or_default(),
+            ..wire::Notification::default()
+        };
+        for _ in 0..times {
+            let now = self.clock();
+            if self.server.notify(accounts, notification.clone(), now) {
+                self.model.notices.notified(accounts, &notification);
+            }
+            self.deliver();
+        }
+        title
+    }
+
+    /// The user of a tab marks a notification.
+    pub fn mark_notification(&mut self, at: At, id: OperationId, state: wire::NotificationState) {
+        let request = self.request();
+        self.model.notices.marks(request, &self.profiles[at.0].account, id, state);
+        self.input(at, Input::MarkNotification { request, id, state });
+    }
+
     /// The back end of the application makes a group, or changes who is in it.
     pub fn set_group(&mut self, id: &str, members: &[&str]) {
         if self.server.set_group(id, members) {
@@ -721,6 +763,7 @@ impl World {
             | Input::Edit { request, .. }
             | Input::Recall { request, .. }
             | Input::Set { request, .. }
+            | Input::MarkNotification { request, .. }
             | Input::Fetch { request, .. }
             | Input::AskPresence { request, .. }
             | Input::Withdraw { request, .. } => drop(tab.calls.insert(*request)),
@@ -761,6 +804,12 @@ impl World {
                     let came = forwarded.expect("it was said");
                     assert!(came >= tab.missed, "{at:?} was told of a status that it has missed: {custom:?}");
                     tab.custom.push(custom.content);
+                }
+                Event::Notifications(notifications) => {
+                    let wanted = tab.engine.config().notifications;
+                    assert!(wanted || notifications.is_empty(), "{at:?} was told of {notifications:?}");
+                    let told = notifications.into_iter().map(|it| (it.id.clone(), it));
+                    tab.notifications.extend(told);
                 }
                 Event::Conversations(_) | Event::Sessions(_) => {}
             }
@@ -1057,6 +1106,13 @@ impl World {
         let sessions: BTreeMap<_, _> = sessions.map(|session| (session.key, session.fields)).collect();
         let there = self.server.sessions(&self.profiles[at.0].account);
         assert_eq!(sessions, there, "divergent: {at:?} has other sessions");
+        let notifications = tab.engine.replica().notifications(true, usize::MAX);
+        let there = self.server.notifications(&self.profiles[at.0].account);
+        assert_eq!(notifications, there, "divergent: {at:?} has other notifications");
+        for notification in &notifications {
+            let told = tab.notifications.get(&notification.id);
+            assert_eq!(told, Some(notification), "{at:?} was not told of a notification");
+        }
         for (conversation, view) in views {
             let page = self.page(at, conversation);
             let withheld = self.withheld(at, conversation);

@@ -15,9 +15,9 @@ use tutti_protocol::{
 };
 
 use super::{
-    AccountKey, Addressee, Addressees, Delivery, Device, Entry, MessageKey, NewFields, NewMessage, News, Noted,
-    Overview, Page, Place, Reader, Reading, Receipt, Result, RosterKey, Sighting, Storage, StorageError,
-    StoredMessage, Told, Transaction, Trimmed, View, ViewKey,
+    AccountKey, Addressee, Addressees, Delivery, Device, Entry, MessageKey, NewFields, NewMessage, News,
+    Noted, Overview, Page, Place, Reader, Reading, Receipt, Result, RosterKey, Sighting, Storage,
+    StorageError, StoredMessage, Told, Transaction, Trimmed, View, ViewKey,
 };
 use crate::merge::{Fields, Stamp};
 

@@ -22,9 +22,9 @@ use tutti_protocol::{
 };
 
 use super::{
-    AccountKey, Addressee, Addressees, Delivery, Device, Entry, MessageKey, NewFields, NewMessage, News, Noted,
-    Overview, Page, Place, Reader, Reading, Receipt, Result, RosterKey, Sighting, Storage, StorageError,
-    StoredMessage, Told, Transaction, Trimmed, View, ViewKey,
+    AccountKey, Addressee, Addressees, Delivery, Device, Entry, MessageKey, NewFields, NewMessage, News,
+    Noted, Overview, Page, Place, Reader, Reading, Receipt, Result, RosterKey, Sighting, Storage,
+    StorageError, StoredMessage, Told, Transaction, Trimmed, View, ViewKey,
 };
 use crate::{
     merge::{Field, Fields, Stamp},
@@ -1009,12 +1009,14 @@ impl Transaction for SqliteTransaction {
             let (account, content) = (AccountKey(row.try_get(0)?), row.try_get(2)?);
             let seq = self.next_seq(account).await?;
             self.erase_content(content).await?;
-            sqlx::query("UPDATE notifications SET state = 2, size = 0, seq = ? WHERE account = ? AND content = ?")
-                .bind(seq)
-                .bind(account.0)
-                .bind(content)
-                .execute(&mut *self.0)
-                .await?;
+            sqlx::query(
+                "UPDATE notifications SET state = 2, size = 0, seq = ? WHERE account = ? AND content = ?",
+            )
+            .bind(seq)
+            .bind(account.0)
+            .bind(content)
+            .execute(&mut *self.0)
+            .await?;
             self.note_notification(account, seq, None).await?;
             told.insert(row.try_get(1)?);
         }

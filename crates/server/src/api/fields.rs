@@ -9,7 +9,7 @@ use axum::{
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, value::RawValue};
-use tutti_protocol::conversation::is_name;
+use tutti_protocol::{OperationId, conversation::is_name};
 
 use super::error::ApiError;
 
@@ -42,7 +42,19 @@ impl Fields {
 
     /// Takes a field that must be there, as it was written.
     pub(crate) fn raw(&mut self, field: &str) -> Result<Box<RawValue>, ApiError> {
-        self.0.remove(field).ok_or_else(|| ApiError::field(field, "missing; expected a JSON value"))
+        self.optional_raw(field).ok_or_else(|| ApiError::field(field, "missing; expected a JSON value"))
+    }
+
+    /// Takes a field that may be there, as it was written.
+    pub(crate) fn optional_raw(&mut self, field: &str) -> Option<Box<RawValue>> {
+        self.0.remove(field)
+    }
+
+    /// Takes an id that may be there.
+    pub(crate) fn id(&mut self, field: &str) -> Result<Option<OperationId>, ApiError> {
+        let expected = || ApiError::field(field, "expected a UUID in its hyphenated form");
+        let id: Option<String> = self.optional(field, "a UUID")?;
+        id.map(|text| text.parse().map_err(|_| expected())).transpose()
     }
 
     /// Takes the name of an account or a group, which must be there.

@@ -37,16 +37,7 @@ pub(super) async fn send(
     }
     let content = Bytes::copy_from_slice(fields.raw("content")?.get().as_bytes());
     content::check(&content).map_err(|error| ApiError::field("content", error.to_string()))?;
-    let id = match fields.optional::<String>("id", "a UUID")? {
-        Some(text) => {
-            text.parse().map_err(|_| ApiError::field("id", "expected a UUID in its hyphenated form"))?
-        }
-        None => {
-            let mut entropy = [0; 10];
-            getrandom::fill(&mut entropy).map_err(ApiError::internal)?;
-            OperationId::mint(now, entropy)
-        }
-    };
+    let id = fields.id("id")?.map_or_else(|| mint(now), Ok)?;
     let include_sender = fields.optional("isIncludeSender", "true or false")?.unwrap_or(false);
     fields.finish()?;
 
@@ -72,6 +63,13 @@ pub(super) async fn recall(
         Err(refusal) if refusal == Refusal::anothers_message() => Err(ApiError::not_found()),
         Err(refusal) => Err(refusal.into()),
     }
+}
+
+/// An id for what the back end has given none.
+pub(super) fn mint(now: Millis) -> Result<OperationId, ApiError> {
+    let mut entropy = [0; 10];
+    getrandom::fill(&mut entropy).map_err(ApiError::internal)?;
+    Ok(OperationId::mint(now, entropy))
 }
 
 /// What the back end does in the name of an account.

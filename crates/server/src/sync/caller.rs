@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 use tutti_acceptance::{
     accept::{Refusal, Submission, Verdict},
-    history,
+    history, notifications,
     platform::Platform,
     reach::Claim,
     storage::{Page, Reader, Result as StorageResult, Sighting, Transaction},
@@ -26,6 +26,8 @@ pub(super) struct Caller<'a> {
     device: DeviceId,
     /// What its user does not share with others.
     pub(super) privacy: wire::Privacy,
+    /// Whether it wants what the account is notified of.
+    notified: bool,
     pub(super) sighting: Sighting,
 }
 
@@ -44,6 +46,7 @@ impl<'a> Caller<'a> {
             account: hello.account.clone(),
             device,
             privacy: hello.privacy.unwrap_or_default(),
+            notified: hello.notifications,
             sighting: Sighting { id: device.to_string(), name: hello.device_name.clone(), platform },
         })
     }
@@ -69,6 +72,7 @@ impl<'a> Caller<'a> {
             ping_interval: u32::try_from(self.app.ping_interval.as_millis()).unwrap_or(u32::MAX),
             status: true,
             tail: self.app.storage.tail(&self.account).await?.0,
+            notifications: true,
         }))
     }
 
@@ -113,8 +117,11 @@ impl<'a> Caller<'a> {
     /// What comes after `after`. What waits there for the first device that comes is this one's from now on.
     pub(super) async fn news(&self, after: Seq) -> StorageResult<Page> {
         loop {
-            let page = self.app.storage.page(&self.account, after, self.device).await?;
+            let mut page = self.app.storage.page(&self.account, after, self.device).await?;
             if !page.unclaimed {
+                if !self.notified {
+                    notifications::withhold(&mut page.events);
+                }
                 return Ok(page);
             }
             self.claim(after, page.next).await?;
@@ -151,7 +158,8 @@ impl<'a> Caller<'a> {
     }
 
     fn reader(&self) -> Reader {
-        Reader { device: self.device, compensated: self.app.settings.get().sync_enabled }
+        let compensated = self.app.settings.get().sync_enabled;
+        Reader { device: self.device, compensated, notified: self.notified }
     }
 
     /// What waits in this stretch of the log for the first device that comes is this one's from now on.
