@@ -106,7 +106,7 @@ impl WasmSyncClient {
         let limit = types::optional_number(options, "limit", 1..=MAX_NUMBER);
         let driver = self.driver.clone();
         promise(async move {
-            let limit = limit?.map_or(usize::MAX, |limit| limit.try_into().unwrap_or(usize::MAX));
+            let limit = at_most(limit?);
             Ok(types::to_js(&driver.read(|replica| replica.conversations(limit))?))
         })
     }
@@ -252,6 +252,32 @@ impl WasmSyncClient {
         })
     }
 
+    /// What the account is notified of, the newest first.
+    pub fn notifications(&self, options: &JsValue) -> Promise {
+        let dismissed = types::optional_boolean(options, "includeDismissed");
+        let limit = types::optional_number(options, "limit", 1..=MAX_NUMBER);
+        let driver = self.driver.clone();
+        promise(async move {
+            let (dismissed, limit) = (dismissed?.unwrap_or(false), at_most(limit?));
+            let wanted = driver.config().notifications;
+            let shown =
+                driver.read(|replica| replica.notifications(dismissed, if wanted { limit } else { 0 }))?;
+            Ok(types::to_js(&shown))
+        })
+    }
+
+    /// Marks a notification as read, or as one to be seen no more.
+    #[wasm_bindgen(js_name = markNotification)]
+    pub fn mark_notification(&self, id: &JsValue, state: &JsValue) -> Promise {
+        let (id, state) = (read_id(id, "id"), types::mark(state));
+        let driver = self.driver.clone();
+        promise(async move {
+            let (id, state) = (id?, state?);
+            driver.request(|request| Input::MarkNotification { request, id, state }).await?;
+            Ok(JsValue::UNDEFINED)
+        })
+    }
+
     /// The state of sync in one look.
     pub fn status(&self) -> JsValue {
         self.driver.status()
@@ -383,6 +409,11 @@ fn check_conversation(id: String) -> Result<String, Failure> {
 fn read_query(text: &JsValue) -> Result<Query, Failure> {
     let query = Query::parse(&types::text(text, "text")?);
     query.ok_or_else(|| invalid("text: expected words to look for, at most 1,024 bytes of them"))
+}
+
+/// So many as the caller says, or all.
+fn at_most(limit: Option<u64>) -> usize {
+    limit.map_or(usize::MAX, |limit| limit.try_into().unwrap_or(usize::MAX))
 }
 
 fn read_id(id: &JsValue, name: &str) -> Result<OperationId, Failure> {

@@ -122,6 +122,8 @@ struct News {
     messages: Vec<MessageEvent>,
     conversations: BTreeSet<String>,
     sessions: Vec<(Session, Origin)>,
+    /// In their order; none at all: there may be none any more.
+    notifications: Option<Vec<wire::Notification>>,
     status: Option<Status>,
     limits: Vec<wire::Limit>,
     caught_up: Vec<(u64, Option<Millis>)>,
@@ -146,6 +148,7 @@ pub(crate) enum Kind {
     Presence,
     CustomStatus,
     Session,
+    Notifications,
     Status,
     CatchUp,
     ConnectionLimit,
@@ -161,6 +164,7 @@ impl Kind {
             "presence" => Self::Presence,
             "custom-status" => Self::CustomStatus,
             "session" => Self::Session,
+            "notifications" => Self::Notifications,
             "status" => Self::Status,
             "catch-up" => Self::CatchUp,
             "connection-limit" => Self::ConnectionLimit,
@@ -762,6 +766,7 @@ impl Driver {
             Event::Messages(messages) => news.messages.extend(messages),
             Event::Conversations(ids) => news.conversations.extend(ids),
             Event::Sessions(sessions) => news.sessions.extend(sessions),
+            Event::Notifications(changed) => news.notifications.get_or_insert_default().extend(changed),
             Event::Status(status) => news.status = Some(status),
             Event::Limited(limit) => news.limits.push(limit),
             Event::CaughtUp { events, complete_from } => news.caught_up.push((events, complete_from)),
@@ -782,6 +787,9 @@ impl Driver {
             Event::Messages(messages) => (LogLevel::Debug, format!("{} messages changed", messages.len())),
             Event::Conversations(ids) => (LogLevel::Debug, format!("{} conversations changed", ids.len())),
             Event::Sessions(sessions) => (LogLevel::Debug, format!("{} sessions changed", sessions.len())),
+            Event::Notifications(changed) => {
+                (LogLevel::Debug, format!("{} notifications changed", changed.len()))
+            }
             Event::Status(status) => {
                 let role = if status.leader { "leader" } else { "follower" };
                 let reason = status.reason.map_or("", Code::as_str);
@@ -831,6 +839,9 @@ impl Driver {
         }
         for session in &news.sessions {
             self.tell(Kind::Session, || types::to_js(session));
+        }
+        if let Some(changed) = &news.notifications {
+            self.tell(Kind::Notifications, || types::to_js(changed));
         }
         for told in &news.statuses {
             match told {

@@ -8,11 +8,11 @@ use tutti_engine::{
     Origin, Page, Session, State, Status,
 };
 use tutti_protocol::{
-    Code, DeviceId, Millis, Position, Target,
+    Code, DeviceId, Millis, OperationId, Position, Target,
     conversation::is_name,
     limits,
     target::{DRAFT, MUTED, PINNED, is_key},
-    wire::{self, Availability, Platform},
+    wire::{self, Availability, NotificationState, Platform},
 };
 use wasm_bindgen::prelude::*;
 
@@ -158,7 +158,10 @@ pub(crate) fn configured(mut config: Config, changes: &JsValue) -> Result<Config
                 config.history = boolean()?;
                 true
             }
-            "enableNotificationSync" => boolean()?,
+            "enableNotificationSync" => {
+                config.notifications = boolean()?;
+                true
+            }
             "disableDeviceId" => !boolean()?,
             "compensationDays" => {
                 let days = value.as_f64().filter(|days| days.fract() == 0.0 && (1.0..=7.0).contains(days));
@@ -182,7 +185,7 @@ pub(crate) fn config(config: &Config) -> JsValue {
     let level = LOG_LEVELS.iter().find(|(_, level)| *level == config.log).map(|(name, _)| *name);
     let said = object(&[
         ("enableMessageSync", &config.messages),
-        ("enableNotificationSync", &true),
+        ("enableNotificationSync", &config.notifications),
         ("enableChatHistorySync", &config.history),
         ("disableDeviceId", &false),
         ("compensationDays", &u64::from(config.compensation_days)),
@@ -305,6 +308,15 @@ pub(crate) fn availability(presence: &JsValue) -> Result<Availability, Failure> 
     })
 }
 
+/// How far a user may bring a notification.
+pub(crate) fn mark(state: &JsValue) -> Result<NotificationState, Failure> {
+    Ok(match state.as_string().as_deref() {
+        Some("read") => NotificationState::Read,
+        Some("dismissed") => NotificationState::Dismissed,
+        _ => return Err(invalid(r#"state: expected "read" or "dismissed""#)),
+    })
+}
+
 /// A required text argument.
 pub(crate) fn text(value: &JsValue, name: &str) -> Result<String, Failure> {
     value.as_string().ok_or_else(|| invalid(format!("{name}: expected a string")))
@@ -316,6 +328,14 @@ pub(crate) fn optional_text(options: &JsValue, name: &str) -> Result<Option<Stri
         None => Ok(None),
         Some(value) => text(&value, name).map(Some),
     }
+}
+
+/// An optional boolean field of an optional object argument.
+pub(crate) fn optional_boolean(options: &JsValue, name: &str) -> Result<Option<bool>, Failure> {
+    let value = optional_field(options, name)?;
+    let boolean =
+        |value: JsValue| value.as_bool().ok_or_else(|| invalid(format!("{name}: expected a boolean")));
+    value.map(boolean).transpose()
 }
 
 /// An optional whole-number field of an optional object argument.
@@ -449,6 +469,27 @@ fn write_session(session: &Session, origin: Option<Origin>, json: &mut Json) {
         ("origin", &origin),
     ];
     json.object(&fields[..if origin.is_some() { 5 } else { 4 }]);
+}
+
+impl ToJson for wire::Notification {
+    fn write(&self, json: &mut Json) {
+        let state = match self.state() {
+            NotificationState::Unread => "unread",
+            NotificationState::Read => "read",
+            NotificationState::Dismissed => "dismissed",
+        };
+        let uuid = |id: &Bytes| OperationId::try_from(id).ok().map(|id| id.to_string());
+        json.object(&[
+            ("id", &uuid(&self.id)),
+            ("title", &self.title),
+            ("body", &self.body),
+            ("data", &self.data),
+            ("conversation", &Some(&self.conversation).filter(|id| !id.is_empty())),
+            ("message", &uuid(&self.message)),
+            ("createdAt", &self.created_at),
+            ("state", &state),
+        ]);
+    }
 }
 
 impl ToJson for Conversation {
