@@ -22,7 +22,8 @@ export interface Options {
 export interface Config {
   /** Whether messages are synced; without it the client keeps to itself, and what is sent waits. Default true. */
   enableMessageSync: boolean;
-  /** Only true is supported yet. */
+  /** Whether notifications are synced; without it none are fetched or shown. Turned on again, it brings what was missed.
+   *  Default true. */
   enableNotificationSync: boolean;
   /** Whether past days and older history are synced; without it a new device has the list, and what comes. Default true. */
   enableChatHistorySync: boolean;
@@ -99,6 +100,13 @@ export class SyncClient {
   /** By key; those whose key begins with `prefix`. */
   sessions(prefix?: string): Promise<Session[]>;
 
+  // Notifications: what the application's back end tells the account, the same list on all devices.
+  /** The newest first. An account has its newest 200; of those that were dismissed only such as are among the newest 50
+   *  keep title, body and data, and none that is about a message that was recalled. */
+  notifications(options?: { includeDismissed?: boolean; limit?: number }): Promise<Notification[]>;
+  /** On all devices; it never goes back. */
+  markNotification(id: string, state: "read" | "dismissed"): Promise<void>;
+
   // Life cycle.
   status(): Status;
   /** Sets what is given, in all tabs of this profile. Rejects with "invalid", naming the option, and changes nothing. */
@@ -166,6 +174,13 @@ export interface Presence {
   lastSeen: number | null;
   platforms: Platform[];
 }
+export interface Notification {
+  id: string;
+  title: string; body: string; data: Json;
+  conversation: string | null; message: string | null; // what it is about
+  createdAt: number;
+  state: "unread" | "read" | "dismissed";
+}
 export interface Session { key: string; fields: { [field: string]: Json }; updatedAt: number; device: string | null }
 
 export interface Status {
@@ -194,6 +209,8 @@ export interface Events {
   "custom-status": { conversation: string; account: string; type: string; content: Json };
   /** A session looks different; without fields when there is nothing of it any more. */
   session: Session & { origin: "local" | "tab" | "remote" };
+  /** New ones, and those that look different; none at all: the list may be empty now, as when they are turned off. */
+  notifications: Notification[];
   status: Status;
   /** A catch-up has ended: what it brought, and from when on this device's copy is complete. */
   "catch-up": { events: number; completeFrom: number | null };

@@ -1,11 +1,10 @@
 // M5: what its sender takes back is gone everywhere, for good.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { readFile, readdir } from "node:fs/promises";
-import { join } from "node:path";
 import { test } from "node:test";
 import { agree, away, back, begin, cast, complaints, devices, leave, told } from "./support/cast.mjs";
 import { inPage } from "./support/client.mjs";
+import { storedAt, storedAtServer } from "./support/stored.mjs";
 import { until } from "./support/until.mjs";
 
 const { stage, server, browsers } = await begin();
@@ -48,7 +47,7 @@ for (const { what, by, away: gone = [], edited, editedAway, pending } of RECALLS
       for (const client of [laptop, scene.phone, scene.bob]) {
         assert.ok((await storedAt(client, newest)).length > 0, "stored on the device");
       }
-      assert.ok((await storedAtServer(newest)).length > 0, "stored on the server");
+      assert.ok((await storedAtServer(newest, server)).length > 0, "stored on the server");
     }
     for (const name of gone) await away(scene[name]);
     if (pending) sent = await laptop.send(scene.toBob, secrets[0]);
@@ -236,7 +235,7 @@ async function nowhere(clients, texts, conversation) {
     for (const text of texts) assert.ok(!JSON.stringify(answers).includes(text), `${client.account} still says it`);
   }
   for (const client of clients) await untilNone("no record has it", () => storedAt(client, texts));
-  await untilNone("the server's files do not have it", () => storedAtServer(texts));
+  await untilNone("the server's files do not have it", () => storedAtServer(texts, server));
 }
 
 async function untilNone(what, look) {
@@ -244,24 +243,4 @@ async function untilNone(what, look) {
   await until(what, async () => (found = await look()).length === 0).catch((error) => {
     throw new Error(`${error.message}; ${JSON.stringify(found)}`);
   });
-}
-
-/** Where these texts are in what this client's profile has stored. */
-async function storedAt(client, texts) {
-  const { found, looked } = await inPage(client.page, (texts) => harness.unsealed(texts), texts);
-  assert.ok(looked.meta > 0, "records can be read");
-  return found;
-}
-
-/** In which of the server's files these texts are. */
-async function storedAtServer(texts, of = server) {
-  const found = [];
-  for (const file of await readdir(of.data)) {
-    const bytes = await readFile(join(of.data, file)).catch((error) => {
-      if (error.code !== "ENOENT") throw error;
-      return Buffer.alloc(0); // such files come and go
-    });
-    for (const text of texts) if (bytes.includes(text)) found.push({ text, file });
-  }
-  return found;
 }

@@ -5,6 +5,7 @@ import { Cell, useCell } from "./cell";
 import { explain } from "./errors";
 import { oncePerFrame } from "./frame";
 import { Later } from "./later";
+import { Notices } from "./notices";
 import { People } from "./people";
 import type { SignIn } from "./session";
 import { count, previewOf } from "./text";
@@ -31,6 +32,7 @@ export type Doing = Session & { origin: "local" | "tab" | "remote" | "stored" };
 export class Chat {
   readonly client: SyncClient;
   readonly people: People;
+  readonly notices: Notices;
   readonly status: Cell<Status>;
   readonly conversations = new Cell<readonly Conversation[]>([]);
   /** Null until the list was read, so that "no conversations yet" is never shown by mistake. */
@@ -72,6 +74,7 @@ export class Chat {
   private constructor(client: SyncClient) {
     this.client = client;
     this.people = new People(client);
+    this.notices = new Notices(client, (error) => this.report(error));
     this.status = new Cell(client.status());
     const showSoon = oncePerFrame(() => this.#show());
     this.#off = [
@@ -227,6 +230,7 @@ export class Chat {
   close(): Promise<void> {
     this.#later.end();
     this.people.close();
+    this.notices.close();
     for (const off of this.#off) off();
     return this.client.close();
   }

@@ -15,6 +15,7 @@ async function open(options) {
     messages: [],
     conversations: [],
     session: [],
+    notifications: [],
     typing: [],
     presence: [],
     "custom-status": [],

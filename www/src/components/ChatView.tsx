@@ -12,6 +12,7 @@ import { ConversationList } from "./ConversationList";
 import { ConversationView } from "./ConversationView";
 import { Errors } from "./Errors";
 import { NewConversation } from "./NewConversation";
+import { NoticeList } from "./NoticeList";
 import { NothingSelected } from "./NothingSelected";
 import { OwnPresence } from "./OwnPresence";
 import { PlayerView } from "./PlayerView";
@@ -44,6 +45,7 @@ export function ChatView({ signIn, onSignOut }: { signIn: SignIn; onSignOut: () 
         </header>
         <NewConversation />
         <ConnectionLimit />
+        <NoticeList />
         <Search>
           <ConversationList selected={selected} />
         </Search>
