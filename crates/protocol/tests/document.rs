@@ -41,6 +41,15 @@ fn the_limits_are_those_of_the_code() {
         ("fields of a conversation or a session", format!("{}, removed ones too", limits::FIELDS)),
         ("values of those fields together", kib(limits::FIELDS_BYTES)),
         ("conversations and sessions with fields of an account", grouped(limits::TARGETS)),
+        ("title, body and data of a notification together", kib(limits::NOTIFICATION)),
+        (
+            "notifications of an account",
+            format!(
+                "the newest {}; of dismissed ones the words of those among the newest {}",
+                limits::NOTIFICATIONS,
+                limits::NOTIFICATIONS_DISMISSED
+            ),
+        ),
         ("token", kib(limits::TOKEN)),
         ("connections of an account of one platform", limits::CONNECTIONS.to_string()),
         ("lease of a connection's place", seconds(limits::SLOT_LEASE)),

@@ -15,10 +15,11 @@ use tutti_protocol::{
     },
     wire::{
         Accepted, AccountPresence, Ask, Availability, Bye, ClientFrame, Connection, Custom, Delta, Edit,
-        Error, Event, Field, Fields, Hello, History, Limit, MarkRead, Members, Message, Operation, Outcome,
-        Ping, Platform, Pong, Privacy, Pull, PullHistory, PullSnapshot, Read, ReadBy, Recall, Refused, Send,
-        ServerFrame, Set, Snapshot, SnapshotPlace, Status, Submit, Submitted, Typing, Welcome, client_frame,
-        event, operation, outcome, server_frame, status,
+        Error, Event, Field, Fields, Hello, History, Limit, MarkNotification, MarkRead, Members, Message,
+        Notification, NotificationState, Operation, Outcome, Ping, Platform, Pong, Privacy, Pull,
+        PullHistory, PullSnapshot, Read, ReadBy, Recall, Refused, Send, ServerFrame, Set, Snapshot,
+        SnapshotPlace, Status, Submit, Submitted, Typing, Welcome, client_frame, event, operation, outcome,
+        server_frame, status,
     },
 };
 
@@ -92,6 +93,7 @@ fn hello() -> Hello {
         take_over: Bytes::new(),
         privacy: None,
         status: false,
+        notifications: false,
         yields: false,
     }
 }
@@ -196,6 +198,42 @@ fn set_session() -> Operation {
         clock: 5,
         body: Some(operation::Body::Set(Set { target: "session:call".into(), fields })),
     }
+}
+
+fn mark_notification() -> Operation {
+    let mark = MarkNotification { notification: id(0x90), state: NotificationState::Read.into() };
+    Operation { id: id(0x45), clock: 6, body: Some(operation::Body::MarkNotification(mark)) }
+}
+
+fn notification() -> Notification {
+    Notification {
+        id: id(0x90),
+        title: "Moved".into(),
+        body: "To seven".into(),
+        data: "[7]".into(),
+        conversation: "direct:bob".into(),
+        message: id(0x30),
+        created_at: 1_700_000_000_000,
+        state: NotificationState::Read.into(),
+    }
+}
+
+/// One whose words are gone.
+fn erased() -> Notification {
+    Notification {
+        id: id(0x90),
+        created_at: 1_700_000_000_000,
+        state: NotificationState::Dismissed.into(),
+        ..Notification::default()
+    }
+}
+
+fn notification_event() -> Event {
+    Event { seq: 309, operation: id(0x45), body: Some(event::Body::Notification(notification())) }
+}
+
+fn erased_event() -> Event {
+    Event { seq: 310, operation: Bytes::new(), body: Some(event::Body::Notification(erased())) }
 }
 
 fn past_event() -> Event {
@@ -349,6 +387,16 @@ fn client_frames() -> Vec<Golden<ClientFrame>> {
             "0a19 1205616c696365 1a10101112131415161718191a1b1c1d1e1f",
         ),
         golden(
+            "hello of one that wants notifications",
+            client(Frame::Hello(Hello {
+                device: id(0x10),
+                account: "alice".into(),
+                notifications: true,
+                ..Hello::default()
+            })),
+            "0a1b 1205616c696365 1a10101112131415161718191a1b1c1d1e1f 6801",
+        ),
+        golden(
             "hello that takes over",
             client(Frame::Hello(Hello { take_over: id(0x60), ..hello() })),
             "\
@@ -448,8 +496,14 @@ fn server_frames() -> Vec<Golden<ServerFrame>> {
                 ping_interval: 25_000,
                 status: false,
                 tail: 0,
+                notifications: false,
             })),
             "0a20 0a10202122232425262728292a2b2c2d2e2f 10af02 1880d095ffbc31 20a8c301",
+        ),
+        golden(
+            "welcome of one that notifies",
+            server(Frame::Welcome(Welcome { log: id(0x20), notifications: true, ..Welcome::default() })),
+            "0a14 0a10202122232425262728292a2b2c2d2e2f 3801",
         ),
         golden(
             "delta",
@@ -634,6 +688,11 @@ fn operations() -> Vec<Golden<Operation>> {
              0a104445464748494a4b4c4d4e4f50515253 1005 3a19 0a0c73657373696f6e3a63616c6c 1209
              0a026f6e 12035b315d",
         ),
+        golden(
+            "mark notification",
+            mark_notification(),
+            "0a1045464748494a4b4c4d4e4f5051525354 1006 4214 0a10909192939495969798999a9b9c9d9e9f 1001",
+        ),
     ]
 }
 
@@ -700,6 +759,19 @@ fn events() -> Vec<Golden<Event>> {
         ),
         golden("read by", read_by_event(), "08b402 4213 0a0a6469726563743a626f62 1203626f62 1807"),
         golden(
+            "notification",
+            notification_event(),
+            "\
+             08b502 121045464748494a4b4c4d4e4f5051525354 524f 0a10909192939495969798999a9b9c9d9e9f
+             12054d6f766564 1a08546f20736576656e 22035b375d 2a0a6469726563743a626f62
+             3210303132333435363738393a3b3c3d3e3f 3880d095ffbc31 4001",
+        ),
+        golden(
+            "notification without words",
+            erased_event(),
+            "08b602 521b 0a10909192939495969798999a9b9c9d9e9f 3880d095ffbc31 4002",
+        ),
+        golden(
             "past",
             past_event(),
             "08ad021210303132333435363738393a3b3c3d3e3f4a570a10303132333435363738393a3b3c3d3e3f120a6469726563743a626f621a05616c6963652210101112131415161718191a1b1c1d1e1f2a0474657874320d7b2274657874223a226869227d380740044880d095ffbc31",
@@ -752,6 +824,20 @@ fn channel_frames() -> Vec<Golden<ChannelFrame>> {
                 ..ChangeSet::default()
             })),
             "0a10707172737475767778797a7b7c7d7e7f1297010803102a18ae02226e08ad021210303132333435363738393a3b3c3d3e3f4a570a10303132333435363738393a3b3c3d3e3f120a6469726563743a626f621a05616c6963652210101112131415161718191a1b1c1d1e1f2a0474657874320d7b2274657874223a226869227d380740044880d095ffbc3162170880d095ffbc3110021a0a6469726563743a626f6220076880d095ffbc317a10606162636465666768696a6b6c6d6e6f",
+        ),
+        golden(
+            "change set of notifications",
+            channel(Frame::ChangeSet(ChangeSet {
+                epoch: 3,
+                revision: 43,
+                events: vec![erased_event()],
+                notifications: true,
+                ..ChangeSet::default()
+            })),
+            "\
+             0a10707172737475767778797a7b7c7d7e7f 1228 0803 102b 2220 08b602 521b
+             0a10909192939495969798999a9b9c9d9e9f 3880d095ffbc31 4002 7001
+             7a10606162636465666768696a6b6c6d6e6f",
         ),
         golden(
             "change set of a recall",
@@ -880,8 +966,18 @@ fn channel_frames() -> Vec<Golden<ChannelFrame>> {
                 log_level: 2,
                 no_history: true,
                 compensation_days: 3,
+                no_notifications: false,
             })),
             "0a10707172737475767778797a7b7c7d7e7ff20112080310a0f7361801220218012802300138037a10606162636465666768696a6b6c6d6e6f",
+        ),
+        golden(
+            "config of one that wants no notifications",
+            channel(Frame::Config(local::Config {
+                change: 3,
+                no_notifications: true,
+                ..local::Config::default()
+            })),
+            "0a10707172737475767778797a7b7c7d7e7f f20104 0803 4001 7a10606162636465666768696a6b6c6d6e6f",
         ),
         golden(
             "config",
@@ -1012,8 +1108,19 @@ fn records_keep_their_bytes() {
     )]);
     holds_as_record(&[golden(
         "meta amid a snapshot",
-        Meta { log: id(0x20), cursor: 302, snapshot: Some(place()), complete_from: 1_700_000_000_000 },
+        Meta {
+            log: id(0x20),
+            cursor: 302,
+            snapshot: Some(place()),
+            complete_from: 1_700_000_000_000,
+            notifications: false,
+        },
         "0a10202122232425262728292a2b2c2d2e2f10ae021a170880d095ffbc3110021a0a6469726563743a626f6220072080d095ffbc31",
+    )]);
+    holds_as_record(&[golden(
+        "meta with notifications",
+        Meta { log: id(0x20), cursor: 302, notifications: true, ..Meta::default() },
+        "0a10202122232425262728292a2b2c2d2e2f 10ae02 2801",
     )]);
     holds_as_record(&[golden(
         "identity",
@@ -1065,6 +1172,7 @@ fn records_keep_their_bytes() {
             }],
             locators: vec![span()],
             sessions: vec![],
+            notifications: vec![],
         },
         "\
              0a8201 0802 120a67726f75703a7465616d 1a05616c696365 1a03626f62 2257
@@ -1091,6 +1199,7 @@ fn records_keep_their_bytes() {
                 updated_at: 1_700_000_000_000,
                 device: id(0x10),
             }],
+            notifications: vec![],
         },
         "\
              0a79 0802 120a6469726563743a626f62 2251 0a10303132333435363738393a3b3c3d3e3f
@@ -1099,6 +1208,14 @@ fn records_keep_their_bytes() {
              120474727565 4a07 1203626f62 1807 1a32
              0a0c73657373696f6e3a63616c6c 1209 0a026f6e 12035b315d 1880d095ffbc31
              2210101112131415161718191a1b1c1d1e1f",
+    )]);
+    holds_as_record(&[golden(
+        "head page with notifications",
+        HeadPage { notifications: vec![notification(), erased()], ..HeadPage::default() },
+        "\
+             224f 0a10909192939495969798999a9b9c9d9e9f 12054d6f766564 1a08546f20736576656e
+             22035b375d 2a0a6469726563743a626f62 3210303132333435363738393a3b3c3d3e3f
+             3880d095ffbc31 4001 221b 0a10909192939495969798999a9b9c9d9e9f 3880d095ffbc31 4002",
     )]);
     holds_as_record(&[golden(
         "block",
@@ -1162,8 +1279,9 @@ fn no_kind_is_left_out() {
         operation::Body::Edit(_) => "edit",
         operation::Body::Recall(_) => "recall",
         operation::Body::Set(_) => "set",
+        operation::Body::MarkNotification(_) => "mark notification",
     });
-    assert_eq!(kinds.len(), 5);
+    assert_eq!(kinds.len(), 6);
 
     let kinds = named(events(), |event| match event.body {
         Some(event::Body::Message(_)) => "message",
@@ -1173,9 +1291,10 @@ fn no_kind_is_left_out() {
         Some(event::Body::Fields(_)) => "fields",
         Some(event::Body::ReadBy(_)) => "read by",
         Some(event::Body::Past(_)) => "past",
+        Some(event::Body::Notification(_)) => "notification",
         None => "superseded",
     });
-    assert_eq!(kinds.len(), 8);
+    assert_eq!(kinds.len(), 9);
 
     let kinds = named(channel_frames(), |frame| match frame.frame.unwrap() {
         channel_frame::Frame::ChangeSet(_) => "change set",

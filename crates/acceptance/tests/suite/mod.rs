@@ -3,6 +3,7 @@
 mod edits;
 mod fields;
 mod history;
+mod notifications;
 mod reach;
 mod reads;
 mod recalls;
@@ -134,7 +135,7 @@ fn device(number: u8) -> DeviceId {
 }
 
 fn reader(number: u8) -> Reader {
-    Reader { device: device(number), compensated: true }
+    Reader { device: device(number), compensated: true, notified: true }
 }
 
 fn operation(id: u8, body: Body) -> wire::Operation {

@@ -540,7 +540,7 @@ async fn it_does_what_the_storage_in_memory_does() {
                     kinds.insert(event.body.as_ref().map(std::mem::discriminant));
                 }
                 for compensated in [true, false] {
-                    let reader = Reader { device, compensated };
+                    let reader = Reader { device, compensated, notified: true };
                     let [list, expected] =
                         [both[0], both[1]].map(|it| it.overviews(account, reader, "", 100));
                     let (list, expected) = (list.await.unwrap(), expected.await.unwrap());
