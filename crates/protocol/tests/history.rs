@@ -82,11 +82,14 @@ fn a_snapshot_goes_on_where_there_is_something() {
     assert!(asks(place(|_| {})).is_ok());
     assert!(asks(SnapshotPlace::default()).is_ok());
     assert!(asks(place(|place| place.name = "session:track".into())).is_ok());
-    assert_eq!(asks(place(|place| place.step = 3)), Err(DecodeError::Field("place.step")));
+    assert_eq!(asks(place(|place| place.step = 4)), Err(DecodeError::Field("place.step")));
+    assert_eq!(asks(place(|place| place.step = 3)), Err(DecodeError::Field("place.name")));
+    let id = "018bcfe5-6801-7000-8000-000000000000";
+    assert!(asks(place(|place| (place.step, place.name) = (3, id.into()))).is_ok());
     assert_eq!(asks(place(|place| place.name = "nobody".into())), Err(DecodeError::Field("place.name")));
 
     let says = |snapshot| server(server_frame::Frame::Snapshot(snapshot));
-    let next = Some(place(|place| place.step = 3));
+    let next = Some(place(|place| place.step = 4));
     assert!(says(Snapshot { next: next.clone(), ..Snapshot::default() }).is_err());
     assert!(says(Snapshot { place: next, ..Snapshot::default() }).is_err());
     let events =

@@ -25,6 +25,8 @@ const SHARE: &str = "crates/acceptance/src/accept/share.rs";
 const MERGE: &str = "crates/acceptance/src/merge.rs";
 const GROUPS: &str = "crates/acceptance/src/groups.rs";
 const REACH: &str = "crates/acceptance/src/reach.rs";
+const NOTICE: &str = "crates/acceptance/src/accept/notice.rs";
+const NOTIFICATIONS: &str = "crates/engine/src/notifications.rs";
 
 /// All of them, by file.
 pub(super) const MUTANTS: &[Mutant] = &[
@@ -883,5 +885,42 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: NETWORK,
         from: "service.is_some_and(|disabled| std::mem::replace",
         to: "service.is_some_and(|disabled| !self.sync_disabled && std::mem::replace",
+    },
+    // Notifications.
+    Mutant {
+        name: "notification-marked-back",
+        file: NOTICE,
+        from: "if mark.state <= i32::from(known) {",
+        to: "if mark.state == i32::from(known) {",
+    },
+    Mutant {
+        name: "notification-outlives-what-it-tells-of",
+        file: CHANGE,
+        from: "let told = self.tx.erase_notifications(recalled).await?;",
+        to: "let told = std::collections::BTreeSet::new();",
+    },
+    Mutant {
+        name: "recalled-words-kept-until-the-next-fold",
+        file: NOTIFICATIONS,
+        from: "self.purge |= self.notifications.put(id, notification);",
+        to: "self.notifications.put(id, notification);",
+    },
+    Mutant {
+        name: "notifications-not-folded",
+        file: FOLD,
+        from: "page.notifications.push(notification)",
+        to: "drop((page, notification))",
+    },
+    Mutant {
+        name: "unwanted-notifications-taken-for-seen",
+        file: NETWORK,
+        from: "leader.gathered.notified = Some(false);",
+        to: "leader.gathered.notified = None;",
+    },
+    Mutant {
+        name: "missed-notifications-not-asked-for",
+        file: LINK,
+        from: "(notified && !mark.notified).then(missed)",
+        to: "(notified && mark.notified).then(missed)",
     },
 ];

@@ -9,6 +9,7 @@ use super::*;
 use crate::{
     accept::{Refusal, Submission, Verdict, decide},
     groups::PutGroup,
+    notifications::Notify,
     reach::{Claim, Online, Reach},
     work::perform,
 };
@@ -366,6 +367,24 @@ async fn a_page_that_was_closed_early_is_in_nobodys_way() {
 }
 
 #[tokio::test]
+async fn what_tells_of_a_recalled_message_leaves_nothing_behind() {
+    let (storage, data) = open().await;
+    accept(&storage, "alice", send(1, "direct:bob", "\"hi\"".to_owned())).await;
+    let notification = wire::Notification {
+        id: Bytes::from_static(&[9; 16]),
+        title: "canary".to_owned(),
+        message: OperationId::from(1_u128.to_be_bytes()).to_bytes(),
+        ..wire::Notification::default()
+    };
+    let accounts = BTreeSet::from(["alice".to_owned(), "bob".to_owned()]);
+    perform(&storage, &Notify { accounts, notification, now: Millis(5) }).await.unwrap().0.unwrap();
+    assert!(is_anywhere(&data, b"canary"));
+    accept(&storage, "alice", recall(2, 1)).await;
+    assert!(storage.scrub().await.unwrap());
+    assert!(!is_anywhere(&data, b"canary"));
+}
+
+#[tokio::test]
 async fn a_server_that_was_killed_before_it_came_to_it_scrubs_when_it_starts() {
     let (storage, data) = open().await;
     accept(&storage, "alice", send(1, "direct:bob", "\"canary\"".to_owned())).await;
@@ -460,7 +479,12 @@ fn anything(rng: &mut Rng, number: u128) -> Submission {
     let target = rng.pick(&[conversation, "session:a", "session:b"]);
     let (id, clock) = (if rng.below(20) == 0 { number / 2 } else { number }, rng.below(50));
     let message = u128::from(rng.below(u64::try_from(number).unwrap() + 1));
-    let operation = match rng.below(10) {
+    let operation = match rng.below(11) {
+        10 => {
+            let notification = Bytes::copy_from_slice(&message.to_be_bytes());
+            let mark = wire::MarkNotification { notification, state: 1 + rng.below(2) as i32 };
+            operation(id, clock, operation::Body::MarkNotification(mark))
+        }
         0..3 => send(id, conversation, number.to_string()),
         3 | 4 => edit(id, clock, message, number.to_string()),
         5 => recall(id, message),
@@ -507,6 +531,21 @@ async fn it_does_what_the_storage_in_memory_does() {
                     perform(storage, &put).await.unwrap();
                 }
                 continue;
+            } else if rng.below(8) == 0 {
+                let id_of = |number: u128| Bytes::copy_from_slice(&number.to_be_bytes());
+                let about = u128::from(rng.below(u64::try_from(number).unwrap()));
+                let notification = wire::Notification {
+                    id: id_of(if rng.below(8) == 0 { number / 2 } else { number }),
+                    title: format!("notification {number}"),
+                    message: if rng.below(3) == 0 { Bytes::new() } else { id_of(about) },
+                    ..wire::Notification::default()
+                };
+                let accounts = ["alice", "bob", "carol", "dave"].into_iter().filter(|_| rng.below(2) > 0);
+                let accounts = accounts.map(str::to_owned).collect();
+                let notify = Notify { accounts, notification, now: Millis(number as u64 * 100) };
+                let [notified, expected] = [perform(both[0], &notify).await, perform(both[1], &notify).await];
+                assert_eq!(notified.unwrap().0, expected.unwrap().0, "seed {seed}: {number}");
+                continue;
             } else {
                 let submission = anything(&mut rng, number);
                 let mut grown = BTreeSet::new();
@@ -539,6 +578,8 @@ async fn it_does_what_the_storage_in_memory_does() {
                     tutti_protocol::codec::check_event(event).unwrap();
                     kinds.insert(event.body.as_ref().map(std::mem::discriminant));
                 }
+                let [kept, expected] = [both[0], both[1]].map(|it| it.notifications(account, None, 100));
+                assert_eq!(kept.await.unwrap(), expected.await.unwrap(), "seed {seed}: {account}");
                 for compensated in [true, false] {
                     let reader = Reader { device, compensated, notified: true };
                     let [list, expected] =
@@ -555,5 +596,5 @@ async fn it_does_what_the_storage_in_memory_does() {
             }
         }
     }
-    assert_eq!(kinds.len(), 7, "every kind of entry came up, and superseded ones");
+    assert_eq!(kinds.len(), 8, "every kind of entry came up, and superseded ones");
 }
