@@ -217,6 +217,8 @@ test("close can be called twice, and nothing else afterwards", async () => {
     ["conversations"],
     ["conversation", "direct:bob"],
     ["markRead", "direct:bob"],
+    ["notifications"],
+    ["markNotification", "01890a5d-ac96-774b-bcce-b302099a8057", "read"],
     ["syncNow"],
   ];
   for (const [method, ...args] of calls) {

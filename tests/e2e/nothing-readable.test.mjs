@@ -32,6 +32,8 @@ test("messages, accounts and conversations cannot be read from IndexedDB or the 
     field: secret("field"),
     value: secret("value"),
     edited: secret("edited"),
+    title: secret("title"),
+    body: secret("body"),
   };
   const { account, peer, group, member } = secrets;
   const conversations = [`direct:${peer}`, `group:${group}`];
@@ -53,6 +55,9 @@ test("messages, accounts and conversations cannot be read from IndexedDB or the 
   await client.call("setSession", secrets.session, { [secrets.field]: secrets.value });
   await server.message(member, conversations[1], { [secrets.received]: [secrets.received] }, { type: secrets.type });
   await client.untilSent(conversations[1], 1);
+  const { title, body } = secrets;
+  await server.call("POST", "/api/notifications", { accounts: [account], title, body, data: secrets.value });
+  await until("it is told", async () => (await client.call("notifications")).length === 1);
   await client.call("markRead", conversations[0]);
   await client.call("syncNow");
   await client.setOffline(true);

@@ -20,8 +20,8 @@ use tutti_protocol::{
         Locators, Piece, Queued, channel_frame,
     },
     wire::{
-        ClientFrame, Delta, Event, Field, Fields, Message, Operation, Outcome, ReadBy, ServerFrame, Set,
-        Submit, Submitted, client_frame, event, operation, server_frame,
+        ClientFrame, Delta, Event, Field, Fields, Message, Notification, Operation, Outcome, ReadBy,
+        ServerFrame, Set, Submit, Submitted, client_frame, event, operation, server_frame,
     },
 };
 
@@ -123,7 +123,8 @@ fn lists_as_long_as_they_may_be_stay_within_the_bound() {
     let mut sessions = vec![Fields::default(); limits::RECORD_ITEMS];
     sessions[..limits::RECORD_PARTS / limits::FIELDS]
         .fill(Fields { fields: fields.clone(), ..Fields::default() });
-    check("heads", &HeadPage { heads, locators, sessions });
+    let notifications = vec![Notification::default(); limits::RECORD_ITEMS];
+    check("heads", &HeadPage { heads, locators, sessions, notifications });
 
     let events = vec![event; limits::CHANNEL_ITEMS];
     check("channel", &changed(ChangeSet { events, epoch: 1, revision: 2, ..ChangeSet::default() }));

@@ -104,6 +104,19 @@ async fn bad_input_is_refused_with_the_field() {
         ("/api/messages", json!({"from": "a", "to": "direct:b", "content": 1, "type": ""}), "type"),
         ("/api/messages", json!({"from": "a", "to": "direct:b", "content": 1, "id": "1"}), "id"),
         ("/api/messages/1/recall", json!({"from": "a"}), "id"),
+        ("/api/notifications", json!({"title": "t", "body": "b"}), "accounts"),
+        ("/api/notifications", json!({"accounts": [], "title": "t", "body": "b"}), "accounts"),
+        ("/api/notifications", json!({"accounts": ["a", ""], "title": "t", "body": "b"}), "accounts"),
+        ("/api/notifications", json!({"accounts": ["a"], "title": "", "body": "b"}), "title"),
+        ("/api/notifications", json!({"accounts": ["a"], "title": "t"}), "body"),
+        ("/api/notifications", json!({"accounts": ["a"], "title": "t", "body": "x".repeat(4_096)}), "body"),
+        ("/api/notifications", json!({"accounts": ["a"], "title": "t", "body": "", "id": "1"}), "id"),
+        (
+            "/api/notifications",
+            json!({"accounts": ["a"], "title": "t", "body": "", "conversation": "b"}),
+            "conversation",
+        ),
+        ("/api/notifications", json!({"accounts": ["a"], "title": "t", "body": "", "message": 1}), "message"),
         (RECALL, json!({}), "from"),
         (RECALL, json!({"from": "a", "message": 1}), "message"),
         (
@@ -160,6 +173,7 @@ async fn each_route_wants_its_credentials() {
     let user = token(server.addr, "alice").await;
     let routes = [
         (Method::POST, "/api/messages"),
+        (Method::POST, "/api/notifications"),
         (Method::POST, RECALL),
         (Method::PUT, "/api/groups/team"),
         (Method::GET, "/api/groups/team"),

@@ -248,9 +248,9 @@ impl Engine {
         let meta = local::Meta {
             log: log.map(LogId::to_bytes).unwrap_or_default(),
             cursor: cursor.0,
+            notifications: notified.unwrap_or(self.replica.notifications.complete),
             snapshot,
             complete_from: complete_from.0,
-            notifications: notified.unwrap_or(self.replica.notifications.complete),
         };
         writes.push(Write::Put(Table::Meta, META, codec::encode(&meta)));
         let change_set = ChangeSet {
