@@ -366,9 +366,15 @@ pub const VOCABULARY: &[Word] = &[
         let dismissed = dice.coin();
         let notifications = world.tab(at).engine.replica().notifications(dismissed, usize::MAX);
         let id = OperationId::try_from(&notifications.get(dice.roll(notifications.len()))?.id).ok()?;
-        let state = [NotificationState::Read, NotificationState::Dismissed][dice.roll(2)];
-        world.mark_notification(at, id, state);
-        Some(format!("{at:?} has {id} {state:?}"))
+        let states = [NotificationState::Read, NotificationState::Dismissed];
+        let state = dice.roll(2);
+        world.mark_notification(at, id, states[state]);
+        // Somebody else at the same time, and otherwise.
+        let same =
+            |other: &At| *other != at && world.profiles[other.0].account == world.profiles[at.0].account;
+        let other = dice.one_of(world.awake().into_iter().filter(same)).filter(|_| dice.coin());
+        other.into_iter().for_each(|other| world.mark_notification(other, id, states[1 - state]));
+        Some(format!("{at:?} has {id} {:?}, and {other:?} otherwise", states[state]))
     }),
     word("notifications", [1, 1, 1, 0], |world, dice| {
         let at = dice.tab(world)?;
