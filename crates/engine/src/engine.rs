@@ -555,6 +555,13 @@ impl Engine {
         }
     }
 
+    /// Tells of all notifications: they are others than before, or not wanted any more.
+    fn tell_notifications(&mut self) {
+        let shown = self.replica.notifications(true, usize::MAX);
+        let wanted = self.config.config.notifications;
+        self.events.push_back(Event::Notifications(if wanted { shown } else { Vec::new() }));
+    }
+
     /// The leader says how it is, and how far the store, so that whoever missed something reads it.
     fn tell_state(&mut self, now: Now) {
         self.tell_presence();

@@ -4,7 +4,7 @@
 mod common;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::SocketAddr,
     process::Stdio,
 };

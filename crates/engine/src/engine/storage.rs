@@ -247,9 +247,7 @@ impl Engine {
         if !sessions.is_empty() {
             self.events.push_back(Event::Sessions(sessions));
         }
-        if old.notifications.iter().next().is_some() {
-            self.events.push_back(Event::Notifications(Vec::new()));
-        }
+        self.tell_notifications();
         self.leadership.restart(epoch);
         if !self.suspended {
             self.leadership.join(now, &mut self.entropy);
@@ -310,6 +308,13 @@ impl Engine {
         let mut over = self.replica.outbox.remember(&old.outbox, same_log);
         over.append(&mut self.replica.over);
         self.take_out(over);
+        // Whether what was queued meanwhile is over already, only the store can tell; or the server,
+        // which a leader asks anyway.
+        let again = !reload.queued.is_empty() && matches!(self.role, Role::Follower(_));
+        for queued in reload.queued {
+            // It was told of when it came.
+            let _ = self.replica.enqueue(queued);
+        }
         let mut applied = Applied::default();
         for (id, head) in &self.replica.heads {
             let seen = old.last_position(id);
@@ -349,13 +354,6 @@ impl Engine {
         }
         applied.conversations.extend(self.replica.conversation_ids().map(str::to_owned));
         self.report(applied);
-        // Whether what was queued meanwhile is over already, only the store can tell; or the server,
-        // which a leader asks anyway.
-        let again = !reload.queued.is_empty() && matches!(self.role, Role::Follower(_));
-        for queued in reload.queued {
-            // It was told of when it came.
-            let _ = self.replica.enqueue(queued);
-        }
         for change_set in reload.change_sets {
             self.follow(change_set, now);
         }

@@ -461,9 +461,7 @@ impl Engine {
     pub(super) fn configure(&mut self, configured: Configured, now: Now) {
         let before = std::mem::replace(&mut self.config, configured).config;
         if before.notifications != configured.config.notifications {
-            let shown = self.replica.notifications(true, usize::MAX);
-            let shown = if configured.config.notifications { shown } else { Vec::new() };
-            self.events.push_back(Event::Notifications(shown));
+            self.tell_notifications();
         }
         if let Role::Leader(leader) = &mut self.role {
             leader.link.configure(configured.config);
