@@ -3,7 +3,10 @@
 //! Everything that is on its way lies in a lane: what one source sends to one tab stays in order, and
 //! which lane moves next is chance, from a seed. Time passes when nothing can move.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, VecDeque},
+};
 
 use bytes::Bytes;
 use memchr::memmem;
@@ -22,6 +25,7 @@ use tutti_engine::{
 };
 use tutti_protocol::{
     Code, DeviceId, Epoch, LogId, Millis, OperationId, Position, TabId, codec, limits, local,
+    notification::age,
     wire::{self, Platform, operation, server_frame, status},
 };
 
@@ -684,7 +688,7 @@ impl World {
             id: OperationId::mint(self.clock(), self.random()).to_bytes(),
             title: title.clone(),
             body: "body".to_owned(),
-            data: Bytes::from_static(b"{\"open\": 1}"),
+            data: Bytes::from_static(b"{\"open\":1}"),
             message: message.map(OperationId::to_bytes).unwrap_or_default(),
             ..wire::Notification::default()
         };
@@ -1107,8 +1111,15 @@ impl World {
         let there = self.server.sessions(&self.profiles[at.0].account);
         assert_eq!(sessions, there, "divergent: {at:?} has other sessions");
         let notifications = tab.engine.replica().notifications(true, usize::MAX);
+        let newest_first = notifications.is_sorted_by_key(|notification| Reverse(age(notification)));
+        assert!(newest_first, "out of order: {at:?} has {notifications:?}");
+        // Another server has a clock of its own.
+        let timeless =
+            |it: &wire::Notification| (it.id.clone(), wire::Notification { created_at: 0, ..it.clone() });
+        let here: BTreeMap<_, _> = notifications.iter().map(timeless).collect();
         let there = self.server.notifications(&self.profiles[at.0].account);
-        assert_eq!(notifications, there, "divergent: {at:?} has other notifications");
+        let there: BTreeMap<_, _> = there.iter().map(timeless).collect();
+        assert_eq!(here, there, "divergent: {at:?} has other notifications");
         for notification in &notifications {
             let told = tab.notifications.get(&notification.id);
             assert_eq!(told, Some(notification), "{at:?} was not told of a notification");
