@@ -540,13 +540,12 @@ impl Engine {
         if !sessions.is_empty() {
             self.events.push_back(Event::Sessions(sessions));
         }
-        let notification = |(id, before): (OperationId, Option<wire::Notification>)| {
-            let now = self.replica.notification(id).filter(|_| self.config.config.notifications);
-            now.filter(|now| before.as_ref() != Some(now))
-        };
-        let notifications: Vec<_> = applied.notifications.into_iter().filter_map(notification).collect();
-        if !notifications.is_empty() {
-            self.events.push_back(Event::Notifications(notifications));
+        if let Some(before) = applied.notifications.filter(|_| self.config.config.notifications) {
+            let mut changed = self.replica.notifications(true, usize::MAX);
+            changed.retain(|notification| !before.contains(notification));
+            if !changed.is_empty() {
+                self.events.push_back(Event::Notifications(changed));
+            }
         }
         let failures = applied.failures.into_iter().filter(|(id, _)| self.own.contains(id));
         self.events.extend(failures.map(|(_, failure)| Event::Failed(failure)));

@@ -217,7 +217,7 @@ fn fold_heads(replica: &Replica, folded: &Folded, writes: &mut Vec<Write>) {
             |page: &mut local::HeadPage, session| page.sessions.push(session),
         ))
         .chain(cut(
-            replica.notifications.iter().map(|(_, notification)| notification.clone()),
+            replica.notifications.held.iter().cloned(),
             |_| 1,
             |page: &mut local::HeadPage, notification| page.notifications.push(notification),
         ));

@@ -25,7 +25,7 @@ use crate::{
     link::Mark,
     message::{Conversation, Failure, Hole, Message, Missing, Page, Session},
     notifications::Notifications,
-    outbox::{Outbox, is_conversation, is_session, subject},
+    outbox::{NOTIFICATIONS, Outbox, is_conversation, is_session, subject},
     search::Rewrites,
 };
 
@@ -81,8 +81,8 @@ pub(crate) struct Applied {
     pub(crate) messages: Vec<Change>,
     pub(crate) conversations: BTreeSet<String>,
     pub(crate) sessions: BTreeMap<String, SessionChange>,
-    /// How notifications looked that may look different now.
-    pub(crate) notifications: BTreeMap<OperationId, Option<wire::Notification>>,
+    /// How notifications looked, if any may look different now.
+    pub(crate) notifications: Option<Vec<wire::Notification>>,
     /// Operations that have come to nothing, and that no message shows as failed.
     pub(crate) failures: Vec<(OperationId, Failure)>,
 }
@@ -106,9 +106,7 @@ impl Applied {
             let by = change.by;
             self.sessions.entry(target).or_insert(change).by = by;
         }
-        for (id, before) in later.notifications {
-            self.notifications.entry(id).or_insert(before);
-        }
+        self.notifications = self.notifications.take().or(later.notifications);
         self.failures.extend(later.failures);
     }
 }
@@ -507,7 +505,7 @@ impl Replica {
             self.spans.clear();
             self.fresh.clear();
             self.sessions.clear();
-            self.notifications.clear();
+            self.notifications.held.clear();
             self.purge = false;
             self.outbox.forget_settled();
         }
@@ -564,10 +562,8 @@ impl Replica {
     /// Notes how that looks what an own operation concerns, if it is no message, before the operation comes or goes.
     fn note_subject(&self, queued: &Queued, id: OperationId, applied: &mut Applied) {
         self.note_session(subject(queued), (Some(id), Some(self.device)), applied);
-        if let Some(Body::MarkNotification(mark)) = queued.operation.as_ref().and_then(|it| it.body.as_ref())
-            && let Ok(notification) = OperationId::try_from(&mark.notification)
-        {
-            self.note_notification(notification, applied);
+        if subject(queued) == NOTIFICATIONS {
+            self.note_notifications(applied);
         }
     }
 
@@ -665,7 +661,10 @@ impl Replica {
                 *read = Position(read_by.position).max(*read);
                 applied.conversations.insert(read_by.conversation);
             }
-            Some(event::Body::Notification(notification)) => self.apply_notification(notification, applied),
+            Some(event::Body::Notification(notification)) => {
+                self.note_notifications(applied);
+                self.put_notification(notification);
+            }
             Some(event::Body::Members(members)) => {
                 self.head_mut(&members.conversation).members = members.members;
                 applied.conversations.insert(members.conversation);

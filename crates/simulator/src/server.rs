@@ -1,7 +1,6 @@
 //! The server: its own acceptance over a storage in memory, and connections as docs/protocol.md has them.
 
 use std::{
-    cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
     pin::pin,
     sync::Arc,
@@ -23,7 +22,6 @@ use tutti_acceptance::{
 use tutti_engine::Transport;
 use tutti_protocol::{
     Code, DeviceId, LogId, Millis, OperationId, Position, Seq, codec, limits,
-    notification::age,
     wire::{
         self, Availability, SnapshotPlace, client_frame, event, operation, server_frame,
         status::Status as Kind,
@@ -274,7 +272,7 @@ impl Server {
     pub fn notifications(&self, account: &str) -> Vec<wire::Notification> {
         let kept = poll(self.storage.notifications(account, None, usize::MAX));
         let mut kept = kept.expect("memory holds");
-        kept.sort_by_cached_key(|notification| Reverse(age(notification)));
+        kept.sort_by(|a, b| (b.created_at, &b.id).cmp(&(a.created_at, &a.id)));
         kept
     }
 

@@ -3,10 +3,7 @@
 //! Everything that is on its way lies in a lane: what one source sends to one tab stays in order, and
 //! which lane moves next is chance, from a seed. Time passes when nothing can move.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BTreeSet, VecDeque},
-};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use memchr::memmem;
@@ -25,7 +22,6 @@ use tutti_engine::{
 };
 use tutti_protocol::{
     Code, DeviceId, Epoch, LogId, Millis, OperationId, Position, TabId, codec, limits, local,
-    notification::age,
     wire::{self, Platform, operation, server_frame, status},
 };
 
@@ -1111,7 +1107,7 @@ impl World {
         let there = self.server.sessions(&self.profiles[at.0].account);
         assert_eq!(sessions, there, "divergent: {at:?} has other sessions");
         let notifications = tab.engine.replica().notifications(true, usize::MAX);
-        let newest_first = notifications.is_sorted_by_key(|notification| Reverse(age(notification)));
+        let newest_first = notifications.is_sorted_by(|a, b| (a.created_at, &a.id) > (b.created_at, &b.id));
         assert!(newest_first, "out of order: {at:?} has {notifications:?}");
         // Another server has a clock of its own.
         let timeless =

@@ -902,8 +902,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "recalled-words-kept-until-the-next-fold",
         file: NOTIFICATIONS,
-        from: "self.purge |= self.notifications.put(id, notification);",
-        to: "self.notifications.put(id, notification);",
+        from: "self.purge |= erased && before.is_some_and(|before| !is_erased(&before));",
+        to: "let _ = (erased, before);",
     },
     Mutant {
         name: "notifications-not-folded",

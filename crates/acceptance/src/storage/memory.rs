@@ -55,9 +55,10 @@ struct Account {
     receipts: BTreeMap<OperationId, Receipt>,
     views: BTreeMap<String, MemoryView>,
     targets: BTreeMap<String, MemoryTarget>,
-    notifications: BTreeMap<OperationId, wire::Notification>,
+    /// The newest first.
+    notifications: Vec<wire::Notification>,
     /// The entries that say how notifications are now.
-    notified: BTreeMap<OperationId, Seq>,
+    notified: BTreeMap<Bytes, Seq>,
     devices: BTreeMap<String, Device>,
 }
 
@@ -233,7 +234,7 @@ impl State {
                 receipts: BTreeMap::new(),
                 views: BTreeMap::new(),
                 targets: BTreeMap::new(),
-                notifications: BTreeMap::new(),
+                notifications: Vec::new(),
                 notified: BTreeMap::new(),
                 devices: BTreeMap::new(),
             })
@@ -435,21 +436,25 @@ impl Account {
 
     /// Says how a notification is now, takes that from where it was said before, and lets go of what is not kept
     /// any more.
-    fn tell_notification(&mut self, operation: Bytes, id: OperationId, now: wire::Notification) -> Noted {
-        self.notifications.insert(id, now.clone());
-        let seq = self.append(operation, Body::Notification(now));
-        let superseded = self.notified.insert(id, seq);
+    fn tell_notification(&mut self, operation: Bytes, now: wire::Notification) -> Noted {
+        let mut told = self.notifications.clone();
+        told.retain(|other| other.id != now.id);
+        told.push(now.clone());
+        let seq = self.append(operation, Body::Notification(now.clone()));
+        let superseded = self.notified.insert(now.id.clone(), seq);
         superseded.into_iter().for_each(|before| self.rewrite(before, None));
-        let before = self.notifications.clone();
-        notification::keep_newest(&mut self.notifications);
-        let kept = |id: &OperationId| self.notifications.get(id);
-        let spent: Vec<_> = before.into_iter().filter(|(id, before)| kept(id) != Some(before)).collect();
-        for (id, _) in &spent {
-            let body = self.notifications.get(id).cloned().map(Body::Notification);
-            let entry = self.notified.get(id).copied().unwrap_or_default();
+        notification::put(&mut self.notifications, now);
+        let spent: Vec<_> = told.into_iter().filter(|told| !self.notifications.contains(told)).collect();
+        for told in &spent {
+            let body = self.notification(&told.id).map(Body::Notification);
+            let entry = self.notified.get(&told.id).copied().unwrap_or_default();
             self.rewrite(entry, body);
         }
         Noted { seq, erased: !spent.is_empty() }
+    }
+
+    fn notification(&self, id: &[u8]) -> Option<wire::Notification> {
+        self.notifications.iter().find(|notification| notification.id[..] == *id).cloned()
     }
 }
 
@@ -575,9 +580,12 @@ impl Storage for MemoryStorage {
         most: usize,
     ) -> Result<Vec<wire::Notification>> {
         let state = self.state();
-        let notifications = state.accounts.get(account).map(|account| account.notifications.iter());
-        let rest = notifications.into_iter().flatten().filter(|(id, _)| after.is_none_or(|it| it < **id));
-        Ok(rest.take(most).map(|(_, notification)| notification.clone()).collect())
+        let notifications = state.accounts.get(account).map(|account| account.notifications.clone());
+        let mut rest = notifications.unwrap_or_default();
+        rest.retain(|notification| after.is_none_or(|after| notification.id[..] > after.as_bytes()[..]));
+        rest.sort_by(|a, b| a.id.cmp(&b.id));
+        rest.truncate(most);
+        Ok(rest)
     }
 
     async fn active(&self, account: &str, after: &str, since: Millis) -> Result<Option<(String, Position)>> {
@@ -856,8 +864,7 @@ impl Transaction for MemoryTransaction {
     }
 
     async fn notify(&mut self, account: AccountKey, notification: &wire::Notification) -> Result<Noted> {
-        let id = OperationId::try_from(&notification.id).map_err(StorageError::new)?;
-        Ok(self.state.account_of(account)?.tell_notification(Bytes::new(), id, notification.clone()))
+        Ok(self.state.account_of(account)?.tell_notification(Bytes::new(), notification.clone()))
     }
 
     async fn notification(
@@ -865,8 +872,8 @@ impl Transaction for MemoryTransaction {
         account: AccountKey,
         id: OperationId,
     ) -> Result<Option<wire::NotificationState>> {
-        let notification = self.state.account_of(account)?.notifications.get(&id);
-        Ok(notification.map(wire::Notification::state))
+        let notification = self.state.account_of(account)?.notification(id.as_bytes());
+        Ok(notification.map(|notification| notification.state()))
     }
 
     async fn mark_notification(
@@ -875,11 +882,10 @@ impl Transaction for MemoryTransaction {
         operation: OperationId,
         mark: &wire::MarkNotification,
     ) -> Result<Noted> {
-        let id = OperationId::try_from(&mark.notification).map_err(StorageError::new)?;
         let account = self.state.account_of(account)?;
-        let mut marked = account.notifications.get(&id).ok_or_else(unknown)?.clone();
+        let mut marked = account.notification(&mark.notification).ok_or_else(unknown)?;
         marked.state = mark.state;
-        Ok(account.tell_notification(operation.to_bytes(), id, marked))
+        Ok(account.tell_notification(operation.to_bytes(), marked))
     }
 
     async fn erase_notifications(&mut self, message: OperationId) -> Result<BTreeSet<String>> {
@@ -888,9 +894,9 @@ impl Transaction for MemoryTransaction {
         for name in self.state.names.to_vec() {
             let has_words = |it: &wire::Notification| it.message == message && !notification::is_erased(it);
             let about = self.state.accounts.get(&name).map(|account| account.notifications.clone());
-            for (id, mut erased) in about.into_iter().flatten().filter(|(_, it)| has_words(it)) {
+            for mut erased in about.into_iter().flatten().filter(has_words) {
                 notification::erase(&mut erased);
-                self.state.account(&name).tell_notification(Bytes::new(), id, erased);
+                self.state.account(&name).tell_notification(Bytes::new(), erased);
                 told.insert(name.clone());
             }
         }

@@ -93,7 +93,7 @@ impl Engine {
         if let Some(code) = self.closed {
             return self.resolve(request, Err(closed(code)));
         }
-        let known = self.replica.notification(id).filter(|_| self.config.config.notifications);
+        let known = self.replica.notification(id.as_bytes()).filter(|_| self.config.config.notifications);
         let Some(known) = known else {
             let failure = Failure::new(Code::NotFound, "no such notification on this device");
             return self.resolve(request, Err(failure));

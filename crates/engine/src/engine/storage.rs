@@ -349,9 +349,7 @@ impl Engine {
             let change = SessionChange { before: old.session_of(&target), by: (None, device) };
             applied.sessions.insert(target, change);
         }
-        for (id, _) in old.notifications.iter().chain(self.replica.notifications.iter()) {
-            applied.notifications.insert(*id, old.notification(*id));
-        }
+        old.note_notifications(&mut applied);
         applied.conversations.extend(self.replica.conversation_ids().map(str::to_owned));
         self.report(applied);
         for change_set in reload.change_sets {
