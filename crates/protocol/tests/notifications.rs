@@ -34,7 +34,8 @@ fn a_notification_has_words_and_is_about_something_or_nothing() {
     assert_eq!(told(|it| (it.body, it.data) = Default::default()), Ok(()));
     assert_eq!(told(|it| (it.conversation, it.message) = Default::default()), Ok(()));
     assert_eq!(told(|it| it.set_state(NotificationState::Dismissed)), Ok(()));
-    let wrong: [(&'static str, fn(&mut Notification)); 8] = [
+    type Change = fn(&mut Notification);
+    let wrong: [(&'static str, Change); 8] = [
         ("notification.id", |it| it.id.truncate(15)),
         ("notification.title", |it| it.title.clear()),
         ("notification.data", |it| it.data = Bytes::from_static(b"[7")),

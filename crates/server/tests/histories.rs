@@ -79,7 +79,7 @@ fn the_simulated_server_says_what_the_real_one_says() {
         }
     }
     println!("{compared} histories: {words:#?}");
-    assert!(words["server dies"] > 100 && words["places"] > 100, "{words:?}");
+    assert!(words["server dies"] > 50 && words["places"] > 50, "{words:?}");
 }
 
 /// A real server, and the other end of its connections.

@@ -891,12 +891,13 @@ impl Transaction for MemoryTransaction {
     async fn erase_notifications(&mut self, message: OperationId) -> Result<BTreeSet<String>> {
         let message = message.to_bytes();
         let mut told = BTreeSet::new();
-        for name in self.state.names.to_vec() {
+        let names = self.state.names.clone();
+        for name in names.iter() {
             let has_words = |it: &wire::Notification| it.message == message && !notification::is_erased(it);
-            let about = self.state.accounts.get(&name).map(|account| account.notifications.clone());
+            let about = self.state.accounts.get(name).map(|account| account.notifications.clone());
             for mut erased in about.into_iter().flatten().filter(has_words) {
                 notification::erase(&mut erased);
-                self.state.account(&name).tell_notification(Bytes::new(), erased);
+                self.state.account(name).tell_notification(Bytes::new(), erased);
                 told.insert(name.clone());
             }
         }
