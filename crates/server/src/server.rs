@@ -80,9 +80,9 @@ impl Server {
     /// [`StartError`] says what is in the way.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
         clock::set_offset(config.clock_offset);
-        let transport = config.transport()?;
         let lock = lock(&config.data)?;
         let keys = config.keys()?;
+        let transport = config.transport()?;
         let storage: Arc<dyn Storage> = Arc::new(SqliteStorage::open(&config.data.join("tutti.db")).await?);
         let settings: Settings = match storage.settings().await? {
             Some(text) => serde_json::from_str(&text)?,
