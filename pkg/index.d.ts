@@ -27,7 +27,8 @@ export interface Config {
   enableNotificationSync: boolean;
   /** Whether past days and older history are synced; without it a new device has the list, and what comes. Default true. */
   enableChatHistorySync: boolean;
-  /** Only false is supported yet. */
+  /** Whether the device goes without a lasting id: none is stored here, told to others, or kept by the server. To the
+   *  server it is another device each time that it is opened anew. Default false. */
   disableDeviceId: boolean;
   /** Minutes between reconciliations, and between polls while there is no place for a connection; default 15, > 0, fractions allowed. */
   syncInterval: number;
@@ -52,7 +53,8 @@ export class SyncClient {
   static open(options: Options): Promise<SyncClient>;
 
   readonly account: string;
-  readonly deviceId: string;
+  /** Null with `disableDeviceId`. */
+  readonly deviceId: string | null;
   readonly tabId: string;
 
   // Messages. `conversation` is "direct:<other account>" or "group:<group id>".
@@ -131,7 +133,7 @@ export interface Message {
   id: string;                 // UUIDv7 minted by the sending device; the idempotency key
   conversation: string;
   sender: string;
-  device: string | null;
+  device: string | null;      // null: sent through the HTTP API, by another account, or with `disableDeviceId`
   type: string;               // "text" when not given
   content: Json;              // null once recalled
   position: number | null;    // place in this account's view of the conversation: 1, 2, 3 … without gaps; null while pending

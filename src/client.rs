@@ -46,11 +46,11 @@ impl WasmSyncClient {
         self.driver.identity().account
     }
 
-    /// The device: the same for all tabs of a profile.
+    /// The device: the same for all tabs of a profile. Null while it has no lasting id.
     #[wasm_bindgen(getter, js_name = deviceId)]
     #[must_use]
-    pub fn device_id(&self) -> String {
-        self.driver.identity().device.to_string()
+    pub fn device_id(&self) -> JsValue {
+        self.driver.device().map_or(JsValue::NULL, |device| device.to_string().into())
     }
 
     /// The tab.

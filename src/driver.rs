@@ -21,7 +21,7 @@ use tutti_engine::{
     batch::{Batch, Key, Snapshot, StoreError, Table},
     decode_block, decode_locators, identity, identity_batch,
 };
-use tutti_protocol::{Code, DeviceId, Epoch, Millis, OperationId, Position, TabId, local, wire};
+use tutti_protocol::{Code, DeviceId, Epoch, Millis, OperationId, Position, StoreId, TabId, local, wire};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 
@@ -188,12 +188,12 @@ impl Driver {
         }
         let inbox = Rc::new(Inbox::default());
         let channel = inbox.join(&profile)?;
-        let snapshot = register(&store).await.map_err(|error| Failure::from(&error))?;
+        let snapshot =
+            register(&store, options.config.anonymous).await.map_err(|error| Failure::from(&error))?;
         let replica = Replica::load(&options.account, &snapshot).map_err(|error| Failure::from(&error))?;
         let setup = Setup {
             identity: Identity {
                 account: options.account.clone(),
-                device: replica.device(),
                 device_name: options.device_name.clone(),
                 platform: options.platform,
                 tab,
@@ -257,6 +257,11 @@ impl Driver {
 
     pub(crate) fn identity(&self) -> Identity {
         self.engine.borrow().identity().clone()
+    }
+
+    /// The device's lasting id, if it has one.
+    pub(crate) fn device(&self) -> Option<DeviceId> {
+        self.engine.borrow().device()
     }
 
     /// What the application has set, in any tab.
@@ -647,7 +652,7 @@ impl Driver {
             Effect::Claim(id, from) => self.claim(id, from),
             Effect::Renew => self.spawn(async |driver| {
                 driver.store.begin_anew();
-                let result = register(&driver.store).await;
+                let result = register(&driver.store, driver.config().anonymous).await;
                 driver.feed(Input::Renewed(result));
             }),
             Effect::Close => self.close(),
@@ -907,14 +912,16 @@ impl Inbox {
     }
 }
 
-/// Reads what a replica is made of, after making a new store this device's.
-async fn register(store: &AnyStore) -> Result<Snapshot, StoreError> {
+/// Reads what a replica is made of, after naming a new store and making it a device's, unless that is to have no
+/// lasting id.
+async fn register(store: &AnyStore, anonymous: bool) -> Result<Snapshot, StoreError> {
     let snapshot = store.load(&RESIDENT).await?;
     if identity(&snapshot)?.is_some() {
         return Ok(snapshot);
     }
     // Of two tabs that do this at once, one is first and the other takes what it wrote.
-    store.commit(identity_batch(DeviceId::mint(now().wall, random()))).await?;
+    let device = (!anonymous).then(|| DeviceId::mint(now().wall, random()));
+    store.commit(identity_batch(StoreId::from(random()), device)).await?;
     store.load(&RESIDENT).await
 }
 

@@ -162,7 +162,10 @@ pub(crate) fn configured(mut config: Config, changes: &JsValue) -> Result<Config
                 config.notifications = boolean()?;
                 true
             }
-            "disableDeviceId" => !boolean()?,
+            "disableDeviceId" => {
+                config.anonymous = boolean()?;
+                true
+            }
             "compensationDays" => {
                 let days = value.as_f64().filter(|days| days.fract() == 0.0 && (1.0..=7.0).contains(days));
                 let days = days.ok_or_else(|| wrong("days, a whole number from 1 to 7"))?;
@@ -187,7 +190,7 @@ pub(crate) fn config(config: &Config) -> JsValue {
         ("enableMessageSync", &config.messages),
         ("enableNotificationSync", &config.notifications),
         ("enableChatHistorySync", &config.history),
-        ("disableDeviceId", &false),
+        ("disableDeviceId", &config.anonymous),
         ("compensationDays", &u64::from(config.compensation_days)),
         ("logLevel", &level),
         ("pushNotificationSenderId", &None::<u64>),

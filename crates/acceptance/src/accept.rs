@@ -14,13 +14,14 @@ use bytes::Bytes;
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use tutti_protocol::{
-    Code, Conversation, DeviceId, InvalidConversation, Millis, OperationId, Seq, Timestamp, codec, limits,
+    Code, Conversation, InvalidConversation, Millis, OperationId, Seq, Timestamp, codec, limits,
     wire::{self, operation::Body},
 };
 
 use crate::{
     merge::Stamp,
     reach::Reach,
+    source::Source,
     storage::{
         AccountKey, Addressee, Addressees, Delivery, Entry, NewMessage, News, Receipt, Result, Storage,
         StorageError, Transaction,
@@ -36,8 +37,8 @@ const RETRY_AFTER: u32 = 1_000;
 pub struct Submission {
     /// Who submits.
     pub account: String,
-    /// From which device; none for the HTTP API.
-    pub device: Option<Bytes>,
+    /// From where.
+    pub source: Source,
     /// What was done.
     pub operations: Vec<wire::Operation>,
     /// Whether the submitter's own log gets what is sent.
@@ -298,12 +299,13 @@ impl Submitter<'_> {
 
     /// Writes a message into the log of everyone who is to get it.
     async fn send(&mut self, id: OperationId, send: &wire::Send) -> Result<Seq, Stop> {
-        let sender = &self.submission.account;
+        let Submission { account: sender, source, .. } = self.submission;
+        let device = source.lasting();
         let Audience { others, conversation, own } = self.audience(&send.conversation).await?;
         let message = NewMessage {
             id,
             sender,
-            device: self.submission.device.as_deref(),
+            device: device.as_ref().map(|device| &device.as_bytes()[..]),
             kind: &send.r#type,
             content: &send.content,
             sent_at: self.submission.now,
@@ -356,9 +358,8 @@ impl Submitter<'_> {
     /// Which of the submitter's devices get what is sent. If only one may, that is the one that sends; what the
     /// back end sends in the name of somebody who is not there reaches none.
     fn own_addressee(&self) -> Option<Addressee> {
-        let Submission { account, device, reach, .. } = self.submission;
-        let sending = device.as_ref().and_then(|device| DeviceId::try_from(device).ok());
-        match (reach, sending) {
+        let Submission { account, source, reach, .. } = self.submission;
+        match (reach, source.addressee()) {
             (Reach::One(_), Some(device)) => Some(Addressee::Device(device)),
             _ => Some(reach.addressee(account)).filter(|addressee| *addressee != Addressee::First),
         }
@@ -372,16 +373,16 @@ impl Submitter<'_> {
         })
     }
 
-    /// What decides between this and what other devices did. A clock that is far ahead would win for as
-    /// long as it is.
-    fn stamp(&self, clock: u64) -> Result<Stamp, Refusal> {
+    /// What decides between this and what other devices decided of the same. A clock that is far ahead would win for
+    /// as long as it is.
+    fn stamp(&self, clock: u64, decided: &[u8]) -> Result<Stamp, Refusal> {
         let now = self.submission.now;
         let clock = Timestamp(clock);
         if clock.millis() > now.plus(limits::CLOCK_AHEAD) {
             let message = format!("the device's clock is too far ahead: the server's says {}", now.0);
             return Err(Refusal::finally(Code::Invalid, message));
         }
-        Ok(Stamp { clock, device: self.submission.device.clone().unwrap_or_default() })
+        Ok(Stamp { clock, device: self.submission.source.mark(decided) })
     }
 
     /// Writes into the submitter's own log.

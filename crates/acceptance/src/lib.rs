@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! accept, groups, notifications ── work: a step that happens entirely or not at all ── storage: SQLite, memory
-//!        └── merge: which of two values holds; reach: which of an account's devices get a message
+//!        └── merge: which of two values holds; reach: which of an account's devices get a message;
+//!            source: what may be written of a device
 //! ```
 //! No network and no clock. The server runs this over its database, the simulator over
 //! [`storage::MemoryStorage`].
@@ -15,6 +16,7 @@ pub mod merge;
 pub mod notifications;
 pub mod platform;
 pub mod reach;
+pub mod source;
 pub mod status;
 pub mod storage;
 pub mod work;

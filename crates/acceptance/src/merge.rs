@@ -11,7 +11,7 @@ use tutti_protocol::{Timestamp, limits, wire};
 pub struct Stamp {
     /// When, by the device's clock.
     pub clock: Timestamp,
-    /// The device's id; empty for the HTTP API.
+    /// What tells the device from others: its id, if that lasts; empty for the HTTP API.
     pub device: Bytes,
 }
 

@@ -21,7 +21,8 @@ pub enum Reach {
 
 /// Who is there.
 pub trait Online: fmt::Debug + Send + Sync {
-    /// Of an account's devices that are there, the one on which its user did something last.
+    /// Of an account's devices that are there, the one on which its user did something last, as messages are addressed
+    /// to it.
     fn device(&self, account: &str) -> Option<DeviceId>;
 }
 

@@ -23,6 +23,8 @@ pub struct Config {
     pub hide: Hide,
     /// How much is said on the console.
     pub log: LogLevel,
+    /// Whether the device goes without a lasting id.
+    pub anonymous: bool,
 }
 
 /// What the user keeps from others.
@@ -64,6 +66,7 @@ impl Default for Config {
             compensation_days: 1,
             hide: Hide::default(),
             log: LogLevel::default(),
+            anonymous: false,
         }
     }
 }
@@ -85,6 +88,7 @@ impl Config {
             compensation_days: self.compensation_days,
             privacy: Some(self.hide.into()),
             log_level: self.log as u32,
+            no_device_id: self.anonymous,
         }
     }
 }
@@ -105,6 +109,7 @@ impl From<local::Config> for Config {
                 reads: privacy.hide_reads,
             },
             log: LogLevel::ALL.get(config.log_level as usize).copied().unwrap_or_default(),
+            anonymous: config.no_device_id,
         }
     }
 }
@@ -130,6 +135,7 @@ mod tests {
             compensation_days: 3,
             hide,
             log: LogLevel::Info,
+            anonymous: true,
         };
         assert_eq!(Config::from(config.to_local(3)), config);
         assert_eq!(Config::from(Config::default().to_local(0)), Config::default());

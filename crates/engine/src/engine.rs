@@ -3,6 +3,7 @@
 mod advance;
 mod calls;
 mod history;
+mod identity;
 mod network;
 mod status;
 mod storage;
@@ -78,6 +79,8 @@ pub struct Engine {
     closed: Option<Code>,
     renewal: Option<Renewal>,
     config: Configured,
+    /// The id by which the server knows this device while it has no lasting one. It is written nowhere.
+    passing: Option<DeviceId>,
     /// What was last told of the account's connections, while there is no place for one here.
     limit: Option<wire::Limit>,
     /// Whether the server keeps the account's devices in step, as it said last.
@@ -285,6 +288,7 @@ impl Engine {
             closed: None,
             renewal: None,
             config: Configured { change: 0, config: setup.config },
+            passing: None,
             limit: None,
             sync_disabled: false,
             writing: None,
@@ -390,7 +394,7 @@ impl Engine {
             Input::Suspended => self.handle_suspended(),
             Input::Resumed => self.handle_resumed(now),
             Input::ChannelFrame(bytes) => self.handle_channel(&bytes, now),
-            Input::Connected(id, token) => self.handle_connected(id, token),
+            Input::Connected(id, token) => self.handle_connected(id, token, now),
             Input::Disconnected(id, failure) => self.handle_disconnected(id, failure, now),
             Input::FrameReceived(id, bytes) => self.handle_frame(id, bytes, now),
             Input::NetworkChanged(network) => {
@@ -509,16 +513,18 @@ impl Engine {
     }
 
     fn report(&mut self, applied: Applied) {
-        let origin = |operation: Option<OperationId>, device: Option<DeviceId>| match device {
+        let origin = |operation: Option<OperationId>, here: bool| match here {
             _ if operation.is_some_and(|id| self.own.contains(&id)) => Origin::Local,
-            Some(of) if of == self.identity.device => Origin::Tab,
-            _ => Origin::Remote,
+            true => Origin::Tab,
+            false => Origin::Remote,
         };
+        let device = self.replica.device();
+        let is_own = |of: Option<DeviceId>| of.is_some() && of == device;
         let messages: Vec<MessageEvent> = applied
             .messages
             .into_iter()
             .map(|it| MessageEvent {
-                origin: origin(Some(it.message.id), it.message.device),
+                origin: origin(Some(it.message.id), it.here || is_own(it.message.device)),
                 change: match it.message.state {
                     _ if it.gone => Change::Removed,
                     _ if !it.known => Change::Added,
@@ -533,8 +539,8 @@ impl Engine {
         }
         let session = |(target, change): (String, SessionChange)| {
             let session = self.replica.session_of(&target);
-            let (operation, device) = change.by;
-            (session.fields != change.before.fields).then(|| (session, origin(operation, device)))
+            let (operation, here) = change.by;
+            (session.fields != change.before.fields).then(|| (session, origin(operation, here)))
         };
         let sessions: Vec<_> = applied.sessions.into_iter().filter_map(session).collect();
         if !sessions.is_empty() {
@@ -583,6 +589,7 @@ impl Engine {
             return;
         }
         let status = self.status();
+        let passing = Some(self.alias(now)).filter(|alias| alias.passing);
         self.broadcast(channel_frame::Frame::LeaderStatus(local::LeaderStatus {
             epoch: status.epoch.0,
             connection: connection_name(status.connection).to_owned(),
@@ -591,12 +598,13 @@ impl Engine {
             pending: status.pending as u64,
             server_time: self.server_time.map_or(0, |_| self.corrected(now).0),
             sync_disabled: self.sync_disabled,
+            passing: passing.map(|alias| alias.device.to_bytes()).unwrap_or_default(),
         }));
     }
 
     fn broadcast(&mut self, frame: channel_frame::Frame) {
-        let (tab, device) = (self.identity.tab.to_bytes(), self.identity.device.to_bytes());
-        let frame = ChannelFrame { tab, device, frame: Some(frame), needs: 0 };
+        let (tab, store) = (self.identity.tab.to_bytes(), self.replica.store().to_bytes());
+        let frame = ChannelFrame { tab, store, frame: Some(frame), needs: 0 };
         self.effects.push_back(Effect::Broadcast(codec::encode(&frame)));
     }
 
@@ -640,9 +648,14 @@ impl Engine {
     }
 
     fn mint(&mut self, now: Now) -> OperationId {
-        let mut entropy = [0; 10];
-        self.entropy.fill_bytes(&mut entropy);
-        OperationId::mint(now.wall, entropy)
+        OperationId::mint(now.wall, self.random())
+    }
+
+    /// What no other tab has.
+    fn random(&mut self) -> [u8; 10] {
+        let mut bytes = [0; 10];
+        self.entropy.fill_bytes(&mut bytes);
+        bytes
     }
 }
 

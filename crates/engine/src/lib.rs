@@ -20,6 +20,7 @@ pub mod batch;
 mod config;
 mod engine;
 mod fold;
+mod identity;
 mod leadership;
 mod link;
 mod lowercase;
@@ -35,11 +36,12 @@ use tutti_protocol::{DeviceId, Epoch, Millis, OperationId, Position, TabId, wire
 
 pub use config::{Config, Hide, LogLevel};
 pub use engine::Engine;
+pub use identity::{identity, identity_batch};
 pub use leadership::LockId;
 pub use link::{Connection, ConnectionId, Transport};
 pub use message::{Conversation, Failure, Hole, Message, Missing, Page, Session, State};
 pub use outbox::Outbox;
-pub use replica::{Located, Replica, decode_block, decode_locators, identity, identity_batch};
+pub use replica::{Located, Replica, decode_block, decode_locators};
 pub use search::{Next, Query, Search};
 
 use batch::{Batch, Claim, Snapshot, StoreError};
@@ -49,8 +51,6 @@ use batch::{Batch, Claim, Snapshot, StoreError};
 pub struct Identity {
     /// The account.
     pub account: String,
-    /// The profile.
-    pub device: DeviceId,
     /// What people call the device.
     pub device_name: String,
     /// What kind of device.

@@ -16,7 +16,10 @@ use tutti_protocol::{
     wire::{self, ClientFrame, Hello, SnapshotPlace, client_frame, outcome, server_frame, status},
 };
 
-use crate::{Config, Identity, Now, backoff::Backoff, message::Failure, outbox::Outbox, status::OwnPresence};
+use crate::{
+    Config, Identity, Now, backoff::Backoff, identity::Alias, message::Failure, outbox::Outbox,
+    status::OwnPresence,
+};
 
 /// How long a connection may take from its beginning to the server's welcome, in milliseconds.
 const CONNECT_DEADLINE: u64 = 15_000;
@@ -139,6 +142,8 @@ pub(crate) struct Link {
     post_at: Millis,
     place_at: Millis,
     config: Config,
+    /// As whom it said hello last.
+    said: Option<Alias>,
     /// Whose connection gives way if there is no other place.
     take_over: Option<DeviceId>,
     /// What the user wants others to see.
@@ -232,6 +237,7 @@ impl Link {
             post_at: Millis(0),
             place_at: Millis(0),
             config,
+            said: None,
             take_over: None,
             presence: OwnPresence::default(),
             orders: Vec::new(),
@@ -352,6 +358,16 @@ impl Link {
         // Each post says it in its hello.
         if before.hide != config.hide && self.is_up() && self.transport == Transport::Socket {
             self.send(client_frame::Frame::Privacy(config.hide.into()));
+        }
+    }
+
+    /// As whom this device says hello. A connection on which it was another one is begun anew.
+    pub(crate) fn go_by(&mut self, alias: Alias) {
+        let another = self.said.is_some_and(|said| said != alias);
+        if another && matches!(self.state, State::Greeting(_) | State::Up(_)) {
+            let reason = self.reason.take();
+            self.close(Some(Millis(0)), offline());
+            (self.transport, self.reason) = (Transport::Socket, reason);
         }
     }
 
@@ -600,16 +616,25 @@ impl Link {
     }
 
     /// The socket is open and a token at hand.
-    pub(crate) fn opened(&mut self, token: String, identity: &Identity, epoch: Epoch, mark: &Mark) {
+    pub(crate) fn opened(
+        &mut self,
+        token: String,
+        identity: &Identity,
+        alias: Alias,
+        epoch: Epoch,
+        mark: &Mark,
+    ) {
         let State::Connecting(until) = self.state else {
             return;
         };
         self.state = State::Greeting(until);
-        let take_over = self.take_over.filter(|_| self.transport == Transport::Socket);
+        // Whoever was another one before takes its own place.
+        let before = self.said.replace(alias).map(|said| said.device).filter(|it| *it != alias.device);
+        let take_over = self.take_over.or(before).filter(|_| self.transport == Transport::Socket);
         self.send(client_frame::Frame::Hello(Hello {
             token,
             account: identity.account.clone(),
-            device: identity.device.to_bytes(),
+            device: alias.device.to_bytes(),
             device_name: identity.device_name.clone(),
             platform: identity.platform.into(),
             epoch: epoch.0,
@@ -620,6 +645,7 @@ impl Link {
             status: true,
             notifications: self.config.notifications,
             yields: self.yields,
+            passing: alias.passing,
         }));
     }
 

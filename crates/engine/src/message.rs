@@ -20,7 +20,7 @@ pub struct Message {
     pub conversation: String,
     /// The account that sent it.
     pub sender: String,
-    /// The device that sent it; none for the HTTP API.
+    /// The device that sent it; none for the HTTP API, and for one without a lasting id.
     pub device: Option<DeviceId>,
     /// What kind of content; "text" when the sender did not say.
     pub kind: String,
@@ -122,7 +122,7 @@ pub struct Session {
     pub fields: BTreeMap<String, Bytes>,
     /// When a field was last set: the server's clock once it has confirmed that, the device's before.
     pub updated_at: Millis,
-    /// The device that set one last.
+    /// The device that set one last; none for one without a lasting id.
     pub device: Option<DeviceId>,
 }
 
@@ -192,7 +192,7 @@ impl Message {
     }
 
     /// A message in the outbox. None for operations that are no sends.
-    pub(crate) fn queued(queued: &Queued, account: &str, device: DeviceId) -> Option<Self> {
+    pub(crate) fn queued(queued: &Queued, account: &str, device: Option<DeviceId>) -> Option<Self> {
         let operation = queued.operation.as_ref()?;
         let Body::Send(send) = operation.body.as_ref()? else {
             return None;
@@ -201,7 +201,7 @@ impl Message {
             id: OperationId::try_from(&operation.id).ok()?,
             conversation: send.conversation.clone(),
             sender: account.to_owned(),
-            device: Some(device),
+            device,
             kind: send.r#type.clone(),
             content: send.content.clone(),
             position: None,

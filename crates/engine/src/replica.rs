@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use tutti_protocol::{
     Code, Conversation as ConversationId, DeviceId, LogId, Millis, OperationId, Position, Revision, Seq,
-    Target, Timestamp, codec,
+    StoreId, Target, Timestamp, codec,
     conversation::is_name,
     local::{self, ChangeSet, Folded, LocatorSpan, Piece, Queued},
     outline::Bounded,
@@ -21,9 +21,10 @@ use tutti_protocol::{
 };
 
 use crate::{
-    batch::{Batch, Durability, Key, Snapshot, StoreError, Table, Write},
+    batch::{Key, Snapshot, StoreError, Table},
+    identity::{identity, named},
     link::Mark,
-    message::{Conversation, Failure, Hole, Message, Missing, Page, Session},
+    message::{Conversation, Failure, Hole, Message, Missing, Page, Session, State},
     notifications::Notifications,
     outbox::{NOTIFICATIONS, Outbox, is_conversation, is_session, subject},
     search::Rewrites,
@@ -33,7 +34,9 @@ use crate::{
 #[derive(Debug)]
 pub struct Replica {
     account: String,
-    device: DeviceId,
+    store: StoreId,
+    /// None: the store names none.
+    device: Option<DeviceId>,
     pub(crate) revision: Revision,
     pub(crate) log: Option<LogId>,
     pub(crate) cursor: Seq,
@@ -95,6 +98,8 @@ pub(crate) struct Change {
     pub(crate) known: bool,
     /// The user gave it up.
     pub(crate) gone: bool,
+    /// It is in this profile's outbox, or was until now.
+    pub(crate) here: bool,
 }
 
 impl Applied {
@@ -113,7 +118,8 @@ impl Applied {
 
 impl Change {
     pub(crate) fn to(message: Message, known: bool) -> Self {
-        Self { message, known, gone: false }
+        let here = matches!(message.state, State::Pending | State::Failed(_));
+        Self { message, known, gone: false, here }
     }
 }
 
@@ -122,8 +128,8 @@ impl Change {
 pub(crate) struct SessionChange {
     /// How it looked.
     pub(crate) before: Session,
-    /// By which operation, and from which device.
-    pub(crate) by: (Option<OperationId>, Option<DeviceId>),
+    /// By which operation, and whether that is this profile's.
+    pub(crate) by: (Option<OperationId>, bool),
 }
 
 impl Head {
@@ -173,9 +179,11 @@ impl Replica {
     /// # Errors
     /// [`StoreError::Damaged`] when a record is not what this code writes.
     pub fn load(account: &str, snapshot: &Snapshot) -> Result<Self, StoreError> {
+        let (store, device) = identity(snapshot)?.ok_or_else(|| damaged("identity"))?;
         let mut replica = Self {
             account: account.to_owned(),
-            device: identity(snapshot)?.ok_or_else(|| damaged("identity"))?,
+            store,
+            device,
             revision: snapshot.revision,
             log: None,
             cursor: Seq(0),
@@ -246,9 +254,14 @@ impl Replica {
         &self.account
     }
 
-    /// The device.
+    /// What the store is called among its tabs.
     #[must_use]
-    pub fn device(&self) -> DeviceId {
+    pub fn store(&self) -> StoreId {
+        self.store
+    }
+
+    /// The device that the store belongs to, if it names one.
+    pub(crate) fn device(&self) -> Option<DeviceId> {
         self.device
     }
 
@@ -351,7 +364,7 @@ impl Replica {
             device: known.and_then(|known| DeviceId::try_from(&known.device).ok()),
         };
         if let Some(queued_at) = self.foresee_fields(target, &mut session.fields) {
-            (session.updated_at, session.device) = (queued_at, Some(self.device));
+            (session.updated_at, session.device) = (queued_at, self.device);
         }
         session
     }
@@ -529,6 +542,9 @@ impl Replica {
         (self.snapshot, self.complete_from) = (change_set.snapshot, Millis(change_set.complete_from));
         self.notifications.complete = change_set.notifications;
         self.next_journal = change_set.next_journal;
+        if let Some(Ok(device)) = change_set.device.as_ref().map(named) {
+            self.device = device;
+        }
         self.revision = Revision(change_set.revision);
         applied
     }
@@ -561,14 +577,14 @@ impl Replica {
 
     /// Notes how that looks what an own operation concerns, if it is no message, before the operation comes or goes.
     fn note_subject(&self, queued: &Queued, id: OperationId, applied: &mut Applied) {
-        self.note_session(subject(queued), (Some(id), Some(self.device)), applied);
+        self.note_session(subject(queued), (Some(id), true), applied);
         if subject(queued) == NOTIFICATIONS {
             self.note_notifications(applied);
         }
     }
 
     /// Notes how a session looks, if it is one, before something changes it.
-    fn note_session(&self, target: &str, by: (Option<OperationId>, Option<DeviceId>), applied: &mut Applied) {
+    fn note_session(&self, target: &str, by: (Option<OperationId>, bool), applied: &mut Applied) {
         if is_session(target) {
             let before = || SessionChange { before: self.session_of(target), by };
             applied.sessions.entry(target.to_owned()).or_insert_with(before).by = by;
@@ -686,7 +702,8 @@ impl Replica {
         }
         let known = self.outbox.get(id).is_some();
         self.outbox.rebase(&message);
-        applied.messages.push(Change::to(self.foreseen(view), known));
+        let here = known && message.device.is_empty();
+        applied.messages.push(Change { here, ..Change::to(self.foreseen(view), known) });
         applied.conversations.insert(message.conversation.clone());
         let position = Position(message.position);
         let head = self.head_mut(&message.conversation);
@@ -747,7 +764,12 @@ impl Replica {
     }
 
     fn apply_fields(&mut self, shared: wire::Fields, operation: Option<OperationId>, applied: &mut Applied) {
-        self.note_session(&shared.target, (operation, DeviceId::try_from(&shared.device).ok()), applied);
+        let here = match DeviceId::try_from(&shared.device) {
+            Ok(device) => self.device == Some(device),
+            // One without a lasting id, unless it is the back end: the outbox tells whether it is this one.
+            Err(_) => operation.is_some_and(|id| self.outbox.get(id).is_some()),
+        };
+        self.note_session(&shared.target, (operation, here), applied);
         if is_session(&shared.target) {
             self.sessions.insert(shared.target.clone(), shared);
         } else {
@@ -775,7 +797,7 @@ impl Replica {
         let message = self.outbox.get(id).and_then(|queued| self.shown_queued(queued));
         if let (Some(_), Some(message)) = (self.outbox.discard(id), message) {
             applied.conversations.insert(message.conversation.clone());
-            applied.messages.push(Change { message, known: true, gone: true });
+            applied.messages.push(Change { gone: true, ..Change::to(message, true) });
         }
     }
 
@@ -919,20 +941,6 @@ impl Replica {
 
 /// The record that holds the cursor.
 pub(crate) const META: Key = Key::Number(0);
-/// The record that holds the device's identity.
-pub(crate) const IDENTITY: Key = Key::Number(1);
-
-/// The device that a store belongs to; none in a new one.
-///
-/// # Errors
-/// [`StoreError::Damaged`] when the record is not what this code writes.
-pub fn identity(snapshot: &Snapshot) -> Result<Option<DeviceId>, StoreError> {
-    let Some((_, record)) = of(snapshot, Table::Meta).find(|(key, _)| *key == IDENTITY) else {
-        return Ok(None);
-    };
-    let identity: local::Identity = decode(record)?;
-    DeviceId::try_from(&identity.device).map(Some).map_err(|_| damaged("identity"))
-}
 
 /// Reads a block as [`Replica::page`] wants it.
 ///
@@ -969,6 +977,7 @@ pub(crate) fn check_change_set(change_set: &ChangeSet) -> bool {
         && change_set.events.iter().all(|event| codec::check_event(event).is_ok())
         && change_set.snapshot.iter().all(|place| codec::check_place(place).is_ok())
         && change_set.refused.iter().all(|queued| codec::check_queued(queued).is_ok())
+        && change_set.device.iter().all(|device| named(device).is_ok())
         && folded.is_none_or(|it| it.pieces.iter().all(is_piece) && it.locators.iter().all(is_span))
 }
 
@@ -1000,26 +1009,14 @@ fn end_of(piece: &Piece) -> u64 {
     piece.first.saturating_add(u64::from(piece.count))
 }
 
-fn of(snapshot: &Snapshot, table: Table) -> impl Iterator<Item = (Key, &Bytes)> {
+pub(crate) fn of(snapshot: &Snapshot, table: Table) -> impl Iterator<Item = (Key, &Bytes)> {
     snapshot.records.iter().filter(move |(of, _, _)| *of == table).map(|(_, key, record)| (*key, record))
 }
 
-fn decode<M: Bounded>(record: &Bytes) -> Result<M, StoreError> {
+pub(crate) fn decode<M: Bounded>(record: &Bytes) -> Result<M, StoreError> {
     codec::decode_local(record.clone()).map_err(|_| damaged("record"))
 }
 
 pub(crate) fn damaged(what: &str) -> StoreError {
     StoreError::Damaged(format!("{what} is not readable"))
-}
-
-/// Makes a device the store's, unless the store has one already.
-#[must_use]
-pub fn identity_batch(device: DeviceId) -> Batch {
-    let identity = local::Identity { device: device.to_bytes() };
-    Batch {
-        fence: None,
-        revision: None,
-        writes: vec![Write::Insert(Table::Meta, IDENTITY, codec::encode(&identity))],
-        durability: Durability::Strict,
-    }
 }

@@ -534,7 +534,7 @@ mod tests {
     };
     use serde_json::Value as Json;
     use tutti_protocol::{
-        DeviceId,
+        StoreId,
         local::{ChangeSet, Queued},
         wire::{Operation, event, operation},
     };
@@ -723,7 +723,7 @@ mod tests {
 
     impl World {
         fn new(seed: u64) -> Self {
-            let writes = identity_batch(DeviceId::from([5; 16])).writes;
+            let writes = identity_batch(StoreId::from([5; 16]), None).writes;
             let record = |write| match write {
                 Write::Insert(table, key, bytes) => Some((table, key, bytes)),
                 _ => None,

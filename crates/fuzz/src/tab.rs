@@ -8,7 +8,7 @@ use tutti_engine::{
     batch::{Claim, Key, Snapshot, StoreError, Table, Write},
 };
 use tutti_protocol::{
-    DeviceId, Epoch, Millis, OperationId, Position, Revision, TabId, codec, local,
+    Epoch, Millis, OperationId, Position, Revision, TabId, codec, local,
     wire::{self, Platform, event},
 };
 
@@ -16,14 +16,15 @@ use crate::{promises, valid::TAB};
 
 /// The account whose tab it is.
 const ACCOUNT: &str = "anna";
-pub(crate) const DEVICE: [u8; 16] = [5; 16];
+pub(crate) const STORE: [u8; 16] = [5; 16];
 /// How often something that is due is waited for: long enough for a leader to fold.
 const TICKS: usize = 4;
 
 /// A store at revision 1 and epoch 1: with this record, and with others unless they are in its place.
 pub(crate) fn store(table: Table, key: Key, record: Bytes) -> Snapshot {
     static OTHERS: LazyLock<[(Table, Key, Bytes); 2]> = LazyLock::new(|| {
-        let identity = local::Identity { device: Bytes::from_static(&DEVICE) };
+        let identity =
+            local::Identity { device: Bytes::from_static(&[6; 16]), store: Bytes::from_static(&STORE) };
         [
             (Table::Meta, Key::Number(1), codec::encode(&identity)),
             (Table::Journal, Key::Number(7), codec::encode(&journal())),
@@ -127,7 +128,6 @@ impl Tab {
         let now = Now { monotonic: Millis(1_000), wall: Millis(1_700_000_000_000) };
         let identity = Identity {
             account: ACCOUNT.into(),
-            device: DeviceId::from(DEVICE),
             device_name: String::new(),
             platform: Platform::Web,
             tab: TabId::try_from(&TAB).ok()?,

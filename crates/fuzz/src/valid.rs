@@ -17,7 +17,7 @@ use tutti_protocol::{
     },
 };
 
-use crate::{Rng, tab::DEVICE};
+use crate::{Rng, tab::STORE};
 
 /// The tab that reads the channel.
 pub const TAB: Bytes = Bytes::from_static(&[9; 16]);
@@ -40,6 +40,7 @@ pub fn client(rng: &mut Rng) -> ClientFrame {
             status: rng.below(2) == 0,
             yields: rng.below(2) == 0,
             notifications: rng.below(2) == 0,
+            passing: rng.below(2) == 0,
         }),
         2..=4 => Frame::Submit(Submit { operations: (0..rng.below(4)).map(|_| operation(rng)).collect() }),
         5 => Frame::Pull(Pull { after: rng.number() }),
@@ -354,6 +355,7 @@ pub fn channel(rng: &mut Rng) -> ChannelFrame {
             pending: rng.number(),
             server_time: rng.number(),
             sync_disabled: rng.below(2) == 0,
+            passing: id_or_none(rng),
         }),
         14 => Frame::SyncDone(SyncDone {
             tab: if rng.below(2) == 0 { TAB } else { id(rng) },
@@ -384,6 +386,7 @@ pub fn channel(rng: &mut Rng) -> ChannelFrame {
             no_history: rng.below(2) == 0,
             compensation_days: rng.number() as u32,
             no_notifications: rng.below(2) == 0,
+            no_device_id: rng.below(2) == 0,
         }),
         18 => Frame::Say(local::Say { status: Some(said(rng)), epoch: rng.number() }),
         19 => Frame::Told(status(rng)),
@@ -399,8 +402,8 @@ pub fn channel(rng: &mut Rng) -> ChannelFrame {
         _ => Frame::Limit(limit(rng)),
     };
     // Of the store that the tab knows, or it would pass over it.
-    let device = if rng.below(16) == 0 { id(rng) } else { Bytes::from_static(&DEVICE) };
-    ChannelFrame { tab: id(rng), device, needs: 0, frame: Some(frame) }
+    let store = if rng.below(16) == 0 { id(rng) } else { Bytes::from_static(&STORE) };
+    ChannelFrame { tab: id(rng), store, needs: 0, frame: Some(frame) }
 }
 
 /// What follows a store at revision 1 and epoch 1 as often as not.
@@ -427,6 +430,7 @@ fn change_set(rng: &mut Rng) -> ChangeSet {
         snapshot: (rng.below(2) == 0).then(|| place(rng)),
         complete_from: rng.number(),
         notifications: rng.below(2) == 0,
+        device: (rng.below(4) == 0).then(|| id_or_none(rng)),
     }
 }
 
@@ -462,7 +466,7 @@ pub fn meta(rng: &mut Rng) -> Meta {
 
 /// The record of who a device is.
 pub fn identity(rng: &mut Rng) -> Identity {
-    Identity { device: id(rng) }
+    Identity { device: id_or_none(rng), store: id(rng) }
 }
 
 /// A record of the journal.

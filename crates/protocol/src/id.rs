@@ -95,6 +95,10 @@ id!(
     DeviceId
 );
 id!(
+    /// Names a store, so that its tabs tell it from one that was erased before it. Told to no server.
+    StoreId
+);
+id!(
     /// Names a tab from load to unload. Never stored, so a duplicated tab has its own.
     TabId
 );

@@ -26,7 +26,7 @@ pub mod target;
 pub use clock::{HybridClock, Millis, Timestamp};
 pub use code::Code;
 pub use conversation::{Conversation, InvalidConversation};
-pub use id::{DeviceId, InvalidId, LogId, OperationId, TabId};
+pub use id::{DeviceId, InvalidId, LogId, OperationId, StoreId, TabId};
 pub use target::Target;
 
 /// Frames between client and server, generated from `proto/tutti.proto`.

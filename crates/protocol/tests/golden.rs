@@ -77,7 +77,7 @@ fn server(frame: server_frame::Frame) -> ServerFrame {
 }
 
 fn channel(frame: channel_frame::Frame) -> ChannelFrame {
-    ChannelFrame { tab: id(0x70), device: id(0x60), frame: Some(frame), needs: 0 }
+    ChannelFrame { tab: id(0x70), store: id(0x60), frame: Some(frame), needs: 0 }
 }
 
 fn hello() -> Hello {
@@ -95,6 +95,7 @@ fn hello() -> Hello {
         status: false,
         notifications: false,
         yields: false,
+        passing: false,
     }
 }
 
@@ -453,6 +454,16 @@ fn client_frames() -> Vec<Golden<ClientFrame>> {
                 ..Hello::default()
             })),
             "0a1b 1205616c696365 1a10101112131415161718191a1b1c1d1e1f 7801",
+        ),
+        golden(
+            "hello of one without a lasting id",
+            client(Frame::Hello(Hello {
+                passing: true,
+                device: id(0x10),
+                account: "alice".into(),
+                ..Hello::default()
+            })),
+            "0a1c 1205616c696365 1a10101112131415161718191a1b1c1d1e1f a00101",
         ),
         golden(
             "typing",
@@ -840,6 +851,15 @@ fn channel_frames() -> Vec<Golden<ChannelFrame>> {
              7a10606162636465666768696a6b6c6d6e6f",
         ),
         golden(
+            "change set of a device that goes without a lasting id",
+            channel(Frame::ChangeSet(ChangeSet {
+                epoch: 3,
+                device: Some(Bytes::new()),
+                ..ChangeSet::default()
+            })),
+            "0a10707172737475767778797a7b7c7d7e7f 1205 0803 a20100 7a10606162636465666768696a6b6c6d6e6f",
+        ),
+        golden(
             "change set of a recall",
             channel(Frame::ChangeSet(ChangeSet {
                 epoch: 3,
@@ -966,7 +986,7 @@ fn channel_frames() -> Vec<Golden<ChannelFrame>> {
                 log_level: 2,
                 no_history: true,
                 compensation_days: 3,
-                no_notifications: false,
+                ..local::Config::default()
             })),
             "0a10707172737475767778797a7b7c7d7e7ff20112080310a0f7361801220218012802300138037a10606162636465666768696a6b6c6d6e6f",
         ),
@@ -992,6 +1012,15 @@ fn channel_frames() -> Vec<Golden<ChannelFrame>> {
             "\
              0a10707172737475767778797a7b7c7d7e7f f2010e 0803 10a0f736 1801 22021801 2802
              7a10606162636465666768696a6b6c6d6e6f",
+        ),
+        golden(
+            "config of one that wants no lasting id",
+            channel(Frame::Config(local::Config {
+                change: 3,
+                no_device_id: true,
+                ..local::Config::default()
+            })),
+            "0a10707172737475767778797a7b7c7d7e7f f20105 0803 a00101 7a10606162636465666768696a6b6c6d6e6f",
         ),
         golden(
             "say",
@@ -1044,7 +1073,7 @@ fn channel_frames() -> Vec<Golden<ChannelFrame>> {
                 catching_up: true,
                 pending: 7,
                 server_time: 8,
-                sync_disabled: false,
+                ..LeaderStatus::default()
             })),
             "0a10707172737475767778797a7b7c7d7e7f 4a17 0803 12076f66666c696e65 1a0461757468 2001 2807 3008 7a10606162636465666768696a6b6c6d6e6f",
         ),
@@ -1052,6 +1081,13 @@ fn channel_frames() -> Vec<Golden<ChannelFrame>> {
             "leader status where devices are not kept in step",
             channel(Frame::LeaderStatus(LeaderStatus { sync_disabled: true, ..LeaderStatus::default() })),
             "0a10707172737475767778797a7b7c7d7e7f 4a02 7801 7a10606162636465666768696a6b6c6d6e6f",
+        ),
+        golden(
+            "leader status of a device without a lasting id",
+            channel(Frame::LeaderStatus(LeaderStatus { passing: id(0x10), ..LeaderStatus::default() })),
+            "\
+             0a10707172737475767778797a7b7c7d7e7f 4a13 a20110101112131415161718191a1b1c1d1e1f
+             7a10606162636465666768696a6b6c6d6e6f",
         ),
         golden(
             "sync done",
@@ -1124,8 +1160,13 @@ fn records_keep_their_bytes() {
     )]);
     holds_as_record(&[golden(
         "identity",
-        Identity { device: id(0x10) },
-        "0a10101112131415161718191a1b1c1d1e1f",
+        Identity { device: id(0x10), store: id(0x60) },
+        "0a10101112131415161718191a1b1c1d1e1f 1210606162636465666768696a6b6c6d6e6f",
+    )]);
+    holds_as_record(&[golden(
+        "identity without a lasting id",
+        Identity { device: Bytes::new(), store: id(0x60) },
+        "1210606162636465666768696a6b6c6d6e6f",
     )]);
     holds_as_record(&[golden(
         "queued",

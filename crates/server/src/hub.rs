@@ -57,8 +57,10 @@ impl Standing {
 /// What others may know of a connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
-    /// The device's id.
+    /// The device's id, which may be one that passes: nothing of this is written down.
     pub device: String,
+    /// As whom messages are addressed to it.
+    pub addressee: DeviceId,
     /// What it calls itself.
     pub name: String,
     /// What it is.
@@ -274,7 +276,7 @@ impl Online for Hub {
         let standing = state.accounts.get(account)?.values();
         let there = standing.filter(|standing| !standing.signals.has_lapsed(self.lease));
         let latest = there.max_by_key(|standing| standing.signals.active.load(Ordering::Relaxed))?;
-        latest.connection.device.parse().ok()
+        Some(latest.connection.addressee)
     }
 }
 

@@ -5,12 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use tutti_acceptance::source::Source;
 use tutti_protocol::{
     OperationId,
     wire::{self, operation},
 };
 
-/// What each device has told, last: by device, the latest clock and the value.
+/// What each device has told, last: by its mark, the latest clock and the value.
 type Told = BTreeMap<Bytes, (u64, Bytes)>;
 
 fn tell(told: &mut Told, device: &Bytes, clock: u64, value: &Bytes) {
@@ -40,19 +41,21 @@ pub struct Decided {
 
 impl Decided {
     /// The server has accepted this from a device.
-    pub fn accept(&mut self, account: &str, device: &Bytes, hide_reads: bool, operation: &wire::Operation) {
+    pub fn accept(&mut self, account: &str, source: Source, hide_reads: bool, operation: &wire::Operation) {
         if !self.counted.insert((account.to_owned(), operation.id.clone())) {
             return;
         }
         match operation.body.as_ref().expect("the engine sends what the codec takes") {
             operation::Body::Edit(edit) => {
                 let id = OperationId::try_from(&edit.message).expect("the engine sends what the codec takes");
-                tell(self.edits.entry(id).or_default(), device, operation.clock, &edit.content);
+                let mark = source.mark(&edit.message);
+                tell(self.edits.entry(id).or_default(), &mark, operation.clock, &edit.content);
             }
             operation::Body::Set(set) => {
+                let mark = source.mark(set.target.as_bytes());
                 for field in &set.fields {
                     let of = (account.to_owned(), set.target.clone(), field.name.clone());
-                    tell(self.fields.entry(of).or_default(), device, operation.clock, &field.value);
+                    tell(self.fields.entry(of).or_default(), &mark, operation.clock, &field.value);
                 }
             }
             operation::Body::MarkRead(_) if hide_reads => drop(self.hidden.insert(account.to_owned())),

@@ -48,6 +48,8 @@ pub struct Model {
     fields: BTreeMap<(String, String, String), Wishes>,
     /// Calls that are not answered yet.
     calls: BTreeMap<RequestId, Call>,
+    /// Profiles whose device has gone by several ids: what one tab wishes, several devices decide.
+    renamed: BTreeSet<usize>,
     /// Messages that were given up before they were sent, and that was promised.
     stopped: BTreeSet<OperationId>,
     /// What accounts were notified of.
@@ -81,10 +83,12 @@ impl Wishes {
         self.kept |= self.last.as_ref().is_some_and(|(last, _)| *last == request);
     }
 
-    /// Whether this may be what it has: where one tab alone has wished, only the last one that was promised.
-    fn fulfilled(&self, value: &Bytes) -> bool {
+    /// Whether this may be what it has: where one tab alone has wished, as one device, only the last one that was
+    /// promised.
+    fn fulfilled(&self, value: &Bytes, renamed: &BTreeSet<usize>) -> bool {
+        let alone = self.tabs.len() == 1 && self.tabs.iter().all(|at| !renamed.contains(&at.0));
         match &self.last {
-            Some((_, last)) if self.kept && self.tabs.len() == 1 => value == last,
+            Some((_, last)) if self.kept && alone => value == last,
             _ => self.values.contains(value),
         }
     }
@@ -191,6 +195,11 @@ impl Model {
     #[must_use]
     pub fn first(&self, id: OperationId, now: &Bytes) -> Bytes {
         self.changes.get(&id).map_or(now, |wanted| &wanted.first).clone()
+    }
+
+    /// The device of a profile goes by another id.
+    pub fn renamed(&mut self, profile: usize) {
+        self.renamed.insert(profile);
     }
 
     /// A user gives up what is on its way, if it can be stopped.
@@ -350,7 +359,7 @@ impl Model {
                 };
                 let recalled = wanted.recall && message.recalled && message.content.is_empty();
                 let said = wanted.first == message.content && !wanted.edits.promised
-                    || wanted.edits.fulfilled(&message.content);
+                    || wanted.edits.fulfilled(&message.content, &self.renamed);
                 let holds = recalled || !wanted.recalled && !message.recalled && said;
                 let known = wanted.edits.values.contains(&message.content);
                 let excused = self.replaced && (wanted.first == message.content || known);
@@ -366,7 +375,7 @@ impl Model {
                 None => server.views(account).remove(target).map(|view| view.settings),
             };
             let value = fields.and_then(|mut fields| fields.remove(name)).unwrap_or_default();
-            let holds = wishes.fulfilled(&value)
+            let holds = wishes.fulfilled(&value, &self.renamed)
                 || value.is_empty() && !wishes.promised
                 || self.replaced && (value.is_empty() || wishes.values.contains(&value));
             assert!(holds, "divergent: {target} {name} of {account} is {value:?} after {wishes:?}");

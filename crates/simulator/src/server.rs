@@ -15,6 +15,7 @@ use tutti_acceptance::{
     notifications::{Notify, withhold},
     platform::Platform,
     reach::{Claim, Online, Reach},
+    source::Source,
     status::{Presence, audience},
     storage::{AccountKey, Addressee, MemoryStorage, Page, Reader, Storage as _},
     work::{Work, perform},
@@ -78,6 +79,8 @@ pub struct Server {
     presences: BTreeMap<String, (wire::AccountPresence, wire::AccountPresence)>,
     /// Contents of statuses that went to those who were there.
     pub forwarded: Vec<Bytes>,
+    /// Ids that devices without a lasting one have said.
+    pub passing: BTreeSet<DeviceId>,
     /// What must hold of all that it was asked for; none once it has gone back to a backup.
     pub decided: Option<Decided>,
     mirror: Option<Box<dyn Mirror>>,
@@ -156,6 +159,7 @@ fn view_of<'a>(views: &'a mut BTreeMap<String, View>, conversation: &str) -> &'a
 struct Session {
     account: String,
     device: Bytes,
+    source: Source,
     platform: Platform,
     epoch: u64,
     /// It comes by post, and takes no place.
@@ -194,6 +198,7 @@ impl Default for Server {
             availabilities: BTreeMap::new(),
             presences: BTreeMap::new(),
             forwarded: Vec::new(),
+            passing: BTreeSet::new(),
             decided: Some(Decided::default()),
             mirror: None,
         }
@@ -307,7 +312,7 @@ impl Server {
             wire::Operation { id: id.to_bytes(), clock: 0, body: Some(operation::Body::Send(send)) }
         };
         let operations = messages.iter().map(operation).collect();
-        let submission = self.submission(sender, None, operations, now);
+        let submission = self.submission(sender, Source::BackEnd, operations, now);
         // A back end would ask again where it was refused.
         self.decide(submission);
         self.push();
@@ -316,7 +321,7 @@ impl Server {
     /// A client that is none of ours asks for this in the name of an account.
     pub fn meddle(&mut self, account: &str, id: OperationId, body: operation::Body, now: Millis) {
         let operation = wire::Operation { id: id.to_bytes(), clock: 0, body: Some(body) };
-        let submission = self.submission(account, Some(Bytes::new()), vec![operation], now);
+        let submission = self.submission(account, Source::BackEnd, vec![operation], now);
         self.decide(submission);
         self.push();
     }
@@ -394,6 +399,16 @@ impl Server {
     /// Takes so many more operations, or all.
     pub fn refill(&mut self, budget: Option<usize>) {
         self.budget = budget;
+    }
+
+    /// As whom a client has said hello, and whether that id lasts.
+    #[must_use]
+    pub fn source_of(&self, wire: Wire) -> Option<(bool, DeviceId)> {
+        match self.sessions.get(&wire)?.source {
+            Source::BackEnd => None,
+            Source::Device(device) => Some((true, device)),
+            Source::Passing(device) => Some((false, device)),
+        }
     }
 
     /// Connections that a device has.
@@ -541,11 +556,25 @@ impl Server {
         let head = poll(self.storage.head(&hello.account)).expect("memory holds").0;
         let platform = Platform::from(hello.platform());
         let tail = poll(self.storage.tail(&hello.account)).expect("memory holds").0;
+        let id = DeviceId::try_from(&hello.device).expect("the engine sends what the codec takes");
+        let source = if hello.passing { Source::Passing(id) } else { Source::Device(id) };
+        self.passing.extend(hello.passing.then_some(id));
         let (account, device, epoch) = (hello.account, hello.device, hello.epoch);
         let hide_reads = hello.privacy.is_some_and(|privacy| privacy.hide_reads);
         let (notified, live, hold, present) = (hello.notifications, None, Millis(0), false);
-        let session =
-            Session { account, device, platform, epoch, post, hide_reads, notified, live, hold, present };
+        let session = Session {
+            account,
+            device,
+            source,
+            platform,
+            epoch,
+            post,
+            hide_reads,
+            notified,
+            live,
+            hold,
+            present,
+        };
         self.sessions.insert(wire, session);
         let log = self.storage.log_id().to_bytes();
         let (server_time, ping_interval) = (now.0, 25_000);
@@ -638,7 +667,7 @@ impl Server {
         let session = &self.sessions[&wire];
         let early = session.hold.0.saturating_sub(now.0);
         assert!(early == 0 || self.in_disorder, "submitted again {early} ms too early");
-        let (account, device) = (session.account.clone(), Some(session.device.clone()));
+        let (account, source) = (session.account.clone(), session.source);
         let hide_reads = session.hide_reads;
         let mut operations = submit.operations;
         self.submits.push(operations.len());
@@ -646,12 +675,12 @@ impl Server {
         let granted = self.budget.map_or(operations.len(), |budget| budget.min(operations.len()));
         self.budget = self.budget.map(|budget| budget - granted);
         operations.truncate(granted);
-        let submission = Submission { hide_reads, ..self.submission(&account, device, operations, now) };
+        let submission = Submission { hide_reads, ..self.submission(&account, source, operations, now) };
         let mut verdicts = self.decide(submission.clone());
-        if let (Some(decided), Some(device)) = (&mut self.decided, &submission.device) {
+        if let Some(decided) = &mut self.decided {
             for (operation, verdict) in submission.operations.iter().zip(&verdicts) {
                 if matches!(verdict, Verdict::Accepted { .. }) {
-                    decided.accept(&submission.account, device, hide_reads, operation);
+                    decided.accept(&submission.account, source, hide_reads, operation);
                 }
             }
         }
@@ -671,17 +700,17 @@ impl Server {
     fn submission(
         &self,
         account: &str,
-        device: Option<Bytes>,
+        source: Source,
         operations: Vec<wire::Operation>,
         now: Millis,
     ) -> Submission {
         let connected = self.sessions.values().filter(|session| !session.post);
-        let there = connected
-            .filter_map(|session| Some((session.account.clone(), DeviceId::try_from(&session.device).ok()?)));
+        let there =
+            connected.filter_map(|session| Some((session.account.clone(), session.source.addressee()?)));
         let reach =
             if self.sync_disabled { Reach::One(Arc::new(There(there.collect()))) } else { Reach::All };
         let (account, include_sender, hide_reads, recall_window) = (account.to_owned(), true, false, None);
-        Submission { account, device, operations, include_sender, hide_reads, recall_window, reach, now }
+        Submission { account, source, operations, include_sender, hide_reads, recall_window, reach, now }
     }
 
     fn decide(&mut self, submission: Submission) -> Vec<Verdict> {
@@ -715,7 +744,7 @@ impl Server {
 
     fn reader(&self, wire: Wire) -> Reader {
         let session = &self.sessions[&wire];
-        let device = DeviceId::try_from(&session.device).expect("an id");
+        let device = session.source.addressee().expect("a device");
         Reader { device, compensated: !self.sync_disabled, notified: session.notified }
     }
 

@@ -460,10 +460,16 @@ pub const VOCABULARY: &[Word] = &[
         world.input(at, Input::Configure(config));
         Some(format!("{at:?} sets {what}"))
     }),
+    word("anonymous", [1, 1, 1, 2], |world, dice| {
+        let at = dice.tab(world)?;
+        let anonymous = !world.tab(at).engine.config().anonymous;
+        world.set_anonymous(at, anonymous);
+        Some(format!("{at:?} wants {} lasting id", if anonymous { "no" } else { "a" }))
+    }),
     word("take over", [0, 0, 1, 0], |world, dice| {
         let at = dice.tab(world)?;
         let robbed = dice.any_tab(world)?;
-        let device = world.tab(robbed).engine.identity().device;
+        let device = world.known_as(robbed);
         world.take_over(at, device);
         Some(format!("{at:?} takes the place of {robbed:?}"))
     }),
@@ -630,9 +636,9 @@ pub const VOCABULARY: &[Word] = &[
             _ => {
                 // A later version's, which no reader of today may act upon.
                 let frame = Some(channel_frame::Frame::Leave(local::Leave::default()));
-                let identity = world.tab(at).engine.identity();
-                let (tab, device) = (TabId::mint(world.clock(), dice.bytes()), identity.device.to_bytes());
-                let frame = local::ChannelFrame { tab: tab.to_bytes(), device, needs: 99, frame };
+                let store = world.tab(at).engine.replica().store().to_bytes();
+                let tab = TabId::mint(world.clock(), dice.bytes()).to_bytes();
+                let frame = local::ChannelFrame { tab, store, needs: 99, frame };
                 (codec::encode(&frame), "a frame of a later version")
             }
         };

@@ -3,6 +3,8 @@
 //! Everything that is on its way lies in a lane: what one source sends to one tab stays in order, and
 //! which lane moves next is chance, from a seed. Time passes when nothing can move.
 
+mod anonymity;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
@@ -21,7 +23,7 @@ use tutti_engine::{
     decode_block, decode_locators, identity_batch,
 };
 use tutti_protocol::{
-    Code, DeviceId, Epoch, LogId, Millis, OperationId, Position, TabId, codec, limits, local,
+    Code, DeviceId, Epoch, LogId, Millis, OperationId, Position, StoreId, TabId, codec, limits, local,
     wire::{self, Platform, operation, server_frame, status},
 };
 
@@ -121,6 +123,10 @@ pub struct Profile {
     pub skew: i64,
     /// Days of messages that it wants when it is new.
     pub days: u32,
+    /// Whether the application opens its tabs without a lasting id.
+    pub anonymous: bool,
+    /// Its device has not always gone by the same id.
+    had_other_ids: bool,
     /// Tokens that it is given next, and that have expired already.
     pub expired_tokens: u32,
     /// Who holds the lock, and who waits for it.
@@ -280,6 +286,8 @@ impl World {
             skew: 0,
             platform: Platform::Web,
             days: 1,
+            anonymous: false,
+            had_other_ids: false,
             expired_tokens: 0,
             lock: None,
             queue: VecDeque::new(),
@@ -291,19 +299,18 @@ impl World {
     /// Opens a tab, as the driver does.
     pub fn open(&mut self, profile: usize) -> At {
         let clock = self.clock_of(profile);
-        let (device, tab) = (DeviceId::mint(clock, self.random()), TabId::mint(clock, self.random()));
+        let (entropy, tab) = (self.random(), TabId::mint(clock, self.random()));
         let seed = self.random();
         let number = self.next();
         let place = &mut self.profiles[profile];
         // Opening is retried by the application; here storage does not fail for it.
         let failing = place.store.fail.take();
-        place.store.commit(identity_batch(device)).expect("the identity");
+        place.store.commit(registration(clock, entropy, place.anonymous)).expect("the identity");
         let snapshot = place.store.load(&RESIDENT).expect("the store");
         let replica = Replica::load(&place.account, &snapshot).expect("a replica");
         place.store.fail = failing;
         let identity = Identity {
             account: place.account.clone(),
-            device: replica.device(),
             device_name: "test".into(),
             platform: place.platform,
             tab,
@@ -317,6 +324,7 @@ impl World {
             config: Config {
                 sync_interval: SYNC_INTERVAL,
                 compensation_days: place.days,
+                anonymous: place.anonymous,
                 ..Config::default()
             },
         };
@@ -1029,12 +1037,16 @@ impl World {
             }
             for ((table, key), record) in &place.store.records {
                 assert!(record.len() <= 60 * 1024, "{table:?} {key:?} holds {} bytes", record.len());
-                let kept = recalled.iter().find(|content| memmem::find(record, content).is_some());
+                // Who goes by another id now does not hear of what came for the one before alone.
+                let heard = !place.had_other_ids || !self.server.was_split;
+                let kept = |content: &&Bytes| heard && memmem::find(record, content).is_some();
+                let kept = recalled.iter().find(kept);
                 assert_eq!(kept, None, "kept, though it was recalled");
                 assert!(!is_ephemeral(record), "a status lies in {table:?} {key:?}");
             }
         }
         self.server.check_reach();
+        self.check_anonymity();
         for account in self.server.storage.accounts() {
             let nobody_there = self.profiles.iter().all(|place| place.account != account);
             assert!(
@@ -1134,6 +1146,11 @@ impl World {
             self.check_places(at, &page);
             let sent = page.messages.iter();
             let sent = sent.filter(|message| matches!(message.state, State::Sent | State::Recalled));
+            // What came for one device alone is not here if the device has gone by another id since, or is, and is not
+            // heard of any more.
+            let doubtful = place.had_other_ids && self.server.was_split;
+            let doubtful = |position: u64| doubtful && withheld.contains(&position);
+            let sent = sent.filter(|message| !message.position.is_some_and(|position| doubtful(position.0)));
             let recalled = |message: &Message| message.state == State::Recalled;
             // What has become of a message that is no longer kept, no device learns that was away.
             let compared = |position: u64| !self.model.has_trimmed() || kept.contains(&position);
@@ -1195,7 +1212,7 @@ impl World {
         if !self.server.was_split {
             return BTreeSet::new();
         }
-        let device = self.tab(at).engine.identity().device;
+        let device = self.addressee(at);
         self.server.storage.withheld(&self.profiles[at.0].account, conversation, device)
     }
 
@@ -1349,8 +1366,9 @@ impl World {
                 self.tab_mut(at).generation = generation;
                 let (clock, entropy) = (self.clock_of(at.0), self.random());
                 let result = self.is_known(at, generation).and_then(|()| {
+                    let anonymous = self.tab(at).engine.config().anonymous;
                     let store = &mut self.profiles[at.0].store;
-                    store.commit(identity_batch(DeviceId::mint(clock, entropy)))?;
+                    store.commit(registration(clock, entropy, anonymous))?;
                     store.load(&RESIDENT)
                 });
                 self.push(at, source, Task::Input(Input::Renewed(result)));
@@ -1639,6 +1657,12 @@ impl World {
         self.chance.fill_bytes(&mut bytes);
         bytes
     }
+}
+
+/// Names a new store, and makes it a device's if that is to have a lasting id.
+fn registration(clock: Millis, entropy: [u8; 10], anonymous: bool) -> Batch {
+    let store = StoreId::mint(clock, entropy.map(|byte| !byte));
+    identity_batch(store, (!anonymous).then(|| DeviceId::mint(clock, entropy)))
 }
 
 /// What a message on its way says.

@@ -201,7 +201,7 @@ fn the_only_tab_returns_from_the_cache() {
     let [tab] = tabs(&mut world);
     world.suspend(tab);
     world.pass(60 * 60_000);
-    assert_eq!(world.server.sessions_of(&world.tab(tab).engine.identity().device.to_bytes()), 0);
+    assert_eq!(world.server.sessions_of(&device(&world, tab).to_bytes()), 0);
     world.resume(tab);
     world.pass(1_000);
     assert!(leads(&world, tab));
@@ -248,12 +248,12 @@ fn a_store_that_was_erased_makes_a_new_device_and_loses_nothing_that_a_tab_remem
         world.deliver();
         world.send(second, TEAM, "waits");
         world.pass(1_000);
-        let before = world.tab(leader).engine.identity().device;
+        let before = device(&world, leader);
         world.erase(leader.0);
         world.send(second, TEAM, "also waits");
         world.pass(5_000);
-        assert_ne!(world.tab(leader).engine.identity().device, before);
-        let devices = [leader, second].map(|at| world.tab(at).engine.identity().device);
+        assert_ne!(device(&world, leader), before);
+        let devices = [leader, second].map(|at| device(&world, at));
         assert_eq!(devices[0], devices[1]);
         assert!(world.tab(leader).failures.iter().any(|failure| failure.code == Code::Storage));
         world.reachable = true;
@@ -311,7 +311,7 @@ fn crowd(world: &mut World, devices: usize) -> Vec<At> {
 }
 
 fn device(world: &World, at: At) -> DeviceId {
-    world.tab(at).engine.identity().device
+    world.tab(at).engine.device().expect("a lasting id")
 }
 
 fn connection(world: &World, at: At) -> (Connection, Option<Code>) {

@@ -27,6 +27,8 @@ const GROUPS: &str = "crates/acceptance/src/groups.rs";
 const REACH: &str = "crates/acceptance/src/reach.rs";
 const NOTICE: &str = "crates/acceptance/src/accept/notice.rs";
 const NOTIFICATIONS: &str = "crates/engine/src/notifications.rs";
+const IDENTITY: &str = "crates/engine/src/engine/identity.rs";
+const SOURCE: &str = "crates/acceptance/src/source.rs";
 
 /// All of them, by file.
 pub(super) const MUTANTS: &[Mutant] = &[
@@ -95,8 +97,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "commit-waits-for-news",
         file: ADVANCE,
-        from: "let news = !leader.gathered.is_empty() || !settled.is_empty();",
-        to: "let news = !leader.gathered.is_empty();",
+        from: "let news = !leader.gathered.is_empty() || !settled.is_empty() || identity_due;",
+        to: "let news = !leader.gathered.is_empty() || identity_due;",
     },
     Mutant {
         name: "unsaved-pages-outlive-their-connection",
@@ -154,7 +156,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "promised-before-it-is-on-disk",
         file: CALLS,
         from: "self.waiting.push(Enqueued { request: Some(request), queued });",
-        to: "let message = crate::Message::queued(&queued, &self.identity.account, self.identity.device);
+        to: "let message = crate::Message::queued(&queued, &self.identity.account, self.replica.device());
             self.resolve(request, Ok(message.map_or(Reply::Done, Reply::Message)));
             self.waiting.push(Enqueued { request: None, queued });",
     },
@@ -223,7 +225,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "tab-of-an-erased-store-believed",
         file: TABS,
-        from: "if device != self.identity.device.to_bytes() {",
+        from: "if store[..] != self.replica.store().as_bytes()[..] {",
         to: "if false {",
     },
     Mutant {
@@ -922,5 +924,24 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: LINK,
         from: "(notified && !mark.notified).then(missed)",
         to: "(notified && mark.notified).then(missed)",
+    },
+    // Devices without a lasting id.
+    Mutant {
+        name: "id-stays-though-none-is-wanted",
+        file: IDENTITY,
+        from: "self.replica.device().is_some() == self.config.config.anonymous",
+        to: "self.replica.device().is_none() && !self.config.config.anonymous",
+    },
+    Mutant {
+        name: "connection-stays-under-the-id-before",
+        file: ADVANCE,
+        from: "leader.link.go_by(alias);",
+        to: "",
+    },
+    Mutant {
+        name: "passing-id-kept-with-what-it-sends",
+        file: SOURCE,
+        from: "Self::Device(device) => Some(device), Self::BackEnd | Self::Passing(_) => None,",
+        to: "Self::Device(device) | Self::Passing(device) => Some(device), Self::BackEnd => None,",
     },
 ];

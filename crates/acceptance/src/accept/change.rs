@@ -9,7 +9,7 @@ use crate::storage::{MessageKey, StoredMessage};
 impl Submitter<'_> {
     /// Gives a message other content, unless a later edit has, or it was recalled.
     pub(super) async fn edit(&mut self, id: OperationId, edit: &wire::Edit, clock: u64) -> Result<Seq, Stop> {
-        let stamp = self.stamp(clock)?;
+        let stamp = self.stamp(clock, &edit.message)?;
         let message = self.own_message(parse(&edit.message)?).await?;
         let stamp = match &message.edit {
             _ if message.recalled => None,

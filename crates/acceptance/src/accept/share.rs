@@ -1,6 +1,6 @@
 //! Fields that an account's devices share.
 
-use tutti_protocol::{Code, OperationId, Seq, Target, limits, wire};
+use tutti_protocol::{Code, DeviceId, OperationId, Seq, Target, limits, wire};
 
 use super::{Refusal, Stop, Submitter};
 use crate::{merge::Fields, storage::NewFields};
@@ -8,7 +8,7 @@ use crate::{merge::Fields, storage::NewFields};
 impl Submitter<'_> {
     /// Sets fields, each unless a later value of it is known.
     pub(super) async fn set(&mut self, id: OperationId, set: &wire::Set, clock: u64) -> Result<Seq, Stop> {
-        let stamp = self.stamp(clock)?;
+        let stamp = self.stamp(clock, set.target.as_bytes())?;
         self.must_see(&set.target).await?;
         let mut fields = self.tx.fields(self.key, &set.target).await?;
         let is_new = fields.is_empty();
@@ -23,8 +23,9 @@ impl Submitter<'_> {
             let message = "the account has fields of too many conversations and sessions";
             return Err(Refusal::finally(Code::TooLarge, message).into());
         }
-        let (updated_at, device) = (self.submission.now, &stamp.device);
-        let fields = NewFields { target: &set.target, fields: &won, updated_at, device };
+        let device = self.submission.source.lasting().map(DeviceId::to_bytes).unwrap_or_default();
+        let updated_at = self.submission.now;
+        let fields = NewFields { target: &set.target, fields: &won, updated_at, device: &device };
         let seq = self.tx.set_fields(self.key, id, fields).await?;
         self.growth.add_entries([self.submission.account.clone()]);
         Ok(seq)

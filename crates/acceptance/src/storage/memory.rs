@@ -206,6 +206,20 @@ impl MemoryStorage {
         numbered.filter(|(_, (key, _))| others(key)).map(|(position, _)| position).collect()
     }
 
+    /// The first of these devices that anything here mentions.
+    #[must_use]
+    pub fn mentioned(&self, devices: &BTreeSet<DeviceId>) -> Option<DeviceId> {
+        if devices.is_empty() {
+            return None;
+        }
+        let all = format!("{:?}", self.state());
+        // As bytes, or as text.
+        let named = |device: &DeviceId| {
+            all.contains(&format!("{:?}", device.to_bytes())) || all.contains(&device.to_string())
+        };
+        devices.iter().copied().find(named)
+    }
+
     /// Whether a message is too old to be changed.
     #[must_use]
     pub fn is_aged(&self, id: OperationId) -> bool {

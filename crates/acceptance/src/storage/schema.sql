@@ -37,14 +37,14 @@ CREATE TABLE messages (
     key         INTEGER PRIMARY KEY,
     id          BLOB NOT NULL UNIQUE,
     sender      TEXT NOT NULL,
-    device      BLOB,                           -- NULL: sent through the HTTP API
+    device      BLOB,                           -- NULL: sent through the HTTP API, or by one without a lasting id
     type        TEXT NOT NULL,
     content     INTEGER NOT NULL REFERENCES contents DEFERRABLE INITIALLY DEFERRED,
     size        INTEGER NOT NULL,               -- of the content in bytes; 0 once it was recalled, or no log refers to it
     sent_at     INTEGER NOT NULL,
     edited_at   INTEGER NOT NULL DEFAULT 0,     -- 0: never
     edit_clock  INTEGER,                        -- what decided the present content, if it was edited
-    edit_device BLOB,
+    edit_device BLOB,                           -- the mark of who decided that
     recalled    INTEGER NOT NULL DEFAULT 0,
     aged        INTEGER NOT NULL DEFAULT 0      -- no longer kept in some log, which would not learn of a change
 ) STRICT;
@@ -62,7 +62,7 @@ CREATE TABLE targets (
     name       TEXT NOT NULL,
     seq        INTEGER NOT NULL,                -- the entry that says how they are now; those before say nothing
     updated_at INTEGER NOT NULL,
-    device     BLOB NOT NULL,                   -- empty: set through the HTTP API, or removed by the server
+    device     BLOB NOT NULL,                   -- empty: by the HTTP API, the server, or one without a lasting id
     UNIQUE (account, name)
 ) STRICT;
 
@@ -72,7 +72,7 @@ CREATE TABLE fields (
     value  INTEGER NOT NULL REFERENCES contents,
     size   INTEGER NOT NULL,                    -- of the value in bytes; 0: removed, which is remembered
     clock  INTEGER NOT NULL,
-    device BLOB NOT NULL,
+    device BLOB NOT NULL,                       -- the mark of who set it
     PRIMARY KEY (target, name)
 ) STRICT, WITHOUT ROWID;
 

@@ -73,7 +73,7 @@ async fn edits_end_the_same_in_every_order() {
 async fn an_edit_through_the_api_gives_way_to_one_of_a_device() {
     let fixture = Fixture::new().await;
     fixture.accepted("alice", &send(1, "direct:bob", "hi")).await;
-    let by_api = |id| Submission { device: None, ..one("alice", &edit(id, 1, "api")) };
+    let by_api = |id| Submission { source: Source::BackEnd, ..one("alice", &edit(id, 1, "api")) };
     assert_eq!(seq(&fixture.decide(by_api(2)).await), 2);
     assert_eq!(fixture.accepted("alice", &edit(3, 1, "device")).await, 3);
     assert_eq!(seq(&fixture.decide(by_api(4)).await), 0);

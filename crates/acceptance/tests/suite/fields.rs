@@ -55,7 +55,7 @@ async fn an_earlier_value_does_not_win_and_one_that_changes_nothing_is_not_told(
     assert_eq!(submit(5, at(10, set(5, target, &[("x", "5"), ("z", "5")]))).await, 3);
     assert_eq!(present(&fixture, "alice", target).await, pairs(&[("x", "4"), ("y", "1"), ("z", "5")]));
     let mut api = one("alice", &at(10, set(6, target, &[("x", "6")])));
-    api.device = None;
+    api.source = Source::BackEnd;
     assert_eq!(seq(&fixture.decide(api).await), 0);
     assert_eq!(fixture.log("alice").await.head, Seq(3));
 }

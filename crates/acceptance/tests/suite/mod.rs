@@ -7,6 +7,7 @@ mod notifications;
 mod reach;
 mod reads;
 mod recalls;
+mod sources;
 mod status;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -16,6 +17,7 @@ use tutti_acceptance::{
     accept::{Refusal, Submission, Verdict, decide},
     groups::{DeleteGroup, PutGroup},
     reach::Reach,
+    source::Source,
     storage::{Page, Reader, Storage},
     work::{Work, perform},
 };
@@ -120,7 +122,7 @@ fn one(account: &str, operation: &wire::Operation) -> Submission {
 fn submission(account: &str, operations: &[wire::Operation]) -> Submission {
     Submission {
         account: account.to_owned(),
-        device: Some(Bytes::from_static(&[7; 16])),
+        source: Source::Device(DeviceId::from([7; 16])),
         operations: operations.to_vec(),
         include_sender: true,
         hide_reads: false,
@@ -178,7 +180,7 @@ fn at(clock: u64, operation: wire::Operation) -> wire::Operation {
 }
 
 fn from_device(device: u8, submission: Submission) -> Submission {
-    Submission { device: Some(self::device(device).to_bytes()), ..submission }
+    Submission { source: Source::Device(self::device(device)), ..submission }
 }
 
 #[tokio::test]

@@ -17,14 +17,14 @@ impl Online for There {
 }
 
 /// One device gets what is sent: of those that are there.
-fn one_device(there: &[(&str, u8)]) -> Reach {
+pub(super) fn one_device(there: &[(&str, u8)]) -> Reach {
     let there = there.iter().map(|&(account, number)| (account.to_owned(), device(number)));
     Reach::One(Arc::new(There(there.collect())))
 }
 
 /// What the back end sends in the name of an account.
 fn by_api(account: &str, operation: &wire::Operation, reach: Reach) -> Submission {
-    Submission { device: None, reach, ..one(account, operation) }
+    Submission { source: Source::BackEnd, reach, ..one(account, operation) }
 }
 
 /// A device comes for all that waits for the first.

@@ -17,7 +17,7 @@ use crate::{
     Connection, Effect, Event, Extent, Failure, Now, Reply, RequestId,
     batch::{Batch, Durability, Key, Table, Write},
     fold::{self, Fold, Outdated},
-    leadership, link,
+    identity, leadership, link,
     replica::{META, is_send},
 };
 
@@ -77,7 +77,10 @@ impl Engine {
     }
 
     fn lead(&mut self, now: Now) {
-        let corrected = self.corrected(now);
+        if !matches!(self.role, Role::Leader(_)) {
+            return;
+        }
+        let (corrected, alias) = (self.corrected(now), self.alias(now));
         let Role::Leader(leader) = &mut self.role else {
             return;
         };
@@ -96,6 +99,7 @@ impl Engine {
         leader.rest_until.take_if(due);
         let idle = leader.idle_at.take_if(due).is_some();
         let look = leader.loading.is_none() && leader.look_at.take_if(due).is_some();
+        leader.link.go_by(alias);
         leader.link.set_take_over(self.syncs.iter().find_map(|sync| sync.take_over));
         leader.link.tick(now, leader.committing.is_none(), &mut self.entropy);
         leader.link.submit(&self.replica.outbox, corrected, now);
@@ -105,7 +109,7 @@ impl Engine {
             leader.catching_up = None;
             self.fetches.iter_mut().for_each(Fetch::put_anew);
         }
-        self.commit(idle);
+        self.commit(idle, now);
         if idle || reconcile {
             self.tell_state(now);
         }
@@ -168,7 +172,8 @@ impl Engine {
 
     /// Writes what has gathered, or folds the journal, if no other commit is under way. `idle`: there
     /// is time for what could wait.
-    pub(super) fn commit(&mut self, idle: bool) {
+    pub(super) fn commit(&mut self, idle: bool, now: Now) {
+        let identity_due = self.is_identity_due();
         let Role::Leader(leader) = &mut self.role else {
             return;
         };
@@ -177,13 +182,13 @@ impl Engine {
         }
         let cursor = leader.gathered.cursor.unwrap_or(self.replica.cursor);
         let settled = leader.link.settled(cursor, &self.replica.outbox);
-        let news = !leader.gathered.is_empty() || !settled.is_empty();
+        let news = !leader.gathered.is_empty() || !settled.is_empty() || identity_due;
         // What was recalled does not wait for a pause.
         let fold =
             if self.replica.purge || !news && self.is_fold_due(idle) { self.build_fold() } else { None };
         let (change_set, writes) = match fold {
             Some(fold) => fold,
-            None if news => self.build_commit(cursor, &settled),
+            None if news => self.build_commit(cursor, &settled, now),
             None => return,
         };
         let batch = Batch {
@@ -199,7 +204,8 @@ impl Engine {
         }
     }
 
-    fn build_commit(&mut self, cursor: Seq, accepted: &[OperationId]) -> (ChangeSet, Vec<Write>) {
+    fn build_commit(&mut self, cursor: Seq, accepted: &[OperationId], now: Now) -> (ChangeSet, Vec<Write>) {
+        let device = self.is_identity_due().then(|| self.new_device(now));
         let Role::Leader(leader) = &mut self.role else {
             return Default::default();
         };
@@ -253,6 +259,7 @@ impl Engine {
             complete_from: complete_from.0,
         };
         writes.push(Write::Put(Table::Meta, META, codec::encode(&meta)));
+        writes.extend(device.map(|device| identity::rewrite(self.replica.store(), device)));
         let change_set = ChangeSet {
             epoch: self.leadership.epoch().0,
             revision: self.replica.revision.next().0,
@@ -268,6 +275,7 @@ impl Engine {
             snapshot: meta.snapshot,
             complete_from: meta.complete_from,
             notifications: meta.notifications,
+            device: device.map(|device| device.map(DeviceId::to_bytes).unwrap_or_default()),
         };
         (change_set, writes)
     }

@@ -28,14 +28,15 @@ impl Engine {
         }
     }
 
-    pub(super) fn handle_connected(&mut self, id: ConnectionId, token: String) {
+    pub(super) fn handle_connected(&mut self, id: ConnectionId, token: String, now: Now) {
+        let alias = self.alias(now);
         let Role::Leader(leader) = &mut self.role else {
             return;
         };
         if !leader.ready {
             leader.opened = Some((id, token));
         } else if leader.link.id() == id {
-            leader.link.opened(token, &self.identity, self.leadership.epoch(), &self.replica.mark());
+            leader.link.opened(token, &self.identity, alias, self.leadership.epoch(), &self.replica.mark());
         }
     }
 

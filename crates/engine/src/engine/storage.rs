@@ -146,7 +146,7 @@ impl Engine {
             leader.idle_at = Some(now.monotonic.plus(IDLE));
             leader.link.connect_now_if_waiting();
             if let Some((id, token)) = leader.opened.take() {
-                self.handle_connected(id, token);
+                self.handle_connected(id, token, now);
             }
             self.tell_state(now);
         }
@@ -233,10 +233,11 @@ impl Engine {
             }
         };
         self.renewal = None;
+        // The new store counts leaderships anew, which the server would take for older ones of the same device.
+        self.passing = None;
         // Whatever is being read is of the store before.
         self.reload = None;
         self.storage.reset();
-        self.identity.device = replica.device();
         let old = std::mem::replace(&mut self.replica, replica);
         let saved = old.outbox.iter().filter(|(_, queued)| queued.refused.is_none());
         let saved = saved.map(|(_, queued)| Enqueued { request: None, queued: queued.clone() });
@@ -346,7 +347,8 @@ impl Engine {
         let sessions = |replica: &Replica| replica.session_targets().map(str::to_owned).collect::<Vec<_>>();
         for target in sessions(&old).into_iter().chain(sessions(&self.replica)) {
             let device = self.replica.session_of(&target).device;
-            let change = SessionChange { before: old.session_of(&target), by: (None, device) };
+            let here = device.is_some() && device == self.replica.device();
+            let change = SessionChange { before: old.session_of(&target), by: (None, here) };
             applied.sessions.insert(target, change);
         }
         old.note_notifications(&mut applied);
@@ -389,7 +391,7 @@ impl Engine {
         let mut doubtful = false;
         for Enqueued { request, queued } in written {
             let Some(id) = queued_id(&queued) else { continue };
-            let message = Message::queued(&queued, &self.identity.account, self.identity.device);
+            let message = Message::queued(&queued, &self.identity.account, self.replica.device());
             let is_over = self.replica.is_over(id);
             if is_over {
                 // It has come back through the log already, as what is saved out of an erased store may.

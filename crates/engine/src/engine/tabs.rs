@@ -133,7 +133,7 @@ impl Engine {
 
     pub(super) fn handle_channel(&mut self, bytes: &Bytes, now: Now) {
         // Another version's frame may hold what this one does not know; then it is not for us.
-        let Ok(ChannelFrame { tab, device, frame: Some(frame), needs }) = codec::decode_local(bytes.clone())
+        let Ok(ChannelFrame { tab, store, frame: Some(frame), needs }) = codec::decode_local(bytes.clone())
         else {
             return;
         };
@@ -143,7 +143,7 @@ impl Engine {
         if tab == self.identity.tab || self.closed.is_some() || self.suspended || needs > limits::CHANNEL {
             return;
         }
-        if device != self.identity.device.to_bytes() {
+        if store[..] != self.replica.store().as_bytes()[..] {
             // The store was erased: one of the two does not know it yet. A leader learns it when it writes.
             if self.renewal.is_none() && matches!(self.role, Role::Follower(_)) {
                 self.start_reload();
@@ -419,6 +419,7 @@ impl Engine {
             self.limit = None;
         }
         self.sync_disabled = status.sync_disabled;
+        self.passing = DeviceId::try_from(&status.passing).ok();
         // It may have waited for this tab to thaw: then it is the older one.
         let time = Millis(status.server_time);
         if time.0 > 0 && self.server_time.is_none_or(|_| self.corrected(now) < time) {

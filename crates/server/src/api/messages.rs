@@ -10,7 +10,10 @@ use axum::{
 };
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tutti_acceptance::accept::{Refusal, Submission, Verdict};
+use tutti_acceptance::{
+    accept::{Refusal, Submission, Verdict},
+    source::Source,
+};
 use tutti_protocol::{
     Conversation, Millis, OperationId, content,
     conversation::is_name,
@@ -90,7 +93,7 @@ async fn submit(app: &App, act: Act) -> Result<Result<Millis, Refusal>, ApiError
     }
     let submission = Submission {
         account,
-        device: None,
+        source: Source::BackEnd,
         operations: vec![wire::Operation { id: id.to_bytes(), clock: 0, body: Some(body) }],
         include_sender,
         hide_reads: false,

@@ -15,6 +15,7 @@ fn hub(web: u32) -> Arc<Hub> {
 fn connection(device: &str, epoch: u64) -> Connection {
     Connection {
         device: device.to_owned(),
+        addressee: device.parse().unwrap_or(DeviceId::from([0; 16])),
         name: String::new(),
         platform: Platform::Web,
         epoch: Epoch(epoch),

@@ -8,6 +8,7 @@ use tutti_acceptance::{
     history, notifications,
     platform::Platform,
     reach::Claim,
+    source::Source,
     storage::{Page, Reader, Result as StorageResult, Sighting, Transaction},
     work::{Growth, Work},
 };
@@ -23,6 +24,9 @@ use crate::{app::App, clock::now, hub};
 pub(super) struct Caller<'a> {
     pub(super) app: &'a App,
     pub(super) account: String,
+    /// Where what it submits comes from.
+    source: Source,
+    /// What the switch calls its device.
     device: DeviceId,
     /// What its user does not share with others.
     pub(super) privacy: wire::Privacy,
@@ -40,11 +44,13 @@ impl<'a> Caller<'a> {
         }
         let device = DeviceId::try_from(&hello.device)
             .map_err(|error| Ending::error(Code::Protocol, error.to_string()))?;
+        let source = if hello.passing { Source::Passing(device) } else { Source::Device(device) };
         let platform = Platform::from(hello.platform());
         Ok(Self {
             app,
             account: hello.account.clone(),
-            device,
+            source,
+            device: source.addressee().unwrap_or(device),
             privacy: hello.privacy.unwrap_or_default(),
             notified: hello.notifications,
             sighting: Sighting { id: device.to_string(), name: hello.device_name.clone(), platform },
@@ -55,6 +61,7 @@ impl<'a> Caller<'a> {
     pub(super) fn connection(&self, epoch: u64, status: bool) -> hub::Connection {
         hub::Connection {
             device: self.sighting.id.clone(),
+            addressee: self.device,
             name: self.sighting.name.clone(),
             platform: self.sighting.platform,
             epoch: Epoch(epoch),
@@ -84,7 +91,7 @@ impl<'a> Caller<'a> {
         operations.truncate(grant.granted as usize);
         let submission = Submission {
             account: self.account.clone(),
-            device: Some(self.device.to_bytes()),
+            source: self.source,
             operations,
             include_sender: true,
             hide_reads: self.privacy.hide_reads,
@@ -168,9 +175,17 @@ impl<'a> Caller<'a> {
         self.app.writer.write(claim).await
     }
 
-    /// Notes that the device is here, for others to see. Not worth failing for: when the disk is full
+    /// What logs call the device: one that has no lasting id is not named in what lasts.
+    pub(super) fn lasting(&self) -> Option<tracing::field::DisplayValue<DeviceId>> {
+        self.source.lasting().map(tracing::field::display)
+    }
+
+    /// Notes that the device is here, for others to see, unless it has no lasting id. Not worth failing for: when the disk is full
     /// there is still much to read.
     pub(super) async fn note_sighting(&self) {
+        if self.source.lasting().is_none() {
+            return;
+        }
         let noted = Noted { account: self.account.clone(), sighting: self.sighting.clone(), now: now() };
         if let Err(error) = self.app.writer.write(noted).await {
             tracing::warn!(%error, "a device's appearance was not noted");

@@ -70,7 +70,7 @@ async fn greet<'a>(
         app.statuses.enter(&caller.account, slot.ticket(), platform, caller.privacy.hide_presence);
     caller.note_sighting().await;
     outbound.send(caller.welcome().await?)?;
-    tracing::info!(device = caller.sighting.id, "connected");
+    tracing::info!(device = caller.lasting(), "connected");
     Ok(Session {
         caller,
         slot,
@@ -164,7 +164,7 @@ impl Session<'_> {
             }
         };
         self.caller.note_sighting().await;
-        tracing::info!(device = self.caller.sighting.id, ?ending, "disconnected");
+        tracing::info!(device = self.caller.lasting(), %ending, "disconnected");
         ending
     }
 

@@ -1,5 +1,7 @@
 //! How a connection ends, and what is said last.
 
+use std::fmt;
+
 use tutti_acceptance::{accept::Refusal, storage::StorageError};
 use tutti_protocol::{
     Code,
@@ -50,6 +52,19 @@ impl Ending {
         // Without randomness all come back at once: bad for the server, not for them.
         let _ = getrandom::fill(&mut entropy);
         Self::Bye(u32::from_le_bytes(entropy) % (GOODBYE_SPREAD + 1))
+    }
+}
+
+/// For logs. They last, so who has the places is not named.
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gone => f.write_str("gone"),
+            Self::Error(error) => write!(f, "{}: {}", error.code, error.message),
+            Self::Oversized => f.write_str("oversized frame"),
+            Self::Bye(wait) => write!(f, "bye for {wait} ms"),
+            Self::Limit(limit) => write!(f, "limit of {}", limit.limit),
+        }
     }
 }
 

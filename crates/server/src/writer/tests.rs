@@ -3,7 +3,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tempfile::TempDir;
 use tokio::time::Duration;
-use tutti_acceptance::{groups::PutGroup, reach::Reach, storage::SqliteStorage};
+use tutti_acceptance::{groups::PutGroup, reach::Reach, source::Source, storage::SqliteStorage};
 use tutti_protocol::{
     DeviceId, Millis, Seq,
     wire::{self, event, operation::Body},
@@ -48,7 +48,7 @@ impl Fixture {
 fn submission(account: &str, operations: &[wire::Operation]) -> Submission {
     Submission {
         account: account.to_owned(),
-        device: Some(Bytes::from_static(&[7; 16])),
+        source: Source::Device(DeviceId::from([7; 16])),
         operations: operations.to_vec(),
         include_sender: true,
         hide_reads: false,

@@ -11,6 +11,7 @@ use crate::{
     groups::PutGroup,
     notifications::Notify,
     reach::{Claim, Online, Reach},
+    source::Source,
     work::perform,
 };
 
@@ -170,7 +171,7 @@ async fn a_disk_that_fills_midway_keeps_the_first_operations_and_refuses_all_oth
     let submit = async || {
         let submission = Submission {
             account: "member 0".to_owned(),
-            device: None,
+            source: Source::BackEnd,
             operations: operations.clone(),
             include_sender: true,
             hide_reads: false,
@@ -294,7 +295,7 @@ fn set(id: u128, clock: u64, target: &str, name: &str, value: String) -> wire::O
 fn submission(account: &str, operations: Vec<wire::Operation>) -> Submission {
     Submission {
         account: account.to_owned(),
-        device: Some(Bytes::from_static(&[7; 16])),
+        source: Source::Device(DeviceId::from([7; 16])),
         operations,
         include_sender: true,
         hide_reads: false,
@@ -500,8 +501,14 @@ fn anything(rng: &mut Rng, number: u128) -> Submission {
             set(id, clock, target, name, if rng.below(4) == 0 { String::new() } else { draft })
         }
     };
+    let device = DeviceId::from([rng.below(3) as u8; 16]);
     Submission {
-        device: (rng.below(5) > 0).then(|| Bytes::copy_from_slice(&[rng.below(3) as u8; 16])),
+        source: rng.pick(&[
+            Source::BackEnd,
+            Source::Device(device),
+            Source::Device(device),
+            Source::Passing(device),
+        ]),
         include_sender: rng.below(5) > 0,
         hide_reads: rng.below(4) == 0,
         recall_window: (rng.below(4) == 0).then_some(Duration::from_secs(1)),
