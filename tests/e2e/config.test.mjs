@@ -1,10 +1,12 @@
 // F: what each option of the configuration does, in all tabs, at once.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { agree, begin, cast, leave } from "./support/cast.mjs";
+import { agree, away, back, begin, cast, leave } from "./support/cast.mjs";
+import { idsStoredAt, idsStoredAtServer } from "./support/stored.mjs";
 import { until } from "./support/until.mjs";
+import { hellos } from "./support/wire.mjs";
 
-const { browsers } = await begin();
+const { server, browsers } = await begin();
 
 const DEFAULTS = {
   enableMessageSync: true,
@@ -120,6 +122,94 @@ test("F logLevel: the console is told that and what is worse", async () => {
   await laptop.send(scene.toBob, "said");
   await until("it is said", async () => (await said()).includes("debug"));
   await leave(scene.all);
+});
+
+test("F disableDeviceId: no lasting id is told, or kept on any disk, in all tabs and through a restart", async () => {
+  const scene = await cast(browsers, "anonymous");
+  const { laptop, tab, phone, bob } = scene;
+  const idOf = (client) => client.run(({ client }) => client.deviceId);
+  const [former, phones] = [laptop.deviceId, phone.deviceId];
+  const registered = async () => {
+    const { devices } = await server.call("GET", `/api/devices?user_id=${encodeURIComponent(scene.ann)}`);
+    return devices.map(({ id }) => id).toSorted();
+  };
+  await laptop.send(scene.toBob, "by a device");
+  await bob.untilSent(scene.toAnn, 1);
+  await tab.call("configure", { disableDeviceId: true });
+  await agree("no tab has an id", [laptop, tab], idOf, (id) => id === null);
+  const identity = async () => (await idsStoredAt(laptop, [former])).filter(({ table }) => table === "meta");
+  await until("the store names no device", async () => (await identity()).length === 0);
+  await until("the server knows it otherwise", async () => {
+    const connections = await server.connections(scene.ann);
+    return connections.length === 2 && connections.every(({ device_id }) => device_id !== former);
+  });
+
+  await tab.send(scene.toBob, "by nobody");
+  await bob.untilSent(scene.toAnn, 2);
+  await away(laptop);
+  const waits = await tab.send(scene.toBob, "made offline");
+  await laptop.call("edit", waits.id, "edited offline");
+  await laptop.call("setSession", "track", { time: 7 });
+  await server.stop();
+  await server.start();
+  await back(laptop);
+  await laptop.page.close();
+  await tab.untilStatus("the leader", ({ role, connection }) => role === "leader" && connection === "online");
+  await tab.send(scene.toBob, "by the next leader");
+  const later = await browsers.laptop.client(scene.ann, { config: { disableDeviceId: true } });
+  const sent = (client) => client.messages(scene.toBob).then((all) => all.map(({ content, device }) => [content, device]));
+  const expected = [
+    ["by a device", former],
+    ["by nobody", null],
+    ["edited offline", null],
+    ["by the next leader", null],
+  ];
+  const complete = (messages) => JSON.stringify(messages) === JSON.stringify(expected);
+  await agree("all see it", [tab, later, phone], sent, complete);
+  const session = async (client) => (await client.call("session", "track"))?.device;
+  await agree("nobody is told who is listening", [tab, later, phone], session, (device) => device === null);
+  assert.equal(await idOf(later), null);
+
+  const said = hellos([laptop.page, tab.page, later.page]);
+  const passing = [...new Set(said.filter(({ passing }) => passing).map(({ device }) => device))];
+  assert.equal(passing.length, 1, "the tabs share one, through the restart and from leader to leader");
+  assert.deepEqual([...new Set(said.filter(({ passing }) => !passing).map(({ device }) => device))], [former]);
+  for (const client of [tab, phone]) {
+    assert.deepEqual(await idsStoredAt(client, passing), []);
+    assert.ok((await idsStoredAt(client, [phones, former])).length > 0, "what lasts is found");
+  }
+  assert.deepEqual(await registered(), [former, phones].toSorted());
+  await server.stop();
+  assert.deepEqual(await idsStoredAtServer(passing, server), []);
+  assert.ok((await idsStoredAtServer([phones], server)).length > 0, "what lasts is found");
+  await server.start();
+
+  // One that is wanted again is another one, and no tab remembers the one before.
+  await later.call("configure", { disableDeviceId: false });
+  const again = await agree("both have one again", [tab, later], idOf, (id) => id !== null);
+  assert.ok(![former, ...passing].includes(again));
+  await tab.send(scene.toBob, "by a device again");
+  await until("it is known by that", async () => (await sent(tab)).at(-1)[1] === again);
+  await leave([tab, later, phone, bob]);
+});
+
+test("F disableDeviceId: a browser that opens with it has never had an id, and has another one each time", async () => {
+  const account = "nobody, at open";
+  const open = async () => {
+    const client = await browsers.phone.client(account, { config: { disableDeviceId: true } });
+    await client.online();
+    assert.equal(client.deviceId, null);
+    await client.send(`direct:${account}`, "a note");
+    await client.call("syncNow");
+    const [{ device }] = hellos([client.page]);
+    assert.deepEqual(await idsStoredAt(client, [device]), []);
+    assert.deepEqual((await client.messages(`direct:${account}`)).map(({ device }) => device).filter(Boolean), []);
+    await client.page.close();
+    return device;
+  };
+  assert.notEqual(await open(), await open());
+  const { devices } = await server.call("GET", `/api/devices?user_id=${encodeURIComponent(account)}`);
+  assert.deepEqual(devices, []);
 });
 
 const WRONG = [

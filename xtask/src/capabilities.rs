@@ -46,7 +46,7 @@ const CAPABILITIES: &[Capability] = &[
     of("F enableMessageSync", "messages are synced", Built),
     of("F enableNotificationSync", "notifications are synced", Built),
     of("F enableChatHistorySync", "past days and older history are synced", Built),
-    of("F disableDeviceId", "no lasting device id", NotYet),
+    of("F disableDeviceId", "no lasting device id", Built),
     of("F syncInterval", "minutes between reconciliations", Built),
     of("F logLevel", "what the console is told", Built),
     of("F pushNotificationSenderId", "who sends the push", NotYet),

@@ -73,12 +73,13 @@ export class Profile {
   }
 }
 
-/** The WebSockets that a page has opened, with the frames that came in on each. */
+/** The WebSockets that a page has opened, with the frames that came in on each, and those that went out. */
 function watchSockets(page) {
   const sockets = [];
   page.on("websocket", (socket) => {
-    const received = [];
-    sockets.push({ socket, received });
+    const [received, sent] = [[], []];
+    sockets.push({ socket, received, sent });
+    socket.on("framesent", ({ payload }) => sent.push(Buffer.from(payload)));
     socket.on("framereceived", ({ payload }) => received.push(Buffer.from(payload)));
   });
   return sockets;

@@ -11,7 +11,7 @@ export async function storedAt(client, texts) {
   return found;
 }
 
-/** In which of the server's files these texts are. */
+/** In which of the server's files these texts, or bytes, are. */
 export async function storedAtServer(texts, server) {
   const found = [];
   for (const file of await readdir(server.data)) {
@@ -22,4 +22,19 @@ export async function storedAtServer(texts, server) {
     for (const text of texts) if (bytes.includes(text)) found.push({ text, file });
   }
   return found;
+}
+
+/** Where these ids are in what this client's profile has stored, as text or as bytes. */
+export async function idsStoredAt(client, ids) {
+  const body = (ids) => {
+    const bytes = (id) => Uint8Array.from(id.replaceAll("-", "").match(/../g), (hex) => parseInt(hex, 16));
+    return ids.map((id) => new TextDecoder("latin1").decode(bytes(id)));
+  };
+  return storedAt(client, [...ids, ...(await inPage(client.page, body, ids))]);
+}
+
+/** In which of the server's files these ids are, as text or as bytes. */
+export function idsStoredAtServer(ids, server) {
+  const bytes = (id) => Buffer.from(id.replaceAll("-", ""), "hex");
+  return storedAtServer([...ids, ...ids.map(bytes)], server);
 }
