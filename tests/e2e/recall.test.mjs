@@ -102,7 +102,7 @@ test("M5 recall: a message that was folded into a block long ago", async () => {
   await ann.call("recall", sent.id);
   await isGone(ann, sent.id);
   await until("it is in no block", async () => (await tables()).length === 0);
-  await until("the server has erased it", async () => (await storedAtServer(server, [secret])).length === 0);
+  await until("the server has erased it", async () => (await storedAtServer([secret], server)).length === 0);
   const reader = await profile.client("ann");
   for (const client of [ann, reader]) {
     const messages = await client.messages("direct:bob", 1_000);
