@@ -687,7 +687,8 @@ impl World {
         message: Option<OperationId>,
         times: usize,
     ) -> String {
-        let title = format!("notice {}", self.next());
+        // None is the beginning of another: they are looked for where they may not be.
+        let title = format!("notice {}.", self.next());
         let notification = wire::Notification {
             id: OperationId::mint(self.clock(), self.random()).to_bytes(),
             title: title.clone(),
