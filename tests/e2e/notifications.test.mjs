@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { test } from "node:test";
 import { agree, away, back, begin, cast, complaints, leave } from "./support/cast.mjs";
-import { SITE, shows, signIn } from "./support/demo.mjs";
+import { SITE, screenshots, shows, signIn } from "./support/demo.mjs";
 import { storedAt, storedAtServer } from "./support/stored.mjs";
 import { until } from "./support/until.mjs";
 
@@ -322,6 +322,7 @@ test("the demo lists them with a badge, on both devices the same", async () => {
     await badge(page).filter({ hasText: /^2$/ }).waitFor();
     await page.getByTestId("notices-open").click();
   }
+  await screenshots(desk, "notifications");
   await notice(desk, "Rehearsal").getByText("To seven").click();
   await until("it opens what it is about", () => desk.url().endsWith(`#${encodeURIComponent("direct:bob")}`));
   for (const page of [desk, couch]) await badge(page).filter({ hasText: /^1$/ }).waitFor();
