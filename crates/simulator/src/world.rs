@@ -1026,7 +1026,8 @@ impl World {
         let spread = self.waits.len() < 30 || 2 * different.len() > self.waits.len();
         assert!(spread, "in step with each other: attempts to connect come after {different:?} ms");
         let recalled = self.model.recalled(&self.server);
-        for place in self.profiles.iter().filter(|place| !place.tabs.is_empty()) {
+        for (number, place) in self.profiles.iter().enumerate().filter(|(_, place)| !place.tabs.is_empty()) {
+            let renamed = self.is_renamed(number);
             let leaders = place.tabs.values().filter(|tab| tab.engine.status().leader).count();
             assert_eq!(leaders, 1, "one leads in a profile");
             let configs: BTreeSet<_> = place.tabs.values().map(|tab| tab.engine.config()).collect();
@@ -1039,8 +1040,7 @@ impl World {
             for ((table, key), record) in &place.store.records {
                 assert!(record.len() <= 60 * 1024, "{table:?} {key:?} holds {} bytes", record.len());
                 // Who goes by another id now does not hear of what came for the one before alone.
-                let heard = !place.had_other_ids || !self.server.was_split;
-                let kept = |content: &&Bytes| heard && memmem::find(record, content).is_some();
+                let kept = |content: &&Bytes| !renamed && memmem::find(record, content).is_some();
                 let kept = recalled.iter().find(kept);
                 assert_eq!(kept, None, "kept, though it was recalled");
                 assert!(!is_ephemeral(record), "a status lies in {table:?} {key:?}");
@@ -1149,7 +1149,7 @@ impl World {
             let sent = sent.filter(|message| matches!(message.state, State::Sent | State::Recalled));
             // What came for one device alone is not here if the device has gone by another id since, or is, and is not
             // heard of any more.
-            let doubtful = place.had_other_ids && self.server.was_split;
+            let doubtful = self.is_renamed(at.0);
             let doubtful = |position: u64| doubtful && withheld.contains(&position);
             let sent = sent.filter(|message| !message.position.is_some_and(|position| doubtful(position.0)));
             let recalled = |message: &Message| message.state == State::Recalled;
@@ -1230,7 +1230,8 @@ impl World {
         for hole in holes {
             let missing = &view.messages[hole.from.0 as usize - 1..hole.to.0 as usize];
             let old = |it: &wire::Message| it.sent_at < complete_from.0 || !kept.contains(&it.position);
-            let all_old = missing.iter().all(old);
+            // Nor does who goes by another id now get what was for the one before alone.
+            let all_old = self.is_renamed(at.0) || missing.iter().all(old);
             let listed = hole.to.0 < view.messages.len() as u64;
             assert!(all_old && listed, "lost: {at:?} lacks {hole:?}, and has all since {complete_from:?}");
         }

@@ -26,6 +26,11 @@ impl World {
         self.tab(at).engine.device().or_else(passing).unwrap_or(DeviceId::from([0; 16]))
     }
 
+    /// Whether something may have been for an id alone by which a profile goes no more.
+    pub(super) fn is_renamed(&self, profile: usize) -> bool {
+        self.profiles[profile].had_other_ids && self.server.was_split
+    }
+
     /// What the switch calls the device of a tab.
     pub(super) fn addressee(&self, at: At) -> DeviceId {
         let source = self.tab(at).engine.device().map_or(Source::Passing(self.known_as(at)), Source::Device);
