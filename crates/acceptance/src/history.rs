@@ -25,8 +25,8 @@ const DAYS: u32 = 2;
 const NOTIFICATIONS: u32 = 3;
 
 /// A page of an account as it is now for one of its devices: its conversations with their last messages, what is
-/// set of them and of sessions, then the messages that were sent since `from`, and what it is notified of. What the log says up to `head` is
-/// in it, and nothing there waits for the first device any more.
+/// set of them and of sessions, then the messages that were sent since `from`, and what it is notified of. What the
+/// log says up to `head` is in it, and nothing there waits for the first device any more.
 ///
 /// One that is not compensated gets all messages that are for it, however old: there are no others.
 ///

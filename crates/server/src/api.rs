@@ -69,7 +69,8 @@ async fn elsewhere(State(app): State<Arc<App>>, request: Request) -> Result<Resp
         .ok_or_else(ApiError::not_found)
 }
 
-/// Refuses what was not encrypted though it should have been. Tells browsers not to guess what an answer is, not to show it inside another page, and to come back encrypted.
+/// Refuses what was not encrypted though it should have been. Tells browsers not to guess what an answer is, not to
+/// show it inside another page, and to come back encrypted.
 async fn secure(
     State(app): State<Arc<App>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,

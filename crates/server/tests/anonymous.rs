@@ -6,11 +6,10 @@ mod common;
 use std::{fs, fs::File, net::SocketAddr, path::Path, process::Stdio};
 
 use bytes::Bytes;
-use common::{Client, PATIENCE, accepted_seq, hello, id, message, receive, send, token};
+use common::{Client, PATIENCE, accepted_seq, hello, id, listens, message, receive, send, token};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
     process::{Child, Command},
     time::timeout,
 };
@@ -44,9 +43,7 @@ impl Process {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let line = timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().unwrap();
-        let addr = line.strip_prefix("listening on http://").unwrap().parse().unwrap();
+        let addr = listens(&mut child, "http://").await;
         Self { child, addr, data }
     }
 

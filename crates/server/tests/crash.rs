@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use common::{Client, PATIENCE, hello, id, message, open, token};
+use common::{Client, PATIENCE, hello, id, listens, message, open, token};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::json;
 use tokio::{
@@ -49,9 +49,7 @@ impl Process {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let line = timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().unwrap();
-        let addr = line.strip_prefix("listening on http://").unwrap().parse().unwrap();
+        let addr = listens(&mut child, "http://").await;
         Self { child, addr }
     }
 

@@ -4,7 +4,7 @@ mod common;
 
 use std::{fs, path::Path, process::Stdio, sync::Arc};
 
-use common::{PATIENCE, SERVER_KEY, TestServer, eventually, hello, receive, send};
+use common::{PATIENCE, SERVER_KEY, TestServer, eventually, hello, listens, receive, send};
 use rcgen::CertifiedKey;
 use rustls::{
     ClientConfig, RootCertStore,
@@ -14,7 +14,7 @@ use rustls::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     process::Command,
     time::timeout,
@@ -126,9 +126,7 @@ async fn a_certificate_is_renewed_without_a_restart() {
         .kill_on_drop(true)
         .spawn()
         .unwrap();
-    let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
-    let line = timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().unwrap();
-    let port: u16 = line.strip_prefix("listening on https://127.0.0.1:").unwrap().parse().unwrap();
+    let port = listens(&mut server, "https://").await.port();
     let mut before = connect(port, &issued.trusted).await.unwrap();
     let hang_up = async || {
         let process = server.id().unwrap().to_string();

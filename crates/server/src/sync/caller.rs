@@ -180,8 +180,8 @@ impl<'a> Caller<'a> {
         self.source.lasting().map(tracing::field::display)
     }
 
-    /// Notes that the device is here, for others to see, unless it has no lasting id. Not worth failing for: when the disk is full
-    /// there is still much to read.
+    /// Notes that the device is here, for others to see, unless it has no lasting id. Not worth failing for: when
+    /// the disk is full there is still much to read.
     pub(super) async fn note_sighting(&self) {
         if self.source.lasting().is_none() {
             return;

@@ -16,8 +16,9 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, BufReader},
     net::TcpStream,
+    process::Child,
     sync::oneshot,
     task::JoinHandle,
     time::timeout,
@@ -119,6 +120,13 @@ pub(crate) fn config(data: &Path, args: &[&str]) -> Config {
     let base =
         ["tutti-server", "--listen", "127.0.0.1:0", "--data", data, "--dev", "--server-key", SERVER_KEY];
     Config::parse_from(base.iter().chain(args))
+}
+
+/// Where the real binary, which was just started, listens.
+pub(crate) async fn listens(child: &mut Child, scheme: &str) -> SocketAddr {
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let line = timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().unwrap();
+    line.strip_prefix("listening on ").unwrap().strip_prefix(scheme).unwrap().parse().unwrap()
 }
 
 /// A user token.
