@@ -317,7 +317,7 @@ pub enum Event {
     Conversations(Vec<String>),
     /// Sessions that look different now; without fields if there is nothing of them any more.
     Sessions(Vec<(Session, Origin)>),
-    /// Notifications that are new or look different now; none at all: there may be none any more.
+    /// Notifications that are new or look different now. Others may be there no more.
     Notifications(Vec<tutti_protocol::wire::Notification>),
     /// The status changed.
     Status(Status),

@@ -513,6 +513,7 @@ impl Replica {
     pub(crate) fn apply(&mut self, change_set: ChangeSet) -> Applied {
         let mut applied = Applied::default();
         if change_set.reset {
+            self.note_all(&mut applied);
             self.heads.clear();
             self.numbers.clear();
             self.spans.clear();
@@ -580,6 +581,24 @@ impl Replica {
         self.note_session(subject(queued), (Some(id), true), applied);
         if subject(queued) == NOTIFICATIONS {
             self.note_notifications(applied);
+        }
+    }
+
+    /// Notes how all looks but the messages, before another copy takes its place.
+    fn note_all(&self, applied: &mut Applied) {
+        applied.conversations.extend(self.conversation_ids().map(str::to_owned));
+        self.session_targets().for_each(|target| self.note_session(target, (None, false), applied));
+        self.note_notifications(applied);
+    }
+
+    /// Notes what may look different in this copy, which has taken the place of that one, but for messages.
+    pub(crate) fn note_replaced(&self, old: &Self, applied: &mut Applied) {
+        old.note_all(applied);
+        applied.conversations.extend(self.conversation_ids().map(str::to_owned));
+        for target in self.session_targets() {
+            let device = self.session_of(target).device;
+            let here = device.is_some() && device == self.device();
+            old.note_session(target, (None, here), applied);
         }
     }
 

@@ -24,7 +24,7 @@ thread_local! {
 }
 
 /// Characters that are told of a panic.
-const LONGEST: usize = 400;
+const LONGEST: usize = 2000;
 
 /// How often it is told how far they are.
 const TELL: Duration = Duration::from_secs(5);

@@ -4,6 +4,7 @@
 //! which lane moves next is chance, from a seed. Time passes when nothing can move.
 
 mod anonymity;
+pub mod shown;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -27,6 +28,7 @@ use tutti_protocol::{
     wire::{self, Platform, operation, server_frame, status},
 };
 
+use self::shown::Shown;
 use crate::{
     model::Model,
     server::{Server, View, token},
@@ -165,8 +167,8 @@ pub struct Tab {
     pub ticks: u64,
     /// Refusals of a place for a connection.
     pub limits: Vec<wire::Limit>,
-    /// Notifications, as it was told last of each or found them when it opened.
-    pub notifications: BTreeMap<Bytes, wire::Notification>,
+    /// Conversations, sessions and notifications.
+    pub shown: Shown,
     /// Others who type, as it shows them: in a conversation, an account.
     pub typists: BTreeSet<(String, String)>,
     /// When it was told last that they do.
@@ -222,11 +224,6 @@ enum Task {
 }
 
 impl Tab {
-    fn find_notifications(&mut self) {
-        let found = self.engine.replica().notifications(true, usize::MAX).into_iter();
-        self.notifications = found.map(|notification| (notification.id.clone(), notification)).collect();
-    }
-
     /// None of these is on its way again that was shown as sent, unless that is excused.
     fn note_shown(&mut self, messages: &[MessageEvent], excused: impl Fn(OperationId) -> bool) {
         for MessageEvent { message, .. } in messages {
@@ -344,7 +341,7 @@ impl World {
             failed: None,
             ticks: 0,
             limits: Vec::new(),
-            notifications: BTreeMap::new(),
+            shown: Shown::default(),
             typists: BTreeSet::new(),
             typed: BTreeMap::new(),
             custom: Vec::new(),
@@ -367,7 +364,8 @@ impl World {
         }
         let known = self.messages(at).into_iter().map(|message| message.id).collect();
         self.tab_mut(at).known = known;
-        self.tab_mut(at).find_notifications();
+        let tab = self.tab_mut(at);
+        tab.shown = Shown::all(tab.engine.replica());
         self.input(at, Input::NetworkChanged(true));
         at
     }
@@ -817,10 +815,12 @@ impl World {
                 Event::Notifications(notifications) => {
                     let wanted = tab.engine.config().notifications;
                     assert!(wanted || notifications.is_empty(), "{at:?} was told of {notifications:?}");
-                    let told = notifications.into_iter().map(|it| (it.id.clone(), it));
-                    tab.notifications.extend(told);
+                    tab.shown.tell_notifications(tab.engine.replica(), notifications);
                 }
-                Event::Conversations(_) | Event::Sessions(_) => {}
+                Event::Conversations(ids) => tab.shown.tell_conversations(tab.engine.replica(), ids),
+                Event::Sessions(told) => {
+                    tab.shown.tell_sessions(told.into_iter().map(|(session, _)| session))
+                }
             }
         }
         for who in tab.typists.iter().filter(|_| !tab.ended && !closes) {
@@ -1129,10 +1129,7 @@ impl World {
         let there = self.server.notifications(&self.profiles[at.0].account);
         let there: BTreeMap<_, _> = there.iter().map(timeless).collect();
         assert_eq!(here, there, "divergent: {at:?} has other notifications");
-        for notification in &notifications {
-            let told = tab.notifications.get(&notification.id);
-            assert_eq!(told, Some(notification), "{at:?} was not told of a notification");
-        }
+        tab.shown.check(tab.engine.replica());
         for (conversation, view) in views {
             let page = self.page(at, conversation);
             let withheld = self.withheld(at, conversation);
@@ -1179,7 +1176,8 @@ impl World {
             assert_eq!(here, there, "divergent: {at:?} in {conversation}: {status:?}");
             // A tab that missed a whole fold is told of the conversations alone.
             let folded = self.profiles[at.0].store.table(Table::Blocks).count() > 0;
-            let by_itself = |message: &&Message| message.sent_at >= complete_from;
+            // What was for another id alone, who goes by this one has looked back for.
+            let by_itself = |message: &&Message| message.sent_at >= complete_from && !self.is_renamed(at.0);
             let told_of = page.messages.iter().filter(|_| !folded && !self.model.tells_again());
             for message in told_of.filter(by_itself) {
                 let knew = told.contains(&message.id) || tab.known.contains(&message.id);

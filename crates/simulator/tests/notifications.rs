@@ -52,7 +52,7 @@ fn what_was_missed_while_it_was_not_wanted_comes_when_it_is() {
     for at in tabs {
         assert_eq!(world.tab(at).engine.status().connection, Connection::Online);
         assert_eq!(titles(&world, at), [first.as_str()], "nothing new came");
-        assert_eq!(world.tab(at).notifications.len(), 1, "nor is anything told");
+        assert_eq!(world.tab(at).shown.notifications.len(), 1, "nor is anything told");
     }
     // One that is opened meanwhile, and closed again, changes nothing.
     world.close(tabs[0]);

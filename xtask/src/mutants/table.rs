@@ -846,6 +846,20 @@ pub(super) const MUTANTS: &[Mutant] = &[
         to: "",
     },
     Mutant {
+        name: "what-a-restored-log-lacks-still-shown",
+        file: REPLICA,
+        from: "self.note_all(&mut applied);
+            self.heads.clear();",
+        to: "self.heads.clear();",
+    },
+    Mutant {
+        name: "contents-of-a-new-store-not-told",
+        file: REPLICA,
+        from: "applied.conversations.extend(self.conversation_ids().map(str::to_owned));
+        for target in self.session_targets() {",
+        to: "for target in self.session_targets().filter(|_| false) {",
+    },
+    Mutant {
         name: "changed-message-stays-in-the-outbox",
         file: ENGINE,
         from: "Some(event::Body::Changed(message)) => Some(&message.id),",

@@ -7,11 +7,11 @@ use tutti_protocol::{
 
 use super::{Engine, Enqueued, IDLE, Reading, Reload, Renewal, Role, queued_id};
 use crate::{
-    BatchId, Effect, Event, Extent, Failure, LoadId, Located, Now, Origin, Replica, Reply,
+    BatchId, Effect, Event, Extent, Failure, LoadId, Located, Now, Replica, Reply,
     batch::{Key, Snapshot, StoreError, Table},
     decode_block,
     message::Message,
-    replica::{Applied, Change, SessionChange},
+    replica::{Applied, Change},
 };
 
 impl Engine {
@@ -242,13 +242,9 @@ impl Engine {
         let saved = old.outbox.iter().filter(|(_, queued)| queued.refused.is_none());
         let saved = saved.map(|(_, queued)| Enqueued { request: None, queued: queued.clone() });
         self.waiting.splice(..0, saved);
-        self.events.push_back(Event::Conversations(old.conversation_ids().map(str::to_owned).collect()));
-        let empty = |target: &str| (self.replica.session_of(target), Origin::Remote);
-        let sessions: Vec<_> = old.session_targets().map(empty).collect();
-        if !sessions.is_empty() {
-            self.events.push_back(Event::Sessions(sessions));
-        }
-        self.tell_notifications();
+        let mut applied = Applied::default();
+        self.replica.note_replaced(&old, &mut applied);
+        self.report(applied);
         self.leadership.restart(epoch);
         if !self.suspended {
             self.leadership.join(now, &mut self.entropy);
@@ -344,15 +340,7 @@ impl Engine {
         let gone = old.outbox.iter().filter(|(id, _)| self.replica.outbox.get(*id).is_none());
         let changed = gone.filter_map(|(_, queued)| self.replica.shown_subject(queued));
         applied.messages.extend(changed.map(|message| Change::to(message, true)));
-        let sessions = |replica: &Replica| replica.session_targets().map(str::to_owned).collect::<Vec<_>>();
-        for target in sessions(&old).into_iter().chain(sessions(&self.replica)) {
-            let device = self.replica.session_of(&target).device;
-            let here = device.is_some() && device == self.replica.device();
-            let change = SessionChange { before: old.session_of(&target), by: (None, here) };
-            applied.sessions.insert(target, change);
-        }
-        old.note_notifications(&mut applied);
-        applied.conversations.extend(self.replica.conversation_ids().map(str::to_owned));
+        self.replica.note_replaced(&old, &mut applied);
         self.report(applied);
         for change_set in reload.change_sets {
             self.follow(change_set, now);
