@@ -1,11 +1,12 @@
 //! JavaScript values in, JavaScript values out. Lists leave as one JSON text that the browser parses
 //! in one go, which is several times cheaper than building objects field by field.
 
+use base64ct::{Base64UrlUnpadded, Encoding as _};
 use bytes::Bytes;
 use js_sys::{Function, JSON, Object, Reflect};
 use tutti_engine::{
     Change, Config, Connection, Conversation, Failure, Hole, LogLevel, Message, MessageEvent, Missing,
-    Origin, Page, Session, State, Status,
+    Origin, Page, PushKey, Session, State, Status,
 };
 use tutti_protocol::{
     Code, DeviceId, Millis, OperationId, Position, Target,
@@ -22,6 +23,8 @@ use crate::{
     transport::check_url,
 };
 
+/// What `pushNotificationSenderId` is.
+const PUSH_KEY: &str = "a VAPID public key, 65 bytes in base64url, or null";
 /// What a device is called when the application does not say.
 const DEVICE_NAME: &str = "Browser";
 
@@ -125,62 +128,47 @@ pub(crate) fn configured(mut config: Config, changes: &JsValue) -> Result<Config
         }
         let wrong = |expected: &str| invalid(format!("config.{name}: expected {expected}"));
         let boolean = || value.as_bool().ok_or_else(|| wrong("a boolean"));
-        let is_default = match name.as_str() {
+        match name.as_str() {
             "syncInterval" => {
                 let minutes = value.as_f64().filter(|it| *it > 0.0 && *it <= SYNC_INTERVAL_MAX);
                 let minutes = minutes.ok_or_else(|| wrong("minutes, more than 0 and at most 35,000"))?;
                 config.sync_interval = (minutes * 60_000.0).ceil() as u64;
-                true
             }
-            "enableMessageSync" => {
-                config.messages = boolean()?;
-                true
-            }
-            "shareTyping" => {
-                config.hide.typing = !boolean()?;
-                true
-            }
-            "sharePresence" => {
-                config.hide.presence = !boolean()?;
-                true
-            }
-            "shareReadReceipts" => {
-                config.hide.reads = !boolean()?;
-                true
-            }
+            "enableMessageSync" => config.messages = boolean()?,
+            "shareTyping" => config.hide.typing = !boolean()?,
+            "sharePresence" => config.hide.presence = !boolean()?,
+            "shareReadReceipts" => config.hide.reads = !boolean()?,
             "logLevel" => {
                 let level = LOG_LEVELS.iter().find(|(of, _)| value.as_string().as_deref() == Some(*of));
                 let level = level.ok_or_else(|| wrong(r#""debug", "info", "warning" or "error""#))?;
                 config.log = level.1;
-                true
             }
-            "enableChatHistorySync" => {
-                config.history = boolean()?;
-                true
-            }
-            "enableNotificationSync" => {
-                config.notifications = boolean()?;
-                true
-            }
-            "disableDeviceId" => {
-                config.anonymous = boolean()?;
-                true
-            }
+            "enableChatHistorySync" => config.history = boolean()?,
+            "enableNotificationSync" => config.notifications = boolean()?,
+            "disableDeviceId" => config.anonymous = boolean()?,
             "compensationDays" => {
                 let days = value.as_f64().filter(|days| days.fract() == 0.0 && (1.0..=7.0).contains(days));
                 let days = days.ok_or_else(|| wrong("days, a whole number from 1 to 7"))?;
                 config.compensation_days = days as u32;
-                true
             }
-            "pushNotificationSenderId" => value.is_null(),
+            "pushNotificationSenderId" => {
+                config.push_key = push_key(&value).ok_or_else(|| wrong(PUSH_KEY))?
+            }
             _ => return Err(invalid(format!("config.{name}: no such option"))),
-        };
-        if !is_default {
-            let message = format!("config.{name}: only its default is supported yet");
-            return Err(Failure::new(Code::Unsupported, message));
         }
     }
     Ok(config)
+}
+
+/// An application server's key, as `PushManager.subscribe` takes it, or null.
+fn push_key(value: &JsValue) -> Option<Option<PushKey>> {
+    if value.is_null() {
+        return Some(None);
+    }
+    let text = value.as_string()?;
+    let mut point = [0; PushKey::LENGTH];
+    let point = Base64UrlUnpadded::decode(text.trim_end_matches('='), &mut point).ok()?;
+    PushKey::try_from(point).ok().map(Some)
 }
 
 /// The whole configuration.
@@ -193,7 +181,10 @@ pub(crate) fn config(config: &Config) -> JsValue {
         ("disableDeviceId", &config.anonymous),
         ("compensationDays", &u64::from(config.compensation_days)),
         ("logLevel", &level),
-        ("pushNotificationSenderId", &None::<u64>),
+        (
+            "pushNotificationSenderId",
+            &config.push_key.map(|key| Base64UrlUnpadded::encode_string(key.as_bytes())),
+        ),
         ("shareTyping", &!config.hide.typing),
         ("sharePresence", &!config.hide.presence),
         ("shareReadReceipts", &!config.hide.reads),

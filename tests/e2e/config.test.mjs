@@ -1,5 +1,6 @@
 // F: what each option of the configuration does, in all tabs, at once.
 import assert from "node:assert/strict";
+import { createECDH } from "node:crypto";
 import { test } from "node:test";
 import { agree, away, back, begin, cast, leave } from "./support/cast.mjs";
 import { idsStoredAt, idsStoredAtServer } from "./support/stored.mjs";
@@ -212,6 +213,26 @@ test("F disableDeviceId: a browser that opens with it has never had an id, and h
   assert.deepEqual(devices, []);
 });
 
+test("F pushNotificationSenderId: who sends the push is known in all tabs, from opening on or later", async () => {
+  const scene = await cast(browsers, "the sender of pushes");
+  const { laptop, tab, phone } = scene;
+  const key = () => createECDH("prime256v1").generateKeys("base64url");
+  const [first, second] = [key(), key()];
+  const sender = async (client) => (await config(client)).pushNotificationSenderId;
+  const is = (wanted) => (held) => held === wanted;
+  await tab.call("configure", { pushNotificationSenderId: first });
+  await agree("both tabs know who sends", [laptop, tab], sender, is(first));
+  await laptop.call("configure", { pushNotificationSenderId: second });
+  const later = await browsers.laptop.client(scene.ann);
+  await agree("and who sends instead", [laptop, tab, later], sender, is(second));
+  await later.call("configure", { pushNotificationSenderId: null });
+  await agree("and that nobody does", [laptop, tab, later], sender, is(null));
+  const opened = await browsers.phone.client(`${scene.ann}-2`, { config: { pushNotificationSenderId: first } });
+  assert.equal(await sender(opened), first);
+  assert.equal(await sender(phone), null);
+  await leave([...scene.all, later, opened]);
+});
+
 const WRONG = [
   ["syncInterval", 0],
   ["syncInterval", -1],
@@ -228,6 +249,11 @@ const WRONG = [
   ["shareTyping", "true"],
   ["sharePresence", 0],
   ["shareReadReceipts", {}],
+  ["pushNotificationSenderId", 7],
+  ["pushNotificationSenderId", ""],
+  ["pushNotificationSenderId", "no key"],
+  ["pushNotificationSenderId", Buffer.alloc(64, 4).toString("base64url")],
+  ["pushNotificationSenderId", Buffer.alloc(65, 2).toString("base64url")],
   ["colour", "blue"],
 ];
 

@@ -42,6 +42,8 @@ const CAPABILITIES: &[Capability] = &[
     of("C2", "field by field, by timestamp", Built),
     of("C3", "interrupted networks are expected", Built),
     of("N1", "notifications, the same on all devices", Built),
+    of("N2", "Web Push when the application is not open", NotYet),
+    of("N3", "one notification a person", NotYet),
     of("D4", "who may be online at once, by platform", Built),
     of("F enableMessageSync", "messages are synced", Built),
     of("F enableNotificationSync", "notifications are synced", Built),
@@ -49,7 +51,7 @@ const CAPABILITIES: &[Capability] = &[
     of("F disableDeviceId", "no lasting device id", Built),
     of("F syncInterval", "minutes between reconciliations", Built),
     of("F logLevel", "what the console is told", Built),
-    of("F pushNotificationSenderId", "who sends the push", NotYet),
+    of("F pushNotificationSenderId", "who sends the push", Built),
     of("O", "the service switch", Built),
 ];
 

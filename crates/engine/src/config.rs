@@ -1,5 +1,6 @@
 //! What the application may set while the client runs. It holds for all tabs of the profile.
 
+use bytes::Bytes;
 use tutti_protocol::{limits, local, wire};
 
 /// The longest time between two comparisons with the server, in milliseconds: what a timer can count.
@@ -25,6 +26,32 @@ pub struct Config {
     pub log: LogLevel,
     /// Whether the device goes without a lasting id.
     pub anonymous: bool,
+    /// Who sends the push, if anybody.
+    pub push_key: Option<PushKey>,
+}
+
+/// An application server's public key for Web Push (RFC 8292): an uncompressed point of P-256.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PushKey([u8; Self::LENGTH]);
+
+impl PushKey {
+    /// In bytes.
+    pub const LENGTH: usize = 65;
+
+    /// The point.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; Self::LENGTH] {
+        &self.0
+    }
+}
+
+impl TryFrom<&[u8]> for PushKey {
+    type Error = ();
+
+    fn try_from(bytes: &[u8]) -> Result<Self, ()> {
+        // SEC 1, section 2.3.3: 4, then both coordinates.
+        bytes.try_into().ok().filter(|bytes: &[u8; Self::LENGTH]| bytes[0] == 4).map(Self).ok_or(())
+    }
 }
 
 /// What the user keeps from others.
@@ -67,6 +94,7 @@ impl Default for Config {
             hide: Hide::default(),
             log: LogLevel::default(),
             anonymous: false,
+            push_key: None,
         }
     }
 }
@@ -89,6 +117,7 @@ impl Config {
             privacy: Some(self.hide.into()),
             log_level: self.log as u32,
             no_device_id: self.anonymous,
+            push_key: self.push_key.map(|key| Bytes::copy_from_slice(key.as_bytes())).unwrap_or_default(),
         }
     }
 }
@@ -110,6 +139,7 @@ impl From<local::Config> for Config {
             },
             log: LogLevel::ALL.get(config.log_level as usize).copied().unwrap_or_default(),
             anonymous: config.no_device_id,
+            push_key: PushKey::try_from(&config.push_key[..]).ok(),
         }
     }
 }
@@ -136,7 +166,9 @@ mod tests {
             hide,
             log: LogLevel::Info,
             anonymous: true,
+            push_key: PushKey::try_from(&[4; PushKey::LENGTH][..]).ok(),
         };
+        assert!(config.push_key.is_some());
         assert_eq!(Config::from(config.to_local(3)), config);
         assert_eq!(Config::from(Config::default().to_local(0)), Config::default());
     }
@@ -147,11 +179,13 @@ mod tests {
             sync_interval: u64::MAX,
             log_level: 99,
             compensation_days: 99,
+            push_key: Bytes::from_static(&[2; PushKey::LENGTH]),
             ..local::Config::default()
         };
         let config = Config::from(nonsense);
         assert_eq!(config.compensation_days, 7);
         assert_eq!((config.sync_interval, config.log), (INTERVAL_MAX, LogLevel::Warning));
+        assert_eq!(config.push_key, None, "a point in another form");
         let none = Config::from(local::Config::default());
         assert_eq!((none.sync_interval, none.compensation_days), (1, 1));
     }

@@ -34,7 +34,7 @@ mod status;
 use bytes::Bytes;
 use tutti_protocol::{DeviceId, Epoch, Millis, OperationId, Position, TabId, wire::Platform};
 
-pub use config::{Config, Hide, LogLevel};
+pub use config::{Config, Hide, LogLevel, PushKey};
 pub use engine::Engine;
 pub use identity::{identity, identity_batch};
 pub use leadership::LockId;

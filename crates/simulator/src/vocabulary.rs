@@ -7,7 +7,7 @@ use rand_chacha::{
     ChaCha8Rng,
     rand_core::{RngCore as _, SeedableRng as _},
 };
-use tutti_engine::{Config, Input, Message, State};
+use tutti_engine::{Config, Input, Message, PushKey, State};
 use tutti_protocol::{
     LogId, Millis, OperationId, TabId, codec, limits,
     local::{self, channel_frame},
@@ -457,6 +457,8 @@ pub const VOCABULARY: &[Word] = &[
             config.hide.reads = !config.hide.reads;
             format!("hides what it reads: {}", config.hide.reads)
         };
+        let key = [4; PushKey::LENGTH];
+        config.push_key = PushKey::try_from(&key[..]).ok().filter(|_| config.push_key.is_none());
         world.input(at, Input::Configure(config));
         Some(format!("{at:?} sets {what}"))
     }),

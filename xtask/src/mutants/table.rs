@@ -217,10 +217,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
         to: "if change_set.log.is_empty() {",
     },
     Mutant {
-        name: "commit-heard-twice-done-twice",
+        name: "commit-heard-late-done-again",
         file: TABS,
         from: "if revision <= self.replica.revision {",
-        to: "if revision < self.replica.revision {",
+        to: "if change_set.log.is_empty() && revision <= self.replica.revision {",
     },
     Mutant {
         name: "tab-of-an-erased-store-believed",
