@@ -182,8 +182,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "reload-tells-nobody",
         file: STORAGE,
-        from: "applied.conversations.extend(self.replica.conversation_ids().map(str::to_owned));",
-        to: "applied.messages.clear();",
+        from: "self.report(applied);
+        for change_set in reload.change_sets {",
+        to: "for change_set in reload.change_sets {",
     },
     Mutant {
         name: "journal-overwritten-after-a-restart",
