@@ -1,7 +1,6 @@
 //! JavaScript values in, JavaScript values out. Lists leave as one JSON text that the browser parses
 //! in one go, which is several times cheaper than building objects field by field.
 
-use base64ct::{Base64UrlUnpadded, Encoding as _};
 use bytes::Bytes;
 use js_sys::{Function, JSON, Object, Reflect};
 use tutti_engine::{
@@ -24,7 +23,7 @@ use crate::{
 };
 
 /// What `pushNotificationSenderId` is.
-const PUSH_KEY: &str = "a VAPID public key, 65 bytes in base64url, or null";
+const PUSH_KEY: &str = "a VAPID public key, 87 characters of base64url, or null";
 /// What a device is called when the application does not say.
 const DEVICE_NAME: &str = "Browser";
 
@@ -165,10 +164,7 @@ fn push_key(value: &JsValue) -> Option<Option<PushKey>> {
     if value.is_null() {
         return Some(None);
     }
-    let text = value.as_string()?;
-    let mut point = [0; PushKey::LENGTH];
-    let point = Base64UrlUnpadded::decode(text.trim_end_matches('='), &mut point).ok()?;
-    PushKey::try_from(point).ok().map(Some)
+    PushKey::try_from(value.as_string()?.as_bytes()).ok().map(Some)
 }
 
 /// The whole configuration.
@@ -181,10 +177,7 @@ pub(crate) fn config(config: &Config) -> JsValue {
         ("disableDeviceId", &config.anonymous),
         ("compensationDays", &u64::from(config.compensation_days)),
         ("logLevel", &level),
-        (
-            "pushNotificationSenderId",
-            &config.push_key.map(|key| Base64UrlUnpadded::encode_string(key.as_bytes())),
-        ),
+        ("pushNotificationSenderId", &config.push_key.as_ref().map(PushKey::as_str)),
         ("shareTyping", &!config.hide.typing),
         ("sharePresence", &!config.hide.presence),
         ("shareReadReceipts", &!config.hide.reads),

@@ -254,6 +254,7 @@ const WRONG = [
   ["pushNotificationSenderId", "no key"],
   ["pushNotificationSenderId", Buffer.alloc(64, 4).toString("base64url")],
   ["pushNotificationSenderId", Buffer.alloc(65, 2).toString("base64url")],
+  ["pushNotificationSenderId", Buffer.alloc(65, 4).toString("base64")],
   ["colour", "blue"],
 ];
 

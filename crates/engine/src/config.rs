@@ -1,6 +1,5 @@
 //! What the application may set while the client runs. It holds for all tabs of the profile.
 
-use bytes::Bytes;
 use tutti_protocol::{limits, local, wire};
 
 /// The longest time between two comparisons with the server, in milliseconds: what a timer can count.
@@ -30,27 +29,32 @@ pub struct Config {
     pub push_key: Option<PushKey>,
 }
 
-/// An application server's public key for Web Push (RFC 8292): an uncompressed point of P-256.
+/// An application server's public key for Web Push, as RFC 8292 writes it in `k`: an uncompressed point of P-256 in
+/// base64url without padding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PushKey([u8; Self::LENGTH]);
 
 impl PushKey {
-    /// In bytes.
-    pub const LENGTH: usize = 65;
+    /// Characters: 65 bytes.
+    pub const LENGTH: usize = 87;
 
-    /// The point.
+    /// As it was given.
     #[must_use]
-    pub fn as_bytes(&self) -> &[u8; Self::LENGTH] {
-        &self.0
+    pub fn as_str(&self) -> &str {
+        str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 
 impl TryFrom<&[u8]> for PushKey {
     type Error = ();
 
-    fn try_from(bytes: &[u8]) -> Result<Self, ()> {
-        // SEC 1, section 2.3.3: 4, then both coordinates.
-        bytes.try_into().ok().filter(|bytes: &[u8; Self::LENGTH]| bytes[0] == 4).map(Self).ok_or(())
+    fn try_from(text: &[u8]) -> Result<Self, ()> {
+        let text: [u8; Self::LENGTH] = text.try_into().map_err(|_| ())?;
+        let base64 = text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte));
+        // The first byte is 4 (SEC 1, section 2.3.3), and after the last there are two bits without a meaning.
+        let point = text[0] == b'B' && (b'A'..=b'P').contains(&text[1]);
+        let ends = b"AEIMQUYcgkosw048".contains(&text[Self::LENGTH - 1]);
+        if base64 && point && ends { Ok(Self(text)) } else { Err(()) }
     }
 }
 
@@ -117,7 +121,7 @@ impl Config {
             privacy: Some(self.hide.into()),
             log_level: self.log as u32,
             no_device_id: self.anonymous,
-            push_key: self.push_key.map(|key| Bytes::copy_from_slice(key.as_bytes())).unwrap_or_default(),
+            push_key: self.push_key.map(|key| key.as_str().to_owned()).unwrap_or_default(),
         }
     }
 }
@@ -139,7 +143,7 @@ impl From<local::Config> for Config {
             },
             log: LogLevel::ALL.get(config.log_level as usize).copied().unwrap_or_default(),
             anonymous: config.no_device_id,
-            push_key: PushKey::try_from(&config.push_key[..]).ok(),
+            push_key: PushKey::try_from(config.push_key.as_bytes()).ok(),
         }
     }
 }
@@ -166,7 +170,7 @@ mod tests {
             hide,
             log: LogLevel::Info,
             anonymous: true,
-            push_key: PushKey::try_from(&[4; PushKey::LENGTH][..]).ok(),
+            push_key: PushKey::try_from(format!("B{}", "A".repeat(86)).as_bytes()).ok(),
         };
         assert!(config.push_key.is_some());
         assert_eq!(Config::from(config.to_local(3)), config);
@@ -179,7 +183,7 @@ mod tests {
             sync_interval: u64::MAX,
             log_level: 99,
             compensation_days: 99,
-            push_key: Bytes::from_static(&[2; PushKey::LENGTH]),
+            push_key: "A".repeat(PushKey::LENGTH),
             ..local::Config::default()
         };
         let config = Config::from(nonsense);

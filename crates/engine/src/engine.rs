@@ -548,9 +548,9 @@ impl Engine {
         }
         if let Some(before) = applied.notifications.filter(|_| self.config.config.notifications) {
             let mut changed = self.replica.notifications(true, usize::MAX);
-            let held: BTreeSet<_> = changed.iter().map(|notification| notification.id.clone()).collect();
+            let gone = before.iter().any(|known| changed.iter().all(|it| it.id != known.id));
             changed.retain(|notification| !before.contains(notification));
-            if !changed.is_empty() || before.iter().any(|notification| !held.contains(&notification.id)) {
+            if gone || !changed.is_empty() {
                 self.events.push_back(Event::Notifications(changed));
             }
         }

@@ -586,19 +586,22 @@ impl Replica {
 
     /// Notes how all looks but the messages, before another copy takes its place.
     fn note_all(&self, applied: &mut Applied) {
-        applied.conversations.extend(self.conversation_ids().map(str::to_owned));
-        self.session_targets().for_each(|target| self.note_session(target, (None, false), applied));
+        self.note_what_there_is(self, None, applied);
         self.note_notifications(applied);
     }
 
     /// Notes what may look different in this copy, which has taken the place of that one, but for messages.
     pub(crate) fn note_replaced(&self, old: &Self, applied: &mut Applied) {
         old.note_all(applied);
-        applied.conversations.extend(self.conversation_ids().map(str::to_owned));
-        for target in self.session_targets() {
-            let device = self.session_of(target).device;
-            let here = device.is_some() && device == self.device();
-            old.note_session(target, (None, here), applied);
+        old.note_what_there_is(self, self.device(), applied);
+    }
+
+    /// Notes conversations and sessions of a copy, as they look in this one. `device`: whose doing is not remote.
+    fn note_what_there_is(&self, of: &Self, device: Option<DeviceId>, applied: &mut Applied) {
+        applied.conversations.extend(of.conversation_ids().map(str::to_owned));
+        for target in of.session_targets() {
+            let here = device.is_some() && of.session_of(target).device == device;
+            self.note_session(target, (None, here), applied);
         }
     }
 

@@ -387,7 +387,7 @@ pub fn channel(rng: &mut Rng) -> ChannelFrame {
             compensation_days: rng.number() as u32,
             no_notifications: rng.below(2) == 0,
             no_device_id: rng.below(2) == 0,
-            push_key: Bytes::from(vec![4; rng.below(70) as usize]),
+            push_key: "B".repeat(rng.below(90) as usize),
         }),
         18 => Frame::Say(local::Say { status: Some(said(rng)), epoch: rng.number() }),
         19 => Frame::Told(status(rng)),

@@ -1017,10 +1017,10 @@ fn channel_frames() -> Vec<Golden<ChannelFrame>> {
             "config with an application server's key",
             channel(Frame::Config(local::Config {
                 change: 3,
-                push_key: Bytes::from_static(&[4; 5]),
+                push_key: "BAAAA".to_owned(),
                 ..local::Config::default()
             })),
-            "0a10707172737475767778797a7b7c7d7e7f f20109 0803 4a050404040404 7a10606162636465666768696a6b6c6d6e6f",
+            "0a10707172737475767778797a7b7c7d7e7f f20109 0803 4a054241414141 7a10606162636465666768696a6b6c6d6e6f",
         ),
         golden(
             "config of one that wants no lasting id",

@@ -457,7 +457,7 @@ pub const VOCABULARY: &[Word] = &[
             config.hide.reads = !config.hide.reads;
             format!("hides what it reads: {}", config.hide.reads)
         };
-        let key = [4; PushKey::LENGTH];
+        let key = [b"B", [b'A'; PushKey::LENGTH - 1].as_slice()].concat();
         config.push_key = PushKey::try_from(&key[..]).ok().filter(|_| config.push_key.is_none());
         world.input(at, Input::Configure(config));
         Some(format!("{at:?} sets {what}"))

@@ -218,12 +218,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         to: "if change_set.log.is_empty() {",
     },
     Mutant {
-        name: "commit-heard-late-done-again",
-        file: TABS,
-        from: "if revision <= self.replica.revision {",
-        to: "if change_set.log.is_empty() && revision <= self.replica.revision {",
-    },
-    Mutant {
         name: "tab-of-an-erased-store-believed",
         file: TABS,
         from: "if store[..] != self.replica.store().as_bytes()[..] {",
@@ -856,9 +850,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "contents-of-a-new-store-not-told",
         file: REPLICA,
-        from: "applied.conversations.extend(self.conversation_ids().map(str::to_owned));
-        for target in self.session_targets() {",
-        to: "for target in self.session_targets().filter(|_| false) {",
+        from: "old.note_what_there_is(self, self.device(), applied);",
+        to: "",
     },
     Mutant {
         name: "changed-message-stays-in-the-outbox",
