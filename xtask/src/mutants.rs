@@ -1,6 +1,6 @@
 //! Seeded bugs: does the simulator find them? One after another is put into a copy of the code, and the
-//! simulator is to catch it: by chance, or else in one of the histories that were kept. One that it does not
-//! catch is a hole in what it does or looks at.
+//! simulator is to catch it: by chance, or else in one of its tests, which play the histories that were kept, too.
+//! One that it does not catch is a hole in what it does or looks at.
 
 mod table;
 
@@ -125,7 +125,7 @@ impl<'a> Options<'a> {
 
 /// How a bug was caught.
 struct Caught {
-    /// So many histories, or the name of a kept one.
+    /// So many histories, or the name of a test.
     after: String,
     how: String,
 }
@@ -170,29 +170,26 @@ impl<'a> Tree<'a> {
     }
 
     fn build(&self) -> Result<()> {
-        let mut build = cargo();
-        build.args([
-            "build",
-            "--quiet",
-            "--release",
-            "--package",
-            "tutti-simulator",
-            "--bin",
-            "tutti-simulator",
-        ]);
+        run(self.cargo("build").args(["--bin", "tutti-simulator"]))
+    }
+
+    fn cargo(&self, what: &str) -> Command {
+        let mut cargo = cargo();
+        cargo.args([what, "--quiet", "--release", "--package", "tutti-simulator"]);
         if let Some(jobs) = self.jobs {
-            build.args(["--jobs", jobs]);
+            cargo.args(["--jobs", jobs]);
         }
         // Unused code is what many a bug leaves. To build in small steps and to optimise over them do not go
         // together.
-        build.env("RUSTFLAGS", "-A warnings");
-        build.env("CARGO_INCREMENTAL", "1").env("CARGO_PROFILE_RELEASE_LTO", "off");
-        run(build.current_dir(&self.folder).env("CARGO_TARGET_DIR", &self.target))
+        cargo.env("RUSTFLAGS", "-A warnings");
+        cargo.env("CARGO_INCREMENTAL", "1").env("CARGO_PROFILE_RELEASE_LTO", "off");
+        cargo.current_dir(&self.folder).env("CARGO_TARGET_DIR", &self.target);
+        cargo
     }
 
-    /// Lets chance look, and then plays the kept histories, for a bug that chance has not met.
+    /// Lets chance look, and then the tests, for a bug that chance has not met.
     fn simulate(&self) -> Result<Option<Caught>> {
-        self.by_chance()?.map_or_else(|| self.by_a_case(), |caught| Ok(Some(caught)))
+        self.by_chance()?.map_or_else(|| self.by_a_test(), |caught| Ok(Some(caught)))
     }
 
     fn by_chance(&self) -> Result<Option<Caught>> {
@@ -227,18 +224,20 @@ impl<'a> Tree<'a> {
         })
     }
 
-    fn by_a_case(&self) -> Result<Option<Caught>> {
-        for case in fs::read_dir(self.folder.join("crates/simulator/cases"))? {
-            let case = case?.path();
-            let played = self.simulator().arg("--replay").arg(&case).output()?;
-            if !played.status.success() {
-                let after = case.file_stem().unwrap_or_default().to_string_lossy().replace('-', " ");
-                let told = String::from_utf8_lossy(&played.stdout);
-                let how = told.lines().rev().find_map(|line| line.trim().strip_prefix("failed: "));
-                return Ok(Some(Caught { after, how: how.unwrap_or("it died").to_owned() }));
-            }
+    /// The tests play kept histories, and what chance is too weak for.
+    fn by_a_test(&self) -> Result<Option<Caught>> {
+        let mut tests = self.cargo("test");
+        tests.args(["--tests", "--no-fail-fast"]);
+        let output = tests.output()?;
+        ensure!(!interrupted(), "interrupted");
+        if output.status.success() {
+            return Ok(None);
         }
-        Ok(None)
+        let told = String::from_utf8_lossy(&output.stdout);
+        let mut lines = told.lines().skip_while(|line| !line.starts_with("---- "));
+        let named = lines.next().and_then(|line| line.split(' ').nth(1)).context("its tests do not run")?;
+        let how = lines.find(|line| !line.is_empty() && !line.starts_with("thread '")).unwrap_or("it died");
+        Ok(Some(Caught { after: named.replace('_', " "), how: how.to_owned() }))
     }
 
     /// The program with the bug. It does not take all the memory there is.

@@ -617,3 +617,25 @@ fn an_unknown_message_is_unknown() {
     assert!(matches!(replica.locate(OperationId::from([1; 16])), Located::Unknown));
     assert_eq!(replica.page("direct:nobody", None, 50, &Default::default()), Page::default());
 }
+
+#[test]
+fn what_a_restored_server_has_forgotten_is_sent_again_under_its_id() {
+    let mut world = World::new(31);
+    let profile = world.profile("anna");
+    let tab = world.open(profile);
+    world.pass(500);
+    let backup = world.server.storage.backup();
+    let id = OperationId::mint(world.clock_of(profile), [7; 10]);
+    let arrived =
+        |world: &World| world.server.views("anna").get("direct:anna").map_or(0, |view| view.messages.len());
+    world.send_with(tab, "direct:anna", "twice, if need be", Some(id));
+    world.pass(1_000);
+    assert_eq!(arrived(&world), 1);
+    world.restore(&backup, LogId::from([8; 16]));
+    world.settle();
+    assert_eq!(arrived(&world), 0, "the backup is older");
+    let again = world.send_with(tab, "direct:anna", "twice, if need be", Some(id));
+    world.settle();
+    assert!(world.tab(tab).replies[&again].is_ok(), "{:?}", world.tab(tab).replies[&again]);
+    assert_eq!(arrived(&world), 1, "{:?} {:?}", world.tab(tab).failures, world.tab(tab).engine.status());
+}

@@ -266,6 +266,21 @@ fn a_store_that_was_erased_makes_a_new_device_and_loses_nothing_that_a_tab_remem
 }
 
 #[test]
+fn what_a_tab_wrote_and_could_not_announce_is_sent_when_it_has_closed() {
+    let mut world = World::new(26);
+    let [leader, closing] = tabs(&mut world);
+    world.send(closing, TEAM, "on the disk, and the tab does not know it yet");
+    let until = world.now + 1_000;
+    while world.profiles[closing.0].store.table(Table::Outbox).next().is_none() {
+        assert!(world.step(until));
+    }
+    world.close(closing);
+    world.pass(5_000);
+    assert!(leads(&world, leader));
+    assert_eq!(arrived(&world), 1);
+}
+
+#[test]
 fn a_tab_whose_store_is_of_a_later_version_says_so_and_leaves_its_outbox_to_the_later_one() {
     let mut world = World::new(9);
     let [leader] = tabs(&mut world);

@@ -321,12 +321,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         to: "if Seq(delta.next) <= self.received {",
     },
     Mutant {
-        name: "overlapping-page-taken-whole",
-        file: LINK,
-        from: "delta.events.into_iter().filter(|event| Seq(event.seq) > received).collect();",
-        to: "{ let _ = received; delta.events };",
-    },
-    Mutant {
         name: "short-page-taken-for-the-end",
         file: LINK,
         from: "self.short = delta.next < delta.head;",
