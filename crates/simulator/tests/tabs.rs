@@ -266,6 +266,24 @@ fn a_store_that_was_erased_makes_a_new_device_and_loses_nothing_that_a_tab_remem
 }
 
 #[test]
+fn an_edit_of_what_another_tab_has_just_sent_comes_after_it() {
+    for seed in 0..20 {
+        let mut world = World::new(seed);
+        let [leader, second, third] = tabs(&mut world);
+        // What it has missed it hears in any order.
+        world.freeze(leader);
+        world.send(second, TEAM, "sent");
+        world.pass(100);
+        let message = world.newest(third, TEAM).pop().unwrap();
+        let edited = world.edit(third, message, "edited");
+        world.pass(100);
+        world.thaw(leader);
+        world.settle();
+        world.check_last(TEAM, &edited);
+    }
+}
+
+#[test]
 fn what_a_tab_wrote_and_could_not_announce_is_sent_when_it_has_closed() {
     let mut world = World::new(26);
     let [leader, closing] = tabs(&mut world);

@@ -218,12 +218,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         to: "if change_set.log.is_empty() {",
     },
     Mutant {
-        name: "tab-of-an-erased-store-believed",
-        file: TABS,
-        from: "if store[..] != self.replica.store().as_bytes()[..] {",
-        to: "if false {",
-    },
-    Mutant {
         name: "question-not-answered",
         file: TABS,
         from: "if self.leadership.answers() {",
