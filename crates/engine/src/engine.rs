@@ -11,6 +11,7 @@ mod tabs;
 
 use std::collections::{BTreeSet, VecDeque};
 
+use self::history::Fetch;
 use crate::{
     BatchId, Change, Config, Connection, ConnectionId, Effect, Event, Extent, Failure, Identity, Input,
     LoadId, MessageEvent, Now, Origin, Replica, Reply, RequestId, Setup, State, Status,
@@ -93,7 +94,7 @@ pub struct Engine {
     reload: Option<Reload>,
     syncs: Vec<Sync>,
     withdrawals: Vec<Withdrawal>,
-    fetches: Vec<history::Fetch>,
+    fetches: Vec<Fetch>,
     /// Conversations in which the user of this tab types.
     typing_here: BTreeSet<String>,
     /// Others who type.
@@ -186,11 +187,12 @@ struct Gathered {
 }
 
 impl Gathered {
-    /// What was received goes: it will be received again. What the user wants stays.
-    fn forget(&mut self) {
+    /// What was received goes: it will be received again, also what was asked for. What the user wants stays.
+    fn forget(&mut self, fetches: &mut [Fetch]) {
         let Self { over, discarded, mut refused, .. } = std::mem::take(self);
         refused.retain(|queued| queued.refused.is_none());
         *self = Self { over, discarded, refused, ..Self::default() };
+        fetches.iter_mut().for_each(Fetch::put_anew);
     }
 
     fn is_empty(&self) -> bool {

@@ -1,6 +1,6 @@
 //! M4: what a new device gets by itself, what it asks for, and what it shows as missing.
 
-use tutti_engine::{Change, Config, Failure, Hole, Input, Missing, Reply};
+use tutti_engine::{Change, Config, Failure, Hole, Input, Missing, Reply, batch::StoreError};
 use tutti_protocol::{Code, LogId, Millis, OperationId, Position};
 use tutti_simulator::world::{At, World};
 
@@ -97,6 +97,25 @@ fn a_wish_ends_also_when_the_server_cannot_be_reached() {
     world.swallows = true;
     for at in tabs {
         assert!(matches!(look(&mut world, at, 20), Err(Code::Timeout | Code::Offline)));
+    }
+}
+
+#[test]
+fn what_was_answered_and_could_not_be_stored_is_asked_for_again() {
+    for operations in 1..6 {
+        let mut world = past(7, 20);
+        let anna = world.profile("anna");
+        let tab = world.open(anna);
+        world.settle();
+        let store = &mut world.profiles[anna].store;
+        store.fail = Some((store.operations + operations, StoreError::Quota));
+        // The connection is given up with what could not be stored.
+        let first = look(&mut world, tab, 20);
+        assert!(matches!(first, Ok(0) | Err(Code::Offline)), "{first:?}: nothing is gone");
+        if first.is_err() {
+            assert_eq!(look(&mut world, tab, 20), Ok(0), "after a failure of the {operations}th operation");
+        }
+        assert_eq!(positions(&world, tab), (1..=20).collect::<Vec<_>>());
     }
 }
 

@@ -103,7 +103,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "unsaved-pages-outlive-their-connection",
         file: ADVANCE,
-        from: "leader.gathered.forget(); leader.catching_up = None;",
+        from: "leader.gathered.forget(&mut self.fetches); leader.catching_up = None;",
         to: "leader.catching_up = None;",
     },
     Mutant {
@@ -116,7 +116,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "storage-failure-ignored",
         file: STORAGE,
         from: "// Memory is never ahead of the disk: what was received is received again.
-            leader.gathered.forget();",
+            leader.gathered.forget(&mut self.fetches);",
         to: "self.broadcast(channel_frame::Frame::ChangeSet(change_set.clone()));
             let applied = self.replica.apply(change_set);
             self.report(applied);
@@ -157,7 +157,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: CALLS,
         from: "self.waiting.push(Enqueued { request: Some(request), queued });",
         to: "let message = crate::Message::queued(&queued, &self.identity.account, self.replica.device());
-            self.resolve(request, Ok(message.map_or(Reply::Done, Reply::Message)));
+            self.resolve(request, Ok(message.map_or(Reply::Done, |message| Reply::Message(message.into()))));
             self.waiting.push(Enqueued { request: None, queued });",
     },
     // What is read again.

@@ -10,9 +10,7 @@ use tutti_protocol::{
     wire::operation::Body,
 };
 
-use super::{
-    ANNOUNCE, Engine, Gathered, Reading, Role, Sync, Who, Withdrawal, accepted_by, history::Fetch, queued_id,
-};
+use super::{ANNOUNCE, Engine, Gathered, Reading, Role, Sync, Who, Withdrawal, accepted_by, queued_id};
 use crate::{
     Connection, Effect, Event, Extent, Failure, Now, Reply, RequestId,
     batch::{Batch, Durability, Key, Table, Write},
@@ -105,9 +103,8 @@ impl Engine {
         leader.link.submit(&self.replica.outbox, corrected, now);
         leader.link.pull(leader.gathered.events.len());
         if !leader.link.is_up() {
-            leader.gathered.forget();
+            leader.gathered.forget(&mut self.fetches);
             leader.catching_up = None;
-            self.fetches.iter_mut().for_each(Fetch::put_anew);
         }
         self.commit(idle, now);
         if idle || reconcile {

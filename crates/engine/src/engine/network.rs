@@ -73,7 +73,7 @@ impl Engine {
                 Arrived::Service { disabled } => service = Some(disabled),
                 Arrived::Snapshot(page) => {
                     if page.log.is_some() {
-                        leader.gathered.forget();
+                        leader.gathered.forget(&mut self.fetches);
                         leader.gathered.log = page.log;
                     }
                     time = time.max(newest(&page.events));

@@ -84,7 +84,7 @@ impl Engine {
             return self.complain(Failure::from(&error));
         }
         // Memory is never ahead of the disk: what was received is received again.
-        leader.gathered.forget();
+        leader.gathered.forget(&mut self.fetches);
         // What was to leave the outbox is looked for again.
         leader.look_at = Some(now.monotonic.plus(wait));
         leader.link.fail(Failure::from(&error), Some(wait), now, &mut self.entropy);
