@@ -328,7 +328,9 @@ impl Model {
     fn is_recalled(&self, message: &Bytes, server: &Server) -> Recalled {
         let Some(id) = OperationId::try_from(message).ok() else { return Recalled::default() };
         let Some(wanted) = self.changes.get(&id) else { return Recalled::default() };
-        let surely = wanted.recalled && !self.replaced && !server.storage.is_aged(id);
+        // Of what was given up before it was sent, the server never hears that it is recalled.
+        let heard = server.storage.is_stored(message) && !server.storage.is_aged(id);
+        let surely = wanted.recalled && !self.replaced && heard;
         Recalled { surely, maybe: wanted.recall }
     }
 

@@ -1144,8 +1144,8 @@ impl World {
             self.check_places(at, &page);
             let sent = page.messages.iter();
             let sent = sent.filter(|message| matches!(message.state, State::Sent | State::Recalled));
-            // What came for one device alone is not here if the device has gone by another id since, or is, and is not
-            // heard of any more.
+            // What came for one device alone, a device that has gone by several ids may have or not, and hears of it no
+            // more.
             let doubtful = self.is_renamed(at.0);
             let doubtful = |position: u64| doubtful && withheld.contains(&position);
             let sent = sent.filter(|message| !message.position.is_some_and(|position| doubtful(position.0)));
@@ -1206,12 +1206,14 @@ impl World {
         }
     }
 
-    /// Where messages stand that are not for the device of a tab.
+    /// Where messages stand that are not for the device of a tab; if it has gone by several ids, all that were for one
+    /// device alone.
     fn withheld(&self, at: At, conversation: &str) -> BTreeSet<u64> {
         if !self.server.was_split {
             return BTreeSet::new();
         }
-        let device = self.addressee(at);
+        let nobody = DeviceId::from([0xff; 16]);
+        let device = if self.is_renamed(at.0) { nobody } else { self.addressee(at) };
         self.server.storage.withheld(&self.profiles[at.0].account, conversation, device)
     }
 
