@@ -1,7 +1,7 @@
 //! M4: what a new device gets by itself, what it asks for, and what it shows as missing.
 
 use tutti_engine::{Change, Config, Failure, Hole, Input, Missing, Reply, batch::StoreError};
-use tutti_protocol::{Code, LogId, Millis, OperationId, Position};
+use tutti_protocol::{Code, LogId, Millis, OperationId, Position, limits};
 use tutti_simulator::world::{At, World};
 
 const BEN: &str = "direct:ben";
@@ -98,6 +98,23 @@ fn a_wish_ends_also_when_the_server_cannot_be_reached() {
     for at in tabs {
         assert!(matches!(look(&mut world, at, 20), Err(Code::Timeout | Code::Offline)));
     }
+}
+
+#[test]
+fn more_than_a_frame_takes_is_asked_for_in_parts() {
+    let mut world = World::new(8);
+    let (number, days_ago) = (20, 10);
+    for message in 0..number {
+        let id = OperationId::mint(Millis(message), [7; 10]);
+        let sent_at = Millis(world.clock().0 - days_ago * DAY);
+        let content = format!("\"{}\"", "x".repeat(limits::PAGE_BYTES / 16));
+        world.server.post_all("ben", &[("direct:anna".into(), id, content)], sent_at);
+    }
+    let anna = world.profile("anna");
+    let tab = world.open(anna);
+    world.settle();
+    assert_eq!(look(&mut world, tab, number as usize), Ok(0));
+    assert_eq!(positions(&world, tab), (1..=number).collect::<Vec<_>>());
 }
 
 #[test]

@@ -742,24 +742,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
         drop(snapshot);",
     },
     Mutant {
-        name: "confirmed-before-its-message-is-here",
-        file: LINK,
-        from: "if session.other.is_some() || session.snapshot.is_some() {",
-        to: "if session.other.is_some() {",
-    },
-    Mutant {
         name: "trimmed-log-goes-on-as-if-nothing-were-missing",
         file: LINK,
         from: "|| mark.cursor < Seq(welcome.tail);",
         to: ";",
-    },
-    Mutant {
-        name: "fetched-in-the-place-of-what-is-newer",
-        file: REPLICA,
-        from: "if self.missing(&message.conversation, position, position).is_none() {
-            return;
-        }",
-        to: "",
     },
     Mutant {
         name: "told-twice-of-what-a-snapshot-brought",
