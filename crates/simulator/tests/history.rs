@@ -18,9 +18,13 @@ fn past(seed: u64, days: u64) -> World {
 
 /// A message from Ben to Anna, so many days ago.
 fn send(world: &mut World, number: u64, days_ago: u64) {
+    send_text(world, number, days_ago, &number.to_string());
+}
+
+fn send_text(world: &mut World, number: u64, days_ago: u64, text: &str) {
     let id = OperationId::mint(Millis(number), [7; 10]);
     let sent_at = Millis(world.clock().0 - days_ago * DAY + 1_000_000);
-    world.server.post_all("ben", &[("direct:anna".into(), id, format!("\"{number}\""))], sent_at);
+    world.server.post_all("ben", &[("direct:anna".into(), id, format!("\"{text}\""))], sent_at);
     world.deliver();
 }
 
@@ -103,18 +107,14 @@ fn a_wish_ends_also_when_the_server_cannot_be_reached() {
 #[test]
 fn more_than_a_frame_takes_is_asked_for_in_parts() {
     let mut world = World::new(8);
-    let (number, days_ago) = (20, 10);
-    for message in 0..number {
-        let id = OperationId::mint(Millis(message), [7; 10]);
-        let sent_at = Millis(world.clock().0 - days_ago * DAY);
-        let content = format!("\"{}\"", "x".repeat(limits::PAGE_BYTES / 16));
-        world.server.post_all("ben", &[("direct:anna".into(), id, content)], sent_at);
+    for number in 0..20 {
+        send_text(&mut world, number, 10, &"x".repeat(limits::PAGE_BYTES / 16));
     }
     let anna = world.profile("anna");
     let tab = world.open(anna);
     world.settle();
-    assert_eq!(look(&mut world, tab, number as usize), Ok(0));
-    assert_eq!(positions(&world, tab), (1..=number).collect::<Vec<_>>());
+    assert_eq!(look(&mut world, tab, 20), Ok(0));
+    assert_eq!(positions(&world, tab), (1..=20).collect::<Vec<_>>());
 }
 
 #[test]
