@@ -122,11 +122,30 @@ async function search(directory, needles) {
     const content = await readFile(file);
     files += 1;
     bytes += content.length;
+    const forms = file.endsWith(".log") ? [content, whole(content)] : [content];
     for (const { needle, pattern } of patterns) {
-      if (content.includes(pattern)) found.push({ needle, where: relative(directory, file) });
+      if (forms.some((form) => form.includes(pattern))) found.push({ needle, where: relative(directory, file) });
     }
   }
   return { found, files, bytes };
+}
+
+/**
+ * What a LevelDB log holds. Its file is cut into blocks of 32 KiB, so that any text may have the header of a
+ * fragment in its middle: https://github.com/google/leveldb/blob/main/doc/log_format.md
+ */
+function whole(log) {
+  const [blockSize, headerSize] = [32_768, 7];
+  const fragments = [];
+  for (let block = 0; block < log.length; block += blockSize) {
+    const end = Math.min(block + blockSize, log.length);
+    for (let at = block; at + headerSize <= end; ) {
+      const data = at + headerSize;
+      at = data + log.readUInt16LE(at + 4);
+      fragments.push(log.subarray(data, Math.min(at, end)));
+    }
+  }
+  return Buffer.concat(fragments);
 }
 
 function onlyIn(found, needles) {
