@@ -1,6 +1,7 @@
 // The page under test: it uses the package as any page would, and remembers what it is told.
 import init, { SyncClient, SyncError } from "./pkg/index.js";
 import * as audit from "./audit.js";
+import * as databases from "./databases.js";
 import { scan, plant } from "./scan.js";
 import { unsealed } from "./unseal.js";
 
@@ -60,4 +61,4 @@ async function readAll(client, conversation, limit = 100) {
 }
 
 globalThis.tutti = { init, SyncClient, SyncError };
-globalThis.harness = { clients, open, settle, readAll, scan, plant, unsealed, audit };
+globalThis.harness = { clients, open, settle, readAll, scan, plant, unsealed, audit, databases };

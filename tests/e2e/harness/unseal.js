@@ -2,7 +2,7 @@
 // can, and looks for texts in what was sealed.
 
 /** Tables by the number that is part of what is sealed. */
-const TABLES = ["meta", "journal", "blocks", "heads", "locators", "outbox"];
+export const TABLES = ["meta", "journal", "blocks", "heads", "locators", "outbox"];
 const FORMAT = 1;
 const NONCE = 12;
 const LZ4 = 1;

@@ -14,12 +14,14 @@ export class Profile {
   pageErrors = [];
   #server;
   #launch;
+  #canary;
   #context = null;
 
-  constructor(server, directory, launch) {
+  constructor(server, directory, { launch, canary } = {}) {
     this.#server = server;
     this.directory = directory;
     this.#launch = launch;
+    this.#canary = canary;
   }
 
   /** Starts a browser on this profile, the first one or the next. */
@@ -30,6 +32,7 @@ export class Profile {
       args: ["--disable-gpu", "--disable-dev-shm-usage"],
       ...this.#launch,
     });
+    this.#canary.watch(this.#context);
     this.#context.on("weberror", (error) => this.pageErrors.push(error.error()));
     this.#context.on("console", (line) => {
       // A connection that fails is the browser's own line; a panic is ours.

@@ -1,5 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { appendFileSync } from "node:fs";
+import { open, readFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { until } from "./until.mjs";
@@ -12,7 +14,6 @@ export class Server {
   #config;
   #process;
   #listen = "127.0.0.1:0";
-  #complaints = "";
 
   constructor(config) {
     this.#config = config;
@@ -34,6 +35,15 @@ export class Server {
     return this.#config.data;
   }
 
+  /** The file with all that it has ever said, in every detail. */
+  get log() {
+    return this.#config.log;
+  }
+
+  get runs() {
+    return this.#process.exitCode === null && this.#process.signalCode === null;
+  }
+
   /** Where clients connect. */
   get url() {
     return `ws://${this.#listen}/sync`;
@@ -41,18 +51,20 @@ export class Server {
 
   /** Starts it: at first on a free port, later on the same one and the same data. */
   async start() {
-    const { data, www, args } = this.#config;
+    const { data, log, www, args } = this.#config;
     const program = process.env.TUTTI_SERVER ?? BUILT;
+    const sink = await open(log, "a");
     this.#process = spawn(program, ["--listen", this.#listen, "--data", data, "--www", www, "--dev", ...args], {
-      stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, TUTTI_SERVER_KEY: KEY, RUST_LOG: "warn" },
+      stdio: ["ignore", "pipe", sink.fd],
+      env: { ...process.env, TUTTI_SERVER_KEY: KEY, RUST_LOG: "trace" },
     });
-    this.#process.stderr.on("data", (text) => (this.#complaints = (this.#complaints + text).slice(-4_000)));
-    const failed = once(this.#process, "exit").then(([code, signal]) => {
-      throw new Error(`the server has ended (${code ?? signal})\n${this.#complaints}`);
+    await sink.close();
+    const failed = once(this.#process, "exit").then(async ([code, signal]) => {
+      throw new Error(`the server has ended (${code ?? signal})\n${(await readFile(log)).subarray(-4_000)}`);
     });
     const listening = new Promise((told) => {
       createInterface({ input: this.#process.stdout }).on("line", (line) => {
+        appendFileSync(log, `${line}\n`);
         const address = /^listening on http:\/\/(.+)$/.exec(line)?.[1];
         if (address) told(address);
       });
@@ -77,7 +89,7 @@ export class Server {
   }
 
   async #end(signal) {
-    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
+    if (!this.runs) return;
     const ended = once(this.#process, "exit");
     this.#process.kill(signal);
     await ended;

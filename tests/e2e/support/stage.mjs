@@ -4,6 +4,7 @@ import { cp, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { Canary } from "./canary.mjs";
 import { Profile } from "./profile.mjs";
 import { Server } from "./server.mjs";
 import { Tunnel } from "./tunnel.mjs";
@@ -20,6 +21,8 @@ const ENGINES = { chromium: Profile, firefox: Firefox, webkit: WebKit };
 const REMOVAL = { recursive: true, force: true, maxRetries: 20, retryDelay: 100 };
 
 export class Stage {
+  /** What it finds makes {@link clear} fail. */
+  canary = new Canary();
   #endings = [];
   #servers = [];
   #directories = [];
@@ -28,11 +31,14 @@ export class Stage {
   async server({ www, later = [], args = [] } = {}) {
     const server = await Server.start({
       data: await this.#directory("data"),
+      log: join(await this.#directory("log"), "server.log"),
       www: www ?? (await this.#harness(later)),
       // Some pages under test have scripts in them.
       args: www ? args : ["--csp", "", ...args],
     });
+    this.#endings.push(() => this.canary.searchLog(server));
     this.#endings.push(() => server.stop());
+    this.#endings.push(() => this.canary.searchData(server));
     this.#servers.push(server);
     this.#sweepAtExit();
     return server;
@@ -52,19 +58,22 @@ export class Stage {
 
   /** `engine`: chromium, firefox or webkit; `launch`: what Playwright is to know beyond the usual. */
   async profile(server, { engine = "chromium", launch } = {}) {
-    const profile = new ENGINES[engine](server, await this.#directory("profile"), launch);
+    const profile = new ENGINES[engine](server, await this.#directory("profile"), { launch, canary: this.canary });
     this.#endings.push(() => profile.close());
     await profile.start();
     this.#sweepAtExit();
     return profile;
   }
 
+  /** Ends everything, and fails if a token or a key stands where it should not. */
   async clear() {
     const failures = [];
     for (const end of this.#endings.splice(0).reverse()) {
       await end().catch((error) => failures.push(error));
     }
-    if (failures.length > 0) throw new AggregateError(failures, "not everything could be ended");
+    await this.canary.judge().catch((error) => failures.push(error));
+    if (failures.length === 1) throw failures[0];
+    if (failures.length > 1) throw new AggregateError(failures, "several things went wrong at the end");
   }
 
   /** For a run that is interrupted: after Playwright's own handler, which kills the browsers. */

@@ -14,14 +14,22 @@ export async function storedAt(client, texts) {
 /** In which of the server's files these texts, or bytes, are. */
 export async function storedAtServer(texts, server) {
   const found = [];
-  for (const file of await readdir(server.data)) {
+  for (const { file, bytes } of await filesOf(server)) {
+    for (const text of texts) if (bytes.includes(text)) found.push({ text, file });
+  }
+  return found;
+}
+
+/** The files of a server's data directory, with what is in them. */
+export async function filesOf(server) {
+  const read = async (file) => {
     const bytes = await readFile(join(server.data, file)).catch((error) => {
       if (error.code !== "ENOENT") throw error;
       return Buffer.alloc(0); // such files come and go
     });
-    for (const text of texts) if (bytes.includes(text)) found.push({ text, file });
-  }
-  return found;
+    return { file, bytes };
+  };
+  return Promise.all((await readdir(server.data)).map(read));
 }
 
 /** Where these ids are in what this client's profile has stored, as text or as bytes. */

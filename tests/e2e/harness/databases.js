@@ -1,0 +1,109 @@
+// The databases of this origin as any of its pages can get at them: their keys, and records put where they do not
+// belong.
+import { TABLES } from "./unseal.js";
+
+/** What databases held before anything was put into them, by name. */
+const kept = new Map();
+
+export async function names() {
+  return (await indexedDB.databases()).map(({ name }) => name).toSorted();
+}
+
+/** Whether what is sealed with the key of one database can be opened with that of another. */
+export async function opens(one, other) {
+  const [sealing, opening] = [await keyOf(one), await keyOf(other)];
+  const algorithm = { name: "AES-GCM", iv: crypto.getRandomValues(new Uint8Array(12)) };
+  const sealed = await crypto.subtle.encrypt(algorithm, sealing, new TextEncoder().encode("sealed"));
+  return crypto.subtle.decrypt(algorithm, opening, sealed).then(
+    (opened) => new TextDecoder().decode(opened) === "sealed",
+    (error) => {
+      if (error.name !== "OperationError") throw error;
+      return false;
+    },
+  );
+}
+
+/** How many sealed records a database has in each table. */
+export async function tally(name) {
+  const content = await read(name, TABLES);
+  return Object.fromEntries(content.map(({ table, records }) => [table, records.filter(isSealed).length]));
+}
+
+/** Puts the sealed records of some tables of one database into another, beside what is there or in its place. */
+export async function copy(from, to, tables) {
+  if (!kept.has(to)) kept.set(to, await read(to, ["keys", ...TABLES]));
+  const content = await read(from, tables);
+  await change(to, tables, (table, store) => {
+    for (const [key, value] of recordsOf(content, table).filter(isSealed)) store.put(value, key);
+  });
+}
+
+/** Puts the key of one database into another. */
+export async function copyKey(from, to) {
+  const key = await keyOf(from);
+  await change(to, ["keys"], (_, store) => store.put(key, "sealing"));
+}
+
+/** Makes a database what it was before anything was put into it. */
+export async function restore(name) {
+  const content = kept.get(name);
+  await change(name, ["keys", ...TABLES], (table, store) => {
+    store.clear();
+    for (const [key, value] of recordsOf(content, table)) store.put(value, key);
+  });
+}
+
+/** The epoch, the revision and the fences have names, and are not sealed. */
+function isSealed([key]) {
+  return typeof key !== "string";
+}
+
+function recordsOf(content, table) {
+  return content.find((it) => it.table === table).records;
+}
+
+async function keyOf(name) {
+  const [{ records }] = await read(name, ["keys"]);
+  return new Map(records).get("sealing");
+}
+
+/** The records of some tables: pairs of a key and a value. */
+async function read(name, tables) {
+  return within(name, tables, "readonly", (transaction) =>
+    Promise.all(
+      tables.map(async (table) => {
+        const store = transaction.objectStore(table);
+        const [keys, values] = await Promise.all([answer(store.getAllKeys()), answer(store.getAll())]);
+        return { table, records: keys.map((key, at) => [key, values[at]]) };
+      }),
+    ),
+  );
+}
+
+async function change(name, tables, write) {
+  await within(name, tables, "readwrite", (transaction) => {
+    for (const table of tables) write(table, transaction.objectStore(table));
+  });
+}
+
+async function within(name, tables, mode, work) {
+  const database = await answer(indexedDB.open(name));
+  try {
+    const transaction = database.transaction(tables, mode);
+    const done = new Promise((done, failed) => {
+      transaction.oncomplete = done;
+      transaction.onabort = () => failed(transaction.error);
+    });
+    const [result] = await Promise.all([work(transaction), done]);
+    return result;
+  } finally {
+    database.close();
+  }
+}
+
+function answer(request) {
+  return new Promise((done, failed) => {
+    request.onsuccess = () => done(request.result);
+    request.onerror = () => failed(request.error);
+  });
+}
