@@ -14,6 +14,7 @@ use wasm_bindgen_futures::future_to_promise;
 use crate::{
     driver::{Driver, Kind},
     error::{invalid, to_js},
+    text::string,
     types::{self, MAX_NUMBER, Options},
 };
 
@@ -339,7 +340,7 @@ impl WasmSyncClient {
     /// # Errors
     /// Throws `invalid` for an event that does not exist or a listener that is no function.
     pub fn on(&self, event: &JsValue, listener: &JsValue) -> Result<Function, JsValue> {
-        let kind = event.as_string().as_deref().and_then(Kind::parse);
+        let kind = string(event).as_deref().and_then(Kind::parse);
         let kind = kind.ok_or_else(|| to_js(&invalid("event: no such event")))?;
         let listener: &Function =
             listener.dyn_ref().ok_or_else(|| to_js(&invalid("listener: expected a function")))?;

@@ -714,10 +714,7 @@ impl Driver {
         };
         let token = function.call0(&JsValue::UNDEFINED).map_err(auth)?;
         let token = JsFuture::from(Promise::resolve(&token)).await.map_err(auth)?;
-        let token = token
-            .as_string()
-            .ok_or_else(|| Failure::new(Code::Auth, "token: the function gave no string"))?;
-        types::check_token(token)
+        types::check_token(&token).map_err(|failure| Failure::new(Code::Auth, failure.message))
     }
 
     fn open_connection(&self, id: ConnectionId, by: Transport, token: String) -> Result<(), Failure> {

@@ -7,6 +7,8 @@ use tutti_engine::Failure;
 use tutti_protocol::Code;
 use wasm_bindgen::prelude::*;
 
+use crate::text::string;
+
 thread_local! {
     static CLASS: RefCell<Option<Function>> = const { RefCell::new(None) };
 }
@@ -44,6 +46,6 @@ pub(crate) fn invalid(message: impl Into<String>) -> Failure {
 
 /// What a thrown value says. Anything can be thrown, and looking at it may throw in turn.
 pub(crate) fn describe(thrown: &JsValue) -> String {
-    let message = thrown.as_string().or_else(|| Reflect::get(thrown, &"message".into()).ok()?.as_string());
+    let message = string(thrown).or_else(|| string(&Reflect::get(thrown, &"message".into()).ok()?));
     message.unwrap_or_else(|| "something without a message was thrown".to_owned())
 }

@@ -10,6 +10,7 @@ mod json;
 mod panic;
 pub mod store;
 mod tabs;
+mod text;
 mod timer;
 mod transport;
 mod types;

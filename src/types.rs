@@ -2,7 +2,7 @@
 //! in one go, which is several times cheaper than building objects field by field.
 
 use bytes::Bytes;
-use js_sys::{Function, JSON, Object, Reflect};
+use js_sys::{Function, JSON, JsString, Object, Reflect};
 use tutti_engine::{
     Change, Config, Connection, Conversation, Failure, Hole, LogLevel, Message, MessageEvent, Missing,
     Origin, Page, PushKey, Session, State, Status,
@@ -19,6 +19,7 @@ use wasm_bindgen::prelude::*;
 use crate::{
     error::{describe, invalid},
     json::{Json, ToJson},
+    text::string,
     transport::check_url,
 };
 
@@ -48,18 +49,16 @@ impl Options {
         let options = as_object(options, "options")?;
         let url = field(options, "url")?;
         // A URL object says itself in text.
-        let url = url.as_string().or_else(|| {
+        let url = string(&url).or_else(|| {
             let href = url.is_instance_of::<web_sys::Url>().then(|| Reflect::get(&url, &"href".into()));
-            href?.ok()?.as_string()
+            string(&href?.ok()?)
         });
         let url = check_url(&url.ok_or_else(|| invalid("url: expected a string or URL"))?)?;
-        let account = field(options, "account")?.as_string().filter(|name| is_name(name));
+        let account = string(&field(options, "account")?).filter(|name| is_name(name));
         let token = field(options, "token")?;
-        let token = match token.as_string() {
-            Some(token) => TokenSource::Fixed(check_token(token)?),
-            None => TokenSource::Function(
-                token.dyn_into().map_err(|_| invalid("token: expected a string or a function"))?,
-            ),
+        let token = match token.dyn_into() {
+            Ok(function) => TokenSource::Function(function),
+            Err(token) => TokenSource::Fixed(check_token(&token)?),
         };
         let device = field(options, "device")?;
         let (device_name, platform) = if device.is_undefined() {
@@ -83,13 +82,13 @@ impl Options {
 fn read_device(device: &Object) -> Result<(String, Platform), Failure> {
     let name = match field(device, "name")? {
         name if name.is_undefined() => DEVICE_NAME.to_owned(),
-        name => name.as_string().filter(|name| is_name(name)).ok_or_else(|| {
+        name => string(&name).filter(|name| is_name(name)).ok_or_else(|| {
             invalid("device.name: expected a string of 1 to 128 bytes without control characters")
         })?,
     };
     let platform = match field(device, "platform")? {
         platform if platform.is_undefined() => Platform::Web,
-        platform => match platform.as_string().as_deref() {
+        platform => match string(&platform).as_deref() {
             Some("web") => Platform::Web,
             Some("mobile") => Platform::Mobile,
             Some("desktop") => Platform::Desktop,
@@ -138,7 +137,8 @@ pub(crate) fn configured(mut config: Config, changes: &JsValue) -> Result<Config
             "sharePresence" => config.hide.presence = !boolean()?,
             "shareReadReceipts" => config.hide.reads = !boolean()?,
             "logLevel" => {
-                let level = LOG_LEVELS.iter().find(|(of, _)| value.as_string().as_deref() == Some(*of));
+                let level = string(&value);
+                let level = LOG_LEVELS.iter().find(|(of, _)| level.as_deref() == Some(*of));
                 let level = level.ok_or_else(|| wrong(r#""debug", "info", "warning" or "error""#))?;
                 config.log = level.1;
             }
@@ -164,7 +164,7 @@ fn push_key(value: &JsValue) -> Option<Option<PushKey>> {
     if value.is_null() {
         return Some(None);
     }
-    PushKey::try_from(value.as_string()?.as_bytes()).ok().map(Some)
+    PushKey::try_from(string(value)?.as_bytes()).ok().map(Some)
 }
 
 /// The whole configuration.
@@ -198,19 +198,28 @@ fn platform_name(platform: Platform) -> &'static str {
 }
 
 /// A token that a frame can carry.
-pub(crate) fn check_token(token: String) -> Result<String, Failure> {
-    if token.is_empty() || token.len() > limits::TOKEN {
-        return Err(invalid("token: expected a string of 1 to 8192 bytes"));
-    }
-    Ok(token)
+pub(crate) fn check_token(token: &JsValue) -> Result<String, Failure> {
+    let token = string(token).filter(|token| (1..=limits::TOKEN).contains(&token.len()));
+    token.ok_or_else(|| invalid("token: expected a string of 1 to 8192 bytes, or a function that gives one"))
 }
 
 /// Content as JSON text.
 pub(crate) fn content(value: &JsValue) -> Result<String, Failure> {
+    // By itself it would become null; within an object it does, as everywhere in JavaScript.
+    if value.as_f64().is_some_and(|number| !number.is_finite()) {
+        return Err(invalid("content: NaN and infinity are not JSON"));
+    }
     let text = JSON::stringify(value)
         .map_err(|error| invalid(format!("content: not JSON: {}", describe(&error))))?;
     // `undefined`, functions and symbols have no JSON; then there is no string, whatever the type says.
-    JsValue::from(text).as_string().ok_or_else(|| invalid("content: undefined and functions are not JSON"))
+    let text = JsValue::from(text);
+    let text: &JsString =
+        text.dyn_ref().ok_or_else(|| invalid("content: undefined and functions are not JSON"))?;
+    // Every unit of it is a byte at least: what is too large is not even copied.
+    if text.length() as usize > limits::CONTENT {
+        return Err(Failure::new(Code::TooLarge, "content: over 32 KiB"));
+    }
+    Ok(text.into())
 }
 
 /// What is set of a conversation: those of the settings that the caller gives.
@@ -222,7 +231,7 @@ pub(crate) fn settings(conversation: &str, settings: &JsValue) -> Result<wire::S
         let expected = match name.as_str() {
             _ if value.is_undefined() => continue,
             // Nothing written is no draft.
-            DRAFT if value.is_null() || value.as_string().as_deref() == Some("") => {
+            DRAFT if value.is_null() || value == "" => {
                 fields.push(wire::Field { name, value: Bytes::new() });
                 continue;
             }
@@ -260,13 +269,12 @@ fn set(target: String, fields: Vec<wire::Field>, name: &str) -> Result<wire::Set
         return Err(invalid(format!("{name}: expected at least one")));
     }
     let size: usize = fields.iter().map(|field| field.value.len()).sum();
-    if fields.len() > limits::FIELDS || size > limits::FIELDS_BYTES {
-        let message = format!("{name}: more than {} of them, or over 32 KiB", limits::FIELDS);
-        return Err(Failure::new(Code::TooLarge, message));
+    if size > limits::FIELDS_BYTES {
+        return Err(too_many(name));
     }
     let named = |field: &wire::Field| is_name(&field.name) && field.name.len() <= limits::TYPE;
     if !fields.iter().all(named) {
-        return Err(invalid(format!("{name}: names have 1 to 64 bytes without control characters")));
+        return Err(ill_named(name));
     }
     Ok(wire::Set { target, fields })
 }
@@ -274,7 +282,21 @@ fn set(target: String, fields: Vec<wire::Field>, name: &str) -> Result<wire::Set
 /// The names of an object's own fields.
 fn names(object: &Object, name: &str) -> Result<Vec<String>, Failure> {
     let threw = |error: JsValue| invalid(format!("{name}: {}", describe(&error)));
-    Ok(Reflect::own_keys(object).map_err(threw)?.iter().filter_map(|name| name.as_string()).collect())
+    let names = Reflect::own_keys(object).map_err(threw)?;
+    if names.length() as usize > limits::FIELDS {
+        return Err(too_many(name));
+    }
+    // Symbols are nobody's business.
+    let names = names.iter().filter(JsValue::is_string);
+    names.map(|field| string(&field).ok_or_else(|| ill_named(name))).collect()
+}
+
+fn too_many(name: &str) -> Failure {
+    Failure::new(Code::TooLarge, format!("{name}: more than {} of them, or over 32 KiB", limits::FIELDS))
+}
+
+fn ill_named(name: &str) -> Failure {
+    invalid(format!("{name}: names have 1 to 64 bytes without control characters"))
 }
 
 /// The key of a session.
@@ -286,7 +308,7 @@ pub(crate) fn session_key(key: &JsValue) -> Result<String, Failure> {
 
 /// What a user can want others to see.
 pub(crate) fn availability(presence: &JsValue) -> Result<Availability, Failure> {
-    Ok(match presence.as_string().as_deref() {
+    Ok(match string(presence).as_deref() {
         Some("online") => Availability::Online,
         Some("away") => Availability::Away,
         Some("busy") => Availability::Busy,
@@ -297,7 +319,7 @@ pub(crate) fn availability(presence: &JsValue) -> Result<Availability, Failure> 
 
 /// How far a user may bring a notification.
 pub(crate) fn mark(state: &JsValue) -> Result<NotificationState, Failure> {
-    Ok(match state.as_string().as_deref() {
+    Ok(match string(state).as_deref() {
         Some("read") => NotificationState::Read,
         Some("dismissed") => NotificationState::Dismissed,
         _ => return Err(invalid(r#"state: expected "read" or "dismissed""#)),
@@ -306,7 +328,7 @@ pub(crate) fn mark(state: &JsValue) -> Result<NotificationState, Failure> {
 
 /// A required text argument.
 pub(crate) fn text(value: &JsValue, name: &str) -> Result<String, Failure> {
-    value.as_string().ok_or_else(|| invalid(format!("{name}: expected a string")))
+    string(value).ok_or_else(|| invalid(format!("{name}: expected a string of Unicode, at most 32 KiB")))
 }
 
 /// An optional text field of an optional object argument.
