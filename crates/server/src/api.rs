@@ -1,6 +1,6 @@
 //! The HTTP API for an application's own back end, and the way into everything else.
 
-mod auth;
+mod access;
 mod connections;
 mod devices;
 mod error;
@@ -15,6 +15,7 @@ mod tokens;
 
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
+pub use access::Access;
 use axum::{
     Router,
     body::Body,
@@ -22,7 +23,7 @@ use axum::{
     http::{HeaderValue, Method, Response, header},
     middleware::{self, Next},
     response::IntoResponse as _,
-    routing::{get, post},
+    routing::{MethodFilter, MethodRouter, on},
 };
 pub(crate) use error::ApiError;
 
@@ -31,21 +32,58 @@ use crate::{app::App, config::Transport, sync};
 /// Largest body of a request.
 const BODY: usize = 1024 * 1024;
 
-/// Every route of the server.
+/// What can be called, and by whom.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// How.
+    pub method: Method,
+    /// Where: `{id}` stands for any one segment.
+    pub path: &'static str,
+    /// By whom.
+    pub access: Access,
+}
+
+/// Makes a table of routes, and the router that serves them: no handler is reached past the check of its row.
+macro_rules! routes {
+    ($($method:ident $path:literal $access:ident $handler:path;)*) => {
+        /// Every route of the server.
+        pub const ROUTES: &[Route] =
+            &[$(Route { method: Method::$method, path: $path, access: Access::$access }),*];
+
+        fn routes(app: &Arc<App>) -> Router<Arc<App>> {
+            Router::new()$(.route($path, checked(app, Access::$access, on(MethodFilter::$method, $handler))))*
+        }
+    };
+}
+
+routes! {
+    GET     "/sync"                      Hello               sync::upgrade;
+    POST    "/sync"                      Hello               sync::post;
+    OPTIONS "/sync"                      Hello               sync::preflight;
+    POST    "/api/tokens"                BackendOrDeveloper  tokens::issue;
+    POST    "/api/devices"               BackendOrUser       devices::register;
+    GET     "/api/devices"               BackendOrUser       devices::list;
+    POST    "/api/messages"              Backend             messages::send;
+    POST    "/api/messages/{id}/recall"  Backend             messages::recall;
+    POST    "/api/notifications"         Backend             notifications::notify;
+    POST    "/api/status"                Backend             status::send;
+    GET     "/api/groups/{id}"           Backend             groups::get;
+    PUT     "/api/groups/{id}"           Backend             groups::put;
+    DELETE  "/api/groups/{id}"           Backend             groups::delete;
+    GET     "/api/settings"              Backend             settings::get;
+    PUT     "/api/settings"              Backend             settings::put;
+    GET     "/api/connections"           BackendOrDeveloper  connections::list;
+    GET     "/healthz"                   Anyone              health::alive;
+    GET     "/readyz"                    Anyone              health::ready;
+}
+
+fn checked(app: &Arc<App>, access: Access, handler: MethodRouter<Arc<App>>) -> MethodRouter<Arc<App>> {
+    handler.route_layer(middleware::from_fn_with_state((app.clone(), access), access::check))
+}
+
+/// The routes, and what holds for all of them.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    Router::new()
-        .route("/sync", get(sync::upgrade).post(sync::post).options(sync::preflight))
-        .route("/api/tokens", post(tokens::issue))
-        .route("/api/devices", post(devices::register).get(devices::list))
-        .route("/api/messages", post(messages::send))
-        .route("/api/messages/{id}/recall", post(messages::recall))
-        .route("/api/notifications", post(notifications::notify))
-        .route("/api/status", post(status::send))
-        .route("/api/groups/{id}", get(groups::get).put(groups::put).delete(groups::delete))
-        .route("/api/settings", get(settings::get).put(settings::put))
-        .route("/api/connections", get(connections::list))
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
+    routes(&app)
         .fallback(elsewhere)
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
         .layer(DefaultBodyLimit::max(BODY))

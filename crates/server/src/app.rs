@@ -1,9 +1,6 @@
 //! What all requests and connections share.
 
-use std::{
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
-};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -12,8 +9,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tutti_acceptance::{reach::Reach, storage::Storage};
 
 use crate::{
-    config::Transport, hub::Hub, origin::Origins, rate::AccountRates, settings::Settings, site::Site,
-    status::Statuses, tokens::Tokens, writer::Writer,
+    config::Transport, hub::Hub, limits::Limits, origin::Origins, rate::AccountRates, settings::Settings,
+    site::Site, status::Statuses, tokens::Tokens, writer::Writer,
 };
 
 /// What all requests and connections share.
@@ -42,8 +39,8 @@ pub(crate) struct App {
     pub site: Option<Site>,
     /// How connections are kept from being listened to.
     pub transport: Transport,
-    /// Silence after which a client is asked whether it is there.
-    pub(crate) ping_interval: Duration,
+    /// What a connection may do.
+    pub limits: Limits,
     /// Whether tokens are given to anyone on this machine.
     pub dev: bool,
     /// The server is about to end.

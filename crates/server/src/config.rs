@@ -9,9 +9,9 @@ use std::{
 };
 
 use clap::Parser;
-use tutti_protocol::limits;
 
 use crate::{
+    limits::Limits,
     site::Site,
     tls::{Tls, TlsError},
 };
@@ -36,7 +36,8 @@ pub struct Config {
     #[arg(long, env = "TUTTI_TOKEN_SECRET", hide_env_values = true)]
     pub token_secret: Option<String>,
 
-    /// Origin that web pages may connect from; repeatable [default: the server's own and localhost]
+    /// Origin that web pages may connect from, or "none" for programs that give none; repeatable
+    /// [default: the server's own and localhost, and such programs]
     #[arg(long = "allow-origin", env = "TUTTI_ALLOW_ORIGIN", value_delimiter = ',', value_name = "ORIGIN")]
     pub allow_origins: Vec<String>,
 
@@ -66,20 +67,9 @@ pub struct Config {
     #[arg(long, env = "TUTTI_DEV")]
     pub dev: bool,
 
-    /// Operations that an account may submit at once
-    #[arg(long, env = "TUTTI_RATE_BURST", default_value_t = limits::OPERATIONS_BURST,
-          value_parser = clap::value_parser!(u32).range(1..))]
-    pub rate_burst: u32,
-
-    /// And then each second
-    #[arg(long, env = "TUTTI_RATE_PER_SECOND", default_value_t = limits::OPERATIONS_PER_SECOND,
-          value_parser = clap::value_parser!(u32).range(1..))]
-    pub rate_per_second: u32,
-
-    /// Seconds of silence after which a connection is pinged; less than a proxy in between allows
-    #[arg(long, env = "TUTTI_PING_INTERVAL", default_value_t = limits::PING_INTERVAL / 1_000,
-          value_parser = clap::value_parser!(u64).range(1..=600))]
-    pub ping_interval: u64,
+    /// What an account and a connection may do
+    #[command(flatten)]
+    pub limits: Limits,
 
     /// Milliseconds that an account may be without a connection before others are told that it is offline
     #[arg(long, env = "TUTTI_PRESENCE_GRACE", default_value_t = PRESENCE_GRACE,

@@ -15,6 +15,7 @@ mod app;
 mod clock;
 pub mod config;
 mod hub;
+pub mod limits;
 mod origin;
 mod rate;
 mod server;
@@ -27,6 +28,7 @@ mod tokens;
 mod trimming;
 mod writer;
 
+pub use api::{Access, ROUTES, Route};
 pub use config::Config;
 pub use server::{Server, StartError};
 pub use tls::{Tls, TlsError};

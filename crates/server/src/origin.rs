@@ -2,6 +2,9 @@
 
 use axum::http::{HeaderMap, header};
 
+/// What is listed for programs that are no browsers and give no Origin.
+const NONE: &str = "none";
+
 /// Which web pages may connect.
 #[derive(Clone, Debug)]
 pub(crate) enum Origins {
@@ -22,13 +25,16 @@ impl Origins {
         Self::Listed(listed.iter().map(normal).collect())
     }
 
-    /// Whether a request with these headers may connect. Without an Origin it comes from no browser,
-    /// and so not from a page that someone was lured to.
+    /// Whether a request with these headers may connect. Without an Origin it comes from no browser, and so not
+    /// from a page that someone was lured to; where origins are listed, such programs have to be, too.
     #[must_use]
     pub(crate) fn allow(&self, headers: &HeaderMap) -> bool {
         let mut given = headers.get_all(header::ORIGIN).iter();
         let Some(origin) = given.next() else {
-            return true;
+            return match self {
+                Self::Own => true,
+                Self::Listed(listed) => listed.iter().any(|listed| listed == NONE),
+            };
         };
         let (Ok(origin), None) = (origin.to_str(), given.next()) else {
             return false;
@@ -114,6 +120,10 @@ mod tests {
         assert!(listed.allow(&headers("sync.example", &["https://chat.example"])));
         assert!(!listed.allow(&headers("sync.example", &["https://sync.example"])));
         assert!(!listed.allow(&headers("localhost", &["http://localhost"])));
+        assert!(!listed.allow(&headers("sync.example", &[])));
+        assert!(!listed.allow(&headers("sync.example", &["none"])));
+        let programs_too = Origins::new(&["https://chat.example".to_owned(), "none".to_owned()]);
+        assert!(programs_too.allow(&headers("sync.example", &[])));
     }
 
     #[test]

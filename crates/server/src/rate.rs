@@ -6,8 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tutti_protocol::limits;
-
 /// So many at once, then so many a second.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rate {
@@ -15,12 +13,6 @@ pub(crate) struct Rate {
     pub burst: u32,
     /// And then each second.
     pub per_second: f64,
-}
-
-impl Rate {
-    /// Frames to the server, heartbeats apart.
-    pub(crate) const FRAMES: Self =
-        Self { burst: limits::FRAMES_PER_MINUTE, per_second: limits::FRAMES_PER_MINUTE as f64 / 60.0 };
 }
 
 /// What is left of a [`Rate`].

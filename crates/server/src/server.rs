@@ -17,7 +17,6 @@ use hyper_util::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tutti_acceptance::storage::{SqliteStorage, Storage, StorageError};
-use tutti_protocol::limits;
 
 use crate::{
     api,
@@ -26,7 +25,7 @@ use crate::{
     config::{Config, ConfigError, Transport},
     hub::Hub,
     origin::Origins,
-    rate::{AccountRates, Rate},
+    rate::AccountRates,
     settings::Settings,
     status::Statuses,
     tls::Tls,
@@ -39,9 +38,6 @@ use crate::{
 const DRAIN: Duration = Duration::from_secs(5);
 /// How long the beginning of a connection or of a request may take.
 const HEADERS: Duration = Duration::from_secs(10);
-/// How much longer than the silence before a ping a connection keeps its place: enough for the answer,
-/// so that only one that is not there loses it, however seldom this server pings.
-const LEASE_BEYOND_PING: Duration = Duration::from_millis(limits::SLOT_LEASE - limits::PING_INTERVAL);
 
 /// A server that listens.
 pub struct Server {
@@ -89,26 +85,23 @@ impl Server {
             None => Settings::default(),
         };
         let listener = bind(config.listen).map_err(|error| StartError::Listen(config.listen, error))?;
-        let ping_interval = Duration::from_secs(config.ping_interval);
-        let hub = Arc::new(Hub::new(ping_interval + LEASE_BEYOND_PING, settings.connections()));
+        let limits = config.limits.clone();
+        let hub = Arc::new(Hub::new(limits.slot_lease(), settings.connections()));
         let grace = Duration::from_millis(config.presence_grace);
         let app = App {
             statuses: Arc::new(Statuses::new(storage.clone(), hub.clone(), grace)),
             writer: Writer::start(storage.clone(), hub.clone()),
             storage,
             hub,
-            posts: AccountRates::new(Rate::FRAMES),
-            rates: AccountRates::new(Rate {
-                burst: config.rate_burst,
-                per_second: f64::from(config.rate_per_second),
-            }),
+            posts: AccountRates::new(limits.frames()),
+            rates: AccountRates::new(limits.operations()),
             tokens: Tokens::new(&keys.token),
             server_key: ServerKey::new(&keys.server),
             origins: Origins::new(&config.allow_origins),
             settings: CurrentSettings::new(settings),
             site: config.site()?,
             transport: transport.clone(),
-            ping_interval,
+            limits,
             dev: config.dev,
             shutdown: CancellationToken::new(),
             connections: TaskTracker::new(),

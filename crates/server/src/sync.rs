@@ -7,7 +7,7 @@ mod ending;
 mod outbound;
 mod post;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     body::{Body, to_bytes},
@@ -24,8 +24,6 @@ use crate::{api::ApiError, app::App};
 const SUBPROTOCOL: &str = "tutti.v1";
 /// Largest body of a post: its frames, each after a length of at most three bytes.
 const BODY: usize = post::FRAMES * (limits::CLIENT_FRAME + 3);
-/// How long a post may take to arrive: as long as a hello on a connection.
-const BODY_DEADLINE: Duration = Duration::from_millis(limits::AUTH_DEADLINE);
 
 pub(crate) async fn upgrade(
     State(app): State<Arc<App>>,
@@ -59,7 +57,7 @@ pub(crate) async fn post(
     body: Body,
 ) -> Result<Response, ApiError> {
     let shared = share(&app, &headers)?;
-    let body = timeout(BODY_DEADLINE, to_bytes(body, BODY)).await;
+    let body = timeout(app.limits.hello_deadline(), to_bytes(body, BODY)).await;
     let body = body.map_err(|_| ApiError::timeout())?.map_err(|_| ApiError::too_large())?;
     let answer = post::exchange(&app, body).await;
     let own = [

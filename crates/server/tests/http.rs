@@ -4,7 +4,7 @@ mod common;
 
 use std::{fs, process::Command};
 
-use common::{SERVER_KEY, TestServer, eventually, id, message, send, token};
+use common::{SERVER_KEY, TestServer, eventually, id, message, send};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::{
@@ -165,51 +165,6 @@ async fn every_refusal_has_the_one_shape() {
         let answer = server.call(Method::GET, path, json!(null)).await;
         assert_eq!(code(answer), (404, "not-found".to_owned()), "{path}");
     }
-}
-
-#[tokio::test]
-async fn each_route_wants_its_credentials() {
-    let server = TestServer::start_with(&["--token-secret", "a secret for the tests alone"]).await;
-    let user = token(server.addr, "alice").await;
-    let routes = [
-        (Method::POST, "/api/messages"),
-        (Method::POST, "/api/notifications"),
-        (Method::POST, RECALL),
-        (Method::PUT, "/api/groups/team"),
-        (Method::GET, "/api/groups/team"),
-        (Method::DELETE, "/api/groups/team"),
-        (Method::GET, "/api/settings"),
-        (Method::PUT, "/api/settings"),
-    ];
-    for (method, path) in routes {
-        for credentials in ["", "nonsense", "a secret for the tests alone", &user] {
-            let answer = server.call_as(credentials, method.clone(), path, "{}".to_owned()).await;
-            assert_eq!(code(answer), (401, "auth".to_owned()), "{method} {path} {credentials}");
-        }
-    }
-    for (method, path) in [(Method::POST, "/api/devices"), (Method::GET, "/api/devices?user_id=alice")] {
-        let answer = server.call_as("", method, path, "{}".to_owned()).await;
-        assert_eq!(code(answer), (401, "auth".to_owned()));
-    }
-}
-
-#[tokio::test]
-async fn a_user_acts_for_the_own_account_alone() {
-    let server = TestServer::start().await;
-    let user = token(server.addr, "alice").await;
-    let register = async |account: &str| {
-        let body = json!({"user_id": account, "devices": ["phone"]}).to_string();
-        server.call_as(&user, Method::POST, "/api/devices", body).await
-    };
-    assert_eq!(register("alice").await.0, StatusCode::OK);
-    assert_eq!(code(register("bob").await), (404, "not-found".to_owned()));
-    let list = async |account: &str| {
-        let path = format!("/api/devices?user_id={account}");
-        server.call_as(&user, Method::GET, &path, String::new()).await
-    };
-    assert_eq!(list("alice").await.0, StatusCode::OK);
-    assert_eq!(code(list("bob").await), code(list("nobody").await));
-    assert_eq!(code(list("bob").await), (404, "not-found".to_owned()));
 }
 
 #[tokio::test]

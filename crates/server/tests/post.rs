@@ -3,7 +3,9 @@
 mod common;
 
 use bytes::Bytes;
-use common::{Client, PATIENCE, TestServer, accepted_seq, hello, id, mark_read, message, token};
+use common::{
+    Client, PATIENCE, TestServer, accepted_seq, framed, hello, id, mark_read, message, post, token,
+};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use tokio::{
@@ -12,7 +14,7 @@ use tokio::{
     time::timeout,
 };
 use tutti_protocol::{
-    codec, limits, sequence,
+    limits, sequence,
     wire::{self, client_frame, server_frame::Frame},
 };
 
@@ -201,24 +203,4 @@ async fn said(
     let mut frames = frames.into_iter();
     let Some(Frame::Welcome(welcome)) = frames.next() else { panic!("no welcome") };
     (welcome, frames.next())
-}
-
-async fn post(server: &TestServer, body: Bytes, origin: Option<&str>) -> (StatusCode, Vec<Frame>) {
-    let mut request = reqwest::Client::new().post(format!("http://{}/sync", server.addr)).body(body);
-    if let Some(origin) = origin {
-        request = request.header("origin", origin);
-    }
-    let response = request.send().await.unwrap();
-    let status = response.status();
-    let body = response.bytes().await.unwrap();
-    let frames = if status == StatusCode::OK {
-        sequence::split(body, 2, limits::SERVER_FRAME).unwrap()
-    } else {
-        Vec::new()
-    };
-    (status, frames.into_iter().map(|frame| codec::decode_server(frame).unwrap().frame.unwrap()).collect())
-}
-
-fn framed(frame: client_frame::Frame) -> Bytes {
-    codec::encode(&wire::ClientFrame { frame: Some(frame) })
 }

@@ -5,14 +5,10 @@ use std::sync::Arc;
 use axum::{Json, extract::State};
 use serde_json::{Value, json};
 
-use super::{auth::BackendOrDeveloper, fields::UserId};
+use super::fields::UserId;
 use crate::app::App;
 
-pub(super) async fn list(
-    _: BackendOrDeveloper,
-    State(app): State<Arc<App>>,
-    UserId(account): UserId,
-) -> Json<Value> {
+pub(super) async fn list(State(app): State<Arc<App>>, UserId(account): UserId) -> Json<Value> {
     let connections: Vec<_> = app
         .hub
         .connections(&account)

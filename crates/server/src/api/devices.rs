@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use axum::{Json, extract::State};
+use axum::{Extension, Json, extract::State};
 use serde_json::{Number, Value, json};
 use tutti_acceptance::{
     storage::{Result as StorageResult, Transaction},
@@ -12,7 +12,7 @@ use tutti_acceptance::{
 use tutti_protocol::Millis;
 
 use super::{
-    auth::Caller,
+    access::Caller,
     error::ApiError,
     fields::{Fields, UserId, check_name},
 };
@@ -22,7 +22,7 @@ use crate::{app::App, clock::now};
 const DEVICES: usize = 100;
 
 pub(super) async fn register(
-    caller: Caller,
+    Extension(caller): Extension<Caller>,
     State(app): State<Arc<App>>,
     mut fields: Fields,
 ) -> Result<Json<Value>, ApiError> {
@@ -43,7 +43,7 @@ pub(super) async fn register(
 }
 
 pub(super) async fn list(
-    caller: Caller,
+    Extension(caller): Extension<Caller>,
     State(app): State<Arc<App>>,
     UserId(account): UserId,
 ) -> Result<Json<Value>, ApiError> {

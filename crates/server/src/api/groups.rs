@@ -12,14 +12,12 @@ use tutti_acceptance::groups::{DeleteGroup, PutGroup};
 use tutti_protocol::limits;
 
 use super::{
-    auth::Backend,
     error::ApiError,
     fields::{Fields, check_name},
 };
 use crate::app::App;
 
 pub(super) async fn put(
-    _: Backend,
     State(app): State<Arc<App>>,
     GroupId(id): GroupId,
     mut fields: Fields,
@@ -39,18 +37,13 @@ pub(super) async fn put(
     Ok(Json(answer))
 }
 
-pub(super) async fn get(
-    _: Backend,
-    State(app): State<Arc<App>>,
-    GroupId(id): GroupId,
-) -> Result<Json<Value>, ApiError> {
+pub(super) async fn get(State(app): State<Arc<App>>, GroupId(id): GroupId) -> Result<Json<Value>, ApiError> {
     let members = app.storage.group(&id).await?;
     let members = members.ok_or_else(ApiError::not_found)?;
     Ok(Json(json!({"id": id, "members": members})))
 }
 
 pub(super) async fn delete(
-    _: Backend,
     State(app): State<Arc<App>>,
     GroupId(id): GroupId,
 ) -> Result<StatusCode, ApiError> {

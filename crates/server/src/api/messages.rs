@@ -15,20 +15,16 @@ use tutti_acceptance::{
     source::Source,
 };
 use tutti_protocol::{
-    Conversation, Millis, OperationId, content,
+    Code, Conversation, Millis, OperationId, content,
     conversation::is_name,
     limits,
     wire::{self, operation::Body},
 };
 
-use super::{auth::Backend, error::ApiError, fields::Fields};
+use super::{error::ApiError, fields::Fields};
 use crate::{app::App, clock::now};
 
-pub(super) async fn send(
-    _: Backend,
-    State(app): State<Arc<App>>,
-    mut fields: Fields,
-) -> Result<Json<Value>, ApiError> {
+pub(super) async fn send(State(app): State<Arc<App>>, mut fields: Fields) -> Result<Json<Value>, ApiError> {
     let now = now();
     let account = fields.name("from")?;
     let conversation: String = fields.required("to", "\"direct:<account>\" or \"group:<id>\"")?;
@@ -51,7 +47,6 @@ pub(super) async fn send(
 
 /// Takes a message back. Doing it again gives the same answer.
 pub(super) async fn recall(
-    _: Backend,
     State(app): State<Arc<App>>,
     MessageId(message): MessageId,
     mut fields: Fields,
@@ -63,7 +58,9 @@ pub(super) async fn recall(
     match submit(&app, act).await? {
         Ok(_) => Ok(Json(json!({"id": message.to_string()}))),
         // Not there or not the account's: the two look the same.
-        Err(refusal) if refusal == Refusal::anothers_message() => Err(ApiError::not_found()),
+        Err(refusal) if refusal.code == Code::NotFound || refusal == Refusal::anothers_message() => {
+            Err(ApiError::not_found())
+        }
         Err(refusal) => Err(refusal.into()),
     }
 }

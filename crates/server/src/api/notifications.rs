@@ -8,7 +8,6 @@ use tutti_acceptance::notifications::Notify;
 use tutti_protocol::{Conversation, OperationId, content, limits, wire::Notification};
 
 use super::{
-    auth::Backend,
     error::ApiError,
     fields::{Fields, check_name},
     messages::mint,
@@ -16,11 +15,7 @@ use super::{
 use crate::{app::App, clock::now};
 
 /// Notifies accounts. The same again changes nothing, and gets the same answer.
-pub(super) async fn notify(
-    _: Backend,
-    State(app): State<Arc<App>>,
-    mut fields: Fields,
-) -> Result<Json<Value>, ApiError> {
+pub(super) async fn notify(State(app): State<Arc<App>>, mut fields: Fields) -> Result<Json<Value>, ApiError> {
     let now = now();
     let accounts = read_accounts(&mut fields)?;
     let title: String = fields.required("title", "text")?;

@@ -6,23 +6,19 @@ use async_trait::async_trait;
 use axum::{Json, extract::State};
 use serde_json::Value;
 
-use super::{auth::Backend, error::ApiError, fields::Fields};
+use super::{error::ApiError, fields::Fields};
 use crate::{app::App, settings::Settings};
 use tutti_acceptance::{
     storage::{Result as StorageResult, Transaction},
     work::{Growth, Work},
 };
 
-pub(super) async fn get(_: Backend, State(app): State<Arc<App>>) -> Json<Settings> {
+pub(super) async fn get(State(app): State<Arc<App>>) -> Json<Settings> {
     Json(app.settings.get().as_ref().clone())
 }
 
 /// Changes what is named and leaves the rest. It holds for those who are connected, too, before it is answered.
-pub(super) async fn put(
-    _: Backend,
-    State(app): State<Arc<App>>,
-    fields: Fields,
-) -> Result<Json<Settings>, ApiError> {
+pub(super) async fn put(State(app): State<Arc<App>>, fields: Fields) -> Result<Json<Settings>, ApiError> {
     let changes = fields.into_object()?;
     // A caller that hangs up ends its request, but must not end this halfway: what is stored holds.
     tokio::spawn(change(app, changes)).await.map_err(ApiError::internal)?

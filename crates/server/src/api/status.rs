@@ -11,15 +11,11 @@ use tutti_protocol::{
     wire::{self, status::Status},
 };
 
-use super::{auth::Backend, error::ApiError, fields::Fields};
+use super::{error::ApiError, fields::Fields};
 use crate::{app::App, status::Speaker};
 
 /// Says something to those who are there, whoever that is: the answer does not tell.
-pub(super) async fn send(
-    _: Backend,
-    State(app): State<Arc<App>>,
-    mut fields: Fields,
-) -> Result<StatusCode, ApiError> {
+pub(super) async fn send(State(app): State<Arc<App>>, mut fields: Fields) -> Result<StatusCode, ApiError> {
     let account = fields.name("from")?;
     let conversation: String = fields.required("to", "\"direct:<account>\" or \"group:<id>\"")?;
     Conversation::parse(&conversation).map_err(|error| ApiError::field("to", error.to_string()))?;

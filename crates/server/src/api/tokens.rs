@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{Json, extract::State};
 use serde_json::{Value, json};
 
-use super::{auth::BackendOrDeveloper, error::ApiError, fields::Fields};
+use super::{error::ApiError, fields::Fields};
 use crate::{app::App, clock::now};
 
 /// How long a token works unless asked otherwise, in seconds.
@@ -13,11 +13,7 @@ const TTL: u64 = 15 * 60;
 /// How long a token may work.
 const TTL_MAX: u64 = 7 * 24 * 60 * 60;
 
-pub(super) async fn issue(
-    _: BackendOrDeveloper,
-    State(app): State<Arc<App>>,
-    mut fields: Fields,
-) -> Result<Json<Value>, ApiError> {
+pub(super) async fn issue(State(app): State<Arc<App>>, mut fields: Fields) -> Result<Json<Value>, ApiError> {
     let account = fields.name("account")?;
     let expected = "a whole number of seconds from 1 to 604800";
     let ttl = fields.optional("ttl_seconds", expected)?.unwrap_or(TTL);

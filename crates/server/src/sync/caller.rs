@@ -76,7 +76,7 @@ impl<'a> Caller<'a> {
             log: self.app.storage.log_id().to_bytes(),
             head: head.0,
             server_time: now().0,
-            ping_interval: u32::try_from(self.app.ping_interval.as_millis()).unwrap_or(u32::MAX),
+            ping_interval: u32::try_from(self.app.limits.ping_interval().as_millis()).unwrap_or(u32::MAX),
             status: true,
             tail: self.app.storage.tail(&self.account).await?.0,
             notifications: true,

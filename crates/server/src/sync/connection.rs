@@ -8,7 +8,7 @@ use futures_util::{StreamExt as _, stream::SplitStream};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tutti_acceptance::accept::Refusal;
 use tutti_protocol::{
-    Code, DeviceId, Seq, codec, limits,
+    Code, DeviceId, Seq, codec,
     wire::{self, client_frame, server_frame::Frame, status::Status as Kind},
 };
 
@@ -16,13 +16,10 @@ use super::{caller::Caller, ending::Ending, outbound::Outbound};
 use crate::{
     app::App,
     hub::{Bid, Slot},
-    rate::{Bucket, Rate},
+    rate::Bucket,
     status::{Attendance, Speaker, TypingRate},
 };
 
-const AUTH_DEADLINE: Duration = Duration::from_millis(limits::AUTH_DEADLINE);
-/// How long a silent client that was pinged has to answer.
-const PONG_DEADLINE: Duration = Duration::from_millis(limits::PONG_DEADLINE + 5_000);
 /// How long the server waits for the peer to close after it has said its last. Letting go while bytes
 /// of the peer are unread would reset the connection, and the last frame might be lost.
 const LINGER: Duration = Duration::from_secs(1);
@@ -30,7 +27,7 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Serves a connection to its end.
 pub(super) async fn serve(app: Arc<App>, socket: WebSocket) {
     let (sink, mut incoming) = socket.split();
-    let outbound = Outbound::start(sink);
+    let outbound = Outbound::start(sink, &app.limits);
     let ending = match greet(&app, &mut incoming, &outbound).await {
         Ok(session) => session.run(&mut incoming).await,
         Err(ending) => ending,
@@ -53,7 +50,7 @@ async fn greet<'a>(
     outbound: &'a Outbound,
 ) -> Result<Session<'a>, Ending> {
     let hello = tokio::select! {
-        hello = timeout(AUTH_DEADLINE, first_frame(incoming)) => hello
+        hello = timeout(app.limits.hello_deadline(), first_frame(incoming)) => hello
             .map_err(|_| Ending::error(Code::Timeout, "no hello in time"))??,
         () = app.shutdown.cancelled() => return Err(Ending::shutdown()),
     };
@@ -75,7 +72,7 @@ async fn greet<'a>(
         caller,
         slot,
         outbound,
-        frames: Bucket::full(Rate::FRAMES, Instant::now().into_std()),
+        frames: Bucket::full(app.limits.frames(), Instant::now().into_std()),
         heard: Heard::At(Instant::now()),
         feed: Feed::Asked,
         told_disabled: false,
@@ -192,9 +189,10 @@ impl Session<'_> {
 
     /// Waits until the client has been silent for too long.
     async fn silence(&self) {
+        let limits = &self.caller.app.limits;
         sleep_until(match self.heard {
-            Heard::At(then) => then + self.caller.app.ping_interval,
-            Heard::Pinged(then) => then + PONG_DEADLINE,
+            Heard::At(then) => then + limits.ping_interval(),
+            Heard::Pinged(then) => then + limits.pong_deadline(),
         })
         .await;
     }

@@ -18,7 +18,8 @@ use tokio::{
 };
 use tutti_protocol::{codec, limits, wire};
 
-const WRITE_DEADLINE: Duration = Duration::from_millis(limits::WRITE_DEADLINE);
+use crate::limits::Limits;
+
 /// What a waiting message costs beside its bytes, about: many small ones count as well.
 const MESSAGE: usize = 64;
 
@@ -29,9 +30,13 @@ pub(super) struct Outbound {
     writing: JoinHandle<()>,
 }
 
-#[derive(Default)]
 struct Queue {
+    /// So many wait …
     bytes: AtomicUsize,
+    /// … and so many may.
+    most: usize,
+    /// How long each write may take.
+    deadline: Duration,
     drained: Notify,
 }
 
@@ -41,9 +46,14 @@ pub(super) struct Stuck;
 
 impl Outbound {
     /// Starts to write.
-    pub(super) fn start(sink: impl Sink<Message> + Send + Unpin + 'static) -> Self {
+    pub(super) fn start(sink: impl Sink<Message> + Send + Unpin + 'static, limits: &Limits) -> Self {
         let (messages, waiting) = mpsc::unbounded_channel();
-        let queue = Arc::new(Queue::default());
+        let queue = Arc::new(Queue {
+            bytes: AtomicUsize::new(0),
+            most: limits.write_queue(),
+            deadline: limits.write_deadline(),
+            drained: Notify::new(),
+        });
         let writing = tokio::spawn(write(sink, waiting, queue.clone()));
         Self { messages, queue, writing }
     }
@@ -59,7 +69,7 @@ impl Outbound {
 
     /// Queues a frame that is worth something only now, if little enough is waiting.
     pub(super) fn send_now_or_never(&self, frame: Bytes) -> Result<(), Stuck> {
-        if self.queue.bytes.load(Ordering::Acquire) > limits::WRITE_QUEUE / 2 {
+        if self.queue.bytes.load(Ordering::Acquire) > self.queue.most / 2 {
             return Ok(());
         }
         self.queue(Message::Binary(frame))
@@ -76,7 +86,7 @@ impl Outbound {
     fn queue(&self, message: Message) -> Result<(), Stuck> {
         let size = size(&message);
         let waiting = self.queue.bytes.fetch_add(size, Ordering::AcqRel);
-        if waiting + size > limits::WRITE_QUEUE {
+        if waiting + size > self.queue.most {
             return Err(Stuck);
         }
         self.messages.send(message).map_err(|_| Stuck)
@@ -84,7 +94,7 @@ impl Outbound {
 
     /// Whether any page fits.
     pub(super) fn has_room(&self) -> bool {
-        self.queue.bytes.load(Ordering::Acquire) + limits::SERVER_FRAME <= limits::WRITE_QUEUE
+        self.queue.bytes.load(Ordering::Acquire) + limits::SERVER_FRAME <= self.queue.most
     }
 
     /// Waits until something has been written; at once if it has since the last time.
@@ -101,7 +111,7 @@ impl Outbound {
     pub(super) async fn finish(self) {
         drop(self.messages);
         let abort = self.writing.abort_handle();
-        if timeout(WRITE_DEADLINE, self.writing).await.is_err() {
+        if timeout(self.queue.deadline, self.writing).await.is_err() {
             abort.abort();
         }
     }
@@ -114,7 +124,7 @@ async fn write(
 ) {
     while let Some(message) = waiting.recv().await {
         let size = size(&message);
-        let written = timeout(WRITE_DEADLINE, sink.send(message)).await;
+        let written = timeout(queue.deadline, sink.send(message)).await;
         if !matches!(written, Ok(Ok(()))) {
             return;
         }
@@ -122,7 +132,7 @@ async fn write(
         queue.drained.notify_one();
     }
     // The peer may be gone: there is nothing left to say to it then.
-    let _ = timeout(WRITE_DEADLINE, sink.send(Message::Close(None))).await;
+    let _ = timeout(queue.deadline, sink.send(Message::Close(None))).await;
 }
 
 fn size(message: &Message) -> usize {
@@ -135,14 +145,20 @@ fn size(message: &Message) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
     use futures_util::sink;
 
     use super::*;
+    use crate::config::Config;
+
+    fn limits() -> Limits {
+        Config::parse_from(["tutti-server"]).limits
+    }
 
     #[tokio::test]
     async fn what_is_worth_something_only_now_waits_in_no_long_queue() {
         let stuck = sink::unfold((), |(), _: Message| std::future::pending::<Result<(), Stuck>>());
-        let outbound = Outbound::start(Box::pin(stuck));
+        let outbound = Outbound::start(Box::pin(stuck), &limits());
         let frame = Bytes::from(vec![0; 32 * 1024]);
         for _ in 0..100 {
             assert_eq!(outbound.send_now_or_never(frame.clone()), Ok(()));
@@ -155,7 +171,7 @@ mod tests {
     #[tokio::test]
     async fn small_messages_that_nobody_reads_are_bounded_too() {
         let stuck = sink::unfold((), |(), _: Message| std::future::pending::<Result<(), Stuck>>());
-        let outbound = Outbound::start(Box::pin(stuck));
+        let outbound = Outbound::start(Box::pin(stuck), &limits());
         let pong = || wire::server_frame::Frame::Pong(wire::Pong { nonce: 0 });
         let waiting = std::iter::repeat_with(|| outbound.send(pong())).take_while(Result::is_ok).count();
         assert!((1_000..limits::WRITE_QUEUE / MESSAGE).contains(&waiting), "{waiting}");

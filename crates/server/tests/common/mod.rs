@@ -28,7 +28,7 @@ use tokio_tungstenite::{
     tungstenite::{self, Message, client::IntoClientRequest as _},
 };
 use tutti_protocol::{
-    codec,
+    codec, limits, sequence,
     wire::{self, client_frame, operation::Body, outcome, server_frame::Frame},
 };
 use tutti_server::{Config, Server};
@@ -54,18 +54,24 @@ impl TestServer {
     /// With further arguments.
     pub(crate) async fn start_with(args: &[&str]) -> Self {
         let data = tempfile::tempdir().unwrap();
-        let server = Self::run(data.path(), args).await;
+        let server = Self::run(&config(data.path(), args)).await;
+        Self { _data: Some(data), ..server }
+    }
+
+    /// As it runs in earnest: without what it does for who develops.
+    pub(crate) async fn start_in_earnest(args: &[&str]) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let server = Self::run(&Config { dev: false, ..config(data.path(), args) }).await;
         Self { _data: Some(data), ..server }
     }
 
     /// On what another has left in this directory.
     pub(crate) async fn start_in(data: &Path) -> Self {
-        Self::run(data, &[]).await
+        Self::run(&config(data, &[])).await
     }
 
-    async fn run(data: &Path, args: &[&str]) -> Self {
-        let config = config(data, args);
-        let server = Server::start(&config).await.unwrap();
+    async fn run(config: &Config) -> Self {
+        let server = Server::start(config).await.unwrap();
         let addr = server.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(async move {
@@ -74,7 +80,7 @@ impl TestServer {
             };
             server.run(stop).await.unwrap();
         });
-        Self { addr, stop: Some(stop), running: Some(running), data: data.to_owned(), _data: None }
+        Self { addr, stop: Some(stop), running: Some(running), data: config.data.clone(), _data: None }
     }
 
     /// Stops it in good order, and waits until it has.
@@ -268,6 +274,27 @@ pub(crate) async fn ends_with_error(socket: &mut Socket) -> String {
         }
         other => panic!("{other:?}"),
     }
+}
+
+/// Posts frames, and gets those that answer.
+pub(crate) async fn post(server: &TestServer, body: Bytes, origin: Option<&str>) -> (StatusCode, Vec<Frame>) {
+    let mut request = reqwest::Client::new().post(format!("http://{}/sync", server.addr)).body(body);
+    if let Some(origin) = origin {
+        request = request.header("origin", origin);
+    }
+    let response = request.send().await.unwrap();
+    let status = response.status();
+    let body = response.bytes().await.unwrap();
+    let frames = if status == StatusCode::OK {
+        sequence::split(body, 2, limits::SERVER_FRAME).unwrap()
+    } else {
+        Vec::new()
+    };
+    (status, frames.into_iter().map(|frame| codec::decode_server(frame).unwrap().frame.unwrap()).collect())
+}
+
+pub(crate) fn framed(frame: client_frame::Frame) -> Bytes {
+    codec::encode(&wire::ClientFrame { frame: Some(frame) })
 }
 
 /// Waits until something holds, asking again and again.

@@ -1,0 +1,93 @@
+//! Who may call what: asked in one place, for every route, before its handler sees the request.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{
+    extract::{ConnectInfo, Request, State},
+    http::{HeaderMap, header},
+    middleware::Next,
+    response::Response,
+};
+
+use super::error::ApiError;
+use crate::{app::App, origin};
+
+/// Who may call a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Anyone.
+    Anyone,
+    /// Anyone: who it is, a hello among the frames says.
+    Hello,
+    /// The application's back end.
+    Backend,
+    /// The back end, and users for their own account: handlers ask the [`Caller`].
+    BackendOrUser,
+    /// The back end, and in development anyone on this machine.
+    BackendOrDeveloper,
+}
+
+/// Who calls, for handlers: an [`Extension`](axum::Extension) of the request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Caller {
+    /// The application's back end, which may act for everyone.
+    Backend,
+    /// The user of an account, who may act for that account.
+    User(String),
+}
+
+impl Caller {
+    /// Whom the token of a request is from, if it brings a good one.
+    fn identify(app: &App, headers: &HeaderMap) -> Option<Self> {
+        let token = bearer(headers)?;
+        if app.server_key.is(token) {
+            return Some(Self::Backend);
+        }
+        app.tokens.account(token).map(Self::User)
+    }
+
+    /// Refuses whoever may not act for an account, as if the account were not there.
+    pub(super) fn must_speak_for(&self, account: &str) -> Result<(), ApiError> {
+        match self {
+            Self::User(own) if own != account => Err(ApiError::not_found()),
+            Self::User(_) | Self::Backend => Ok(()),
+        }
+    }
+}
+
+/// Lets a request through to the handler of its route, or not.
+pub(super) async fn check(
+    State((app, access)): State<(Arc<App>, Access)>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let caller = Caller::identify(&app, request.headers());
+    let is_backend = caller == Some(Caller::Backend);
+    let may_call = match access {
+        Access::Anyone | Access::Hello => true,
+        Access::Backend => is_backend,
+        Access::BackendOrUser => caller.is_some(),
+        Access::BackendOrDeveloper => is_backend || is_developer(&app, &request),
+    };
+    if !may_call {
+        return Err(ApiError::unauthorized());
+    }
+    if let Some(caller) = caller {
+        request.extensions_mut().insert(caller);
+    }
+    Ok(next.run(request).await)
+}
+
+/// Whether a request comes from this machine, and from no foreign page that is shown on it, in development.
+fn is_developer(app: &App, request: &Request) -> bool {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let local = peer.is_some_and(|peer| peer.0.ip().is_loopback());
+    let headers = request.headers();
+    let from_own_page = !headers.contains_key(header::ORIGIN) || app.origins.allow(headers);
+    app.dev && local && from_own_page && origin::is_addressed_locally(headers)
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty())
+}
