@@ -3,6 +3,7 @@
 //! Needs a Rust toolchain and Node; everything else it finds or installs, each thing only when
 //! it is missing, and says what and why.
 
+mod audit;
 mod bench;
 mod capabilities;
 mod coverage;
@@ -49,6 +50,7 @@ Usage: cargo xtask COMMAND
   pack                             build the npm package's WebAssembly into pkg/wasm
   pack --later                     build it as later versions could be, for the tests of two versions
   size                             weigh it: raw, gzip, brotli; fails over its budget
+  audit                            check licences, sources and known vulnerabilities of all dependencies
   purity                           prove that protocol and engine reach no clock, network or browser
 ";
 
@@ -88,6 +90,7 @@ fn command() -> Result<ExitCode> {
         ["pack"] => pack::pack().map(done),
         ["pack", "--later"] => pack::later_versions().map(done),
         ["size"] => pack::size().map(done),
+        ["audit"] => audit::audit().map(done),
         ["purity"] => purity::purity().map(done),
         _ => bail!("`{}` is not a command\n\n{HELP}", arguments.join(" ")),
     }

@@ -31,6 +31,16 @@ pub(crate) fn install(folder: &str, why: &str) -> Result<()> {
     })
 }
 
+/// Where packages from npm are used.
+pub(crate) const FOLDERS: [&str; 3] = ["tests/e2e", "www", "xtask/tools"];
+
+/// Fails when one of a folder's packages has a known vulnerability.
+pub(crate) fn audit(folder: &str) -> Result<()> {
+    ensure_node()?;
+    run(command("npm").args(["audit", "--prefix", folder]))
+        .with_context(|| format!("npm's audit of {folder} found something, or could not be had"))
+}
+
 /// npm leaves a copy of the lock file behind when it has finished.
 fn is_installed(folder: &Path) -> bool {
     let modified = |file: &str| fs::metadata(folder.join(file)).and_then(|file| file.modified());

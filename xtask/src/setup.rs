@@ -7,7 +7,7 @@ mod rust;
 use anyhow::Result;
 
 pub(crate) use browsers::{chromium, firefox, webkit};
-pub(crate) use rust::{GECKODRIVER, llvm_tools, wasm_toolchain};
+pub(crate) use rust::{CARGO_DENY, GECKODRIVER, llvm_tools, wasm_toolchain};
 
 use crate::npm;
 
@@ -18,6 +18,7 @@ pub(crate) fn everything() -> Result<()> {
     chromium()?;
     firefox()?;
     webkit()?;
+    CARGO_DENY.find_or_install()?;
     npm::install("www", "the demo is built from them")?;
     npm::install("tests/e2e", "they drive Chromium in the end-to-end tests")
 }

@@ -13,6 +13,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
+    audit::dependencies,
     capabilities::capabilities,
     demo::build_site,
     pack::{later_versions, later_versions_dir, pack, size},
@@ -59,6 +60,7 @@ const STEPS: &[Step] = &[
     Step { name: "lints", parts: NATIVE, run: || check(native_lints()) },
     Step { name: "lints, WebAssembly", parts: WASM, run: || check(wasm_lints()) },
     Step { name: "purity", parts: NATIVE, run: || check(purity()) },
+    Step { name: "dependencies", parts: NATIVE, run: || check(dependencies()) },
     Step { name: "native tests", parts: NATIVE, run: native_tests },
     Step { name: "histories", parts: NATIVE, run: || check(simulate::test()) },
     Step { name: "package", parts: BROWSER, run: || check(pack()) },

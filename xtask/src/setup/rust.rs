@@ -46,6 +46,16 @@ pub(crate) const GECKODRIVER: Tool = Tool {
     why: "it drives Firefox in the tests",
 };
 
+/// Checks what the workspace depends on.
+pub(crate) const CARGO_DENY: Tool = Tool {
+    package: "cargo-deny",
+    program: "cargo-deny",
+    version: "0.20.2",
+    exact: false,
+    locked: true,
+    why: "it checks the licences and sources of dependencies",
+};
+
 /// The CLI and the library speak a private format: their versions must be equal.
 const fn wasm_bindgen(version: &str) -> Tool<'_> {
     Tool {
