@@ -42,7 +42,7 @@ const VALUES = {
   "half a surrogate pair": ["'direct:\\ud800'", "content", "draft"],
   "a name that is half a surrogate pair": ["{ '\\ud800': 1 }", "content", "options"],
   "a name of 10 MB": ["{ ['x'.repeat(10_000_000)]: 1 }", "options"],
-  "a million names": ["Object.fromEntries(Array.from({ length: 1_000_000 }, (_, at) => [at, 1]))", "options"],
+  "a hundred thousand names": ["Object.fromEntries(Array.from({ length: 100_000 }, (_, at) => [at, 1]))", "options"],
   "a million holes": ["new Array(1_000_000)", "options", "fields"],
   "a cycle": ["(() => { const ring = {}; ring.ring = ring; return ring })()", "options"],
   "an abyss": ["(() => { let deep = []; for (let at = 0; at < 1e5; at++) deep = [deep]; return { deep } })()", "options"],
