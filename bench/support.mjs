@@ -2,8 +2,8 @@
 import { availableParallelism, loadavg } from "node:os";
 import { Stage } from "../tests/e2e/support/stage.mjs";
 
-/** For a server to which much is written at once. */
-export const UNLIMITED = { args: ["--rate-burst", "10000000", "--rate-per-second", "10000000"] };
+/** For a server to which much is written at once, and which says little of it. */
+export const UNLIMITED = { args: ["--rate-burst", "10000000", "--rate-per-second", "10000000"], level: "warn" };
 
 /** Runs a bench on a stage, and clears that whatever comes. */
 export async function onStage(bench) {

@@ -51,12 +51,12 @@ export class Server {
 
   /** Starts it: at first on a free port, later on the same one and the same data. */
   async start() {
-    const { data, log, www, args } = this.#config;
+    const { data, log, level, www, args } = this.#config;
     const program = process.env.TUTTI_SERVER ?? BUILT;
     const sink = await open(log, "a");
     this.#process = spawn(program, ["--listen", this.#listen, "--data", data, "--www", www, "--dev", ...args], {
       stdio: ["ignore", "pipe", sink.fd],
-      env: { ...process.env, TUTTI_SERVER_KEY: KEY, RUST_LOG: "trace" },
+      env: { ...process.env, TUTTI_SERVER_KEY: KEY, RUST_LOG: level },
     });
     await sink.close();
     const failed = once(this.#process, "exit").then(async ([code, signal]) => {

@@ -28,10 +28,11 @@ export class Stage {
   #directories = [];
 
   /** A server that serves the page under test, also with these later versions of the package, or the files of `www`. */
-  async server({ www, later = [], args = [] } = {}) {
+  async server({ www, later = [], args = [], level = "trace" } = {}) {
     const server = await Server.start({
       data: await this.#directory("data"),
       log: join(await this.#directory("log"), "server.log"),
+      level,
       www: www ?? (await this.#harness(later)),
       // Some pages under test have scripts in them.
       args: www ? args : ["--csp", "", ...args],
