@@ -18,7 +18,6 @@ pub(crate) fn everything() -> Result<()> {
     chromium()?;
     firefox()?;
     webkit()?;
-    CARGO_DENY.find_or_install()?;
     npm::install("www", "the demo is built from them")?;
     npm::install("tests/e2e", "they drive Chromium in the end-to-end tests")
 }

@@ -4,7 +4,6 @@ mod common;
 
 use clap::Parser as _;
 use common::{Client, TestServer, ends_with_error, eventually, id, message, open, send};
-use reqwest::Method;
 use serde_json::json;
 use tutti_protocol::{
     limits,
@@ -60,14 +59,14 @@ async fn more_may_wait_for_who_reads_slowly() {
 async fn whoever_lets_too_much_wait_is_let_go() {
     let server = TestServer::start_with(&["--write-queue", "1024", "--write-deadline", "600"]).await;
     let _unread = pages_are_asked_for(&server).await;
-    eventually(async || !is_online(&server).await).await;
+    eventually(async || !server.is_online("alice").await).await;
 }
 
 #[tokio::test]
 async fn whoever_takes_nothing_for_too_long_is_let_go() {
     let server = TestServer::start_with(&["--write-queue", "65536", "--write-deadline", "1"]).await;
     let _unread = pages_are_asked_for(&server).await;
-    eventually(async || !is_online(&server).await).await;
+    eventually(async || !server.is_online("alice").await).await;
 }
 
 #[test]
@@ -99,10 +98,4 @@ async fn pages_are_asked_for(server: &TestServer) -> Client {
         send(&mut alice.socket, client_frame::Frame::Pull(wire::Pull { after: 0 })).await;
     }
     alice
-}
-
-async fn is_online(server: &TestServer) -> bool {
-    let path = "/api/connections?user_id=alice";
-    let (_, answer) = server.call(Method::GET, path, json!(null)).await;
-    answer["connections"] != json!([])
 }

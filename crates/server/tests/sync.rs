@@ -386,13 +386,8 @@ async fn a_client_that_answers_pings_stays_and_one_that_does_not_is_closed() {
     server.call(Method::PUT, "/api/settings", json!({"limits": {"web": 1}})).await;
     let another = hello(&token(server.addr, "alice").await, "alice", 2);
     // A client that is not read does not answer either.
-    let is_online = async || {
-        let path = "/api/connections?user_id=alice";
-        let (_, answer) = server.call(Method::GET, path, json!(null)).await;
-        answer["connections"] != json!([])
-    };
-    assert!(is_online().await);
-    eventually(async || !is_online().await).await;
+    assert!(server.is_online("alice").await);
+    eventually(async || !server.is_online("alice").await).await;
     assert!(Client::greet(server.addr, another).await.is_ok(), "its place is free");
 }
 

@@ -1,6 +1,6 @@
 // The databases of this origin as any of its pages can get at them: their keys, and records put where they do not
 // belong.
-import { TABLES } from "./unseal.js";
+import { TABLES, answer } from "./unseal.js";
 
 /** What databases held before anything was put into them, by name. */
 const kept = new Map();
@@ -99,11 +99,4 @@ async function within(name, tables, mode, work) {
   } finally {
     database.close();
   }
-}
-
-function answer(request) {
-  return new Promise((done, failed) => {
-    request.onsuccess = () => done(request.result);
-    request.onerror = () => failed(request.error);
-  });
 }

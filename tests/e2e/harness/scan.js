@@ -1,5 +1,6 @@
 // Reads everything that this origin has in IndexedDB, down to the bytes, as an intruder with the
 // disk would, and looks for texts that must not be readable in it.
+import { answer } from "./unseal.js";
 
 /** Where the needles are found, and what was looked at. */
 export async function scan(needles) {
@@ -89,14 +90,6 @@ async function describeKey(key) {
     extractable: key.extractable,
     exports: exported.filter(({ status }) => status === "fulfilled").length,
   };
-}
-
-function answer(request) {
-  return new Promise((done, failed) => {
-    request.onsuccess = () => done(request.result);
-    request.onerror = () => failed(request.error);
-    request.onblocked = () => failed(new Error("blocked"));
-  });
 }
 
 function encodings(text) {

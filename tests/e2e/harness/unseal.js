@@ -83,9 +83,11 @@ function unpack(packed) {
   return content;
 }
 
-function answer(request) {
+/** What a request of IndexedDB comes to. */
+export function answer(request) {
   return new Promise((done, failed) => {
     request.onsuccess = () => done(request.result);
     request.onerror = () => failed(request.error);
+    request.onblocked = () => failed(new Error("blocked"));
   });
 }

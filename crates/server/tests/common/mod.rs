@@ -98,6 +98,13 @@ impl TestServer {
         Client::connect(self.addr, account, device).await
     }
 
+    /// Whether a device of this account is connected.
+    pub(crate) async fn is_online(&self, account: &str) -> bool {
+        let path = format!("/api/connections?user_id={account}");
+        let (_, answer) = self.call(Method::GET, &path, json!(null)).await;
+        answer["connections"] != json!([])
+    }
+
     /// Calls the API as the application's back end.
     pub(crate) async fn call(&self, method: Method, path: &str, body: Value) -> (StatusCode, Value) {
         self.call_as(SERVER_KEY, method, path, body.to_string()).await
