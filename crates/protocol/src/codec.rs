@@ -13,7 +13,7 @@ use crate::{
     outline::{self, Bounded},
     target::Target,
     wire::{
-        self, ClientFrame, NotificationState, ServerFrame, client_frame, event, operation, outcome,
+        self, ClientFrame, NotificationState, ServerFrame, client_frame, event, manage, operation, outcome,
         server_frame, status,
     },
 };
@@ -56,6 +56,10 @@ pub fn decode_client(bytes: Bytes) -> Result<ClientFrame, DecodeError> {
         }
         client_frame::Frame::Status(status) => check_said(status)?,
         client_frame::Frame::Ask(ask) => ensure(is_name(&ask.account), "ask.account")?,
+        client_frame::Frame::Manage(manage) => check_manage(manage)?,
+        client_frame::Frame::Refresh(refresh) => {
+            ensure(refresh.token.len() <= limits::TOKEN, "refresh.token")?;
+        }
         client_frame::Frame::PullSnapshot(pull) => pull.place.iter().try_for_each(check_place)?,
         client_frame::Frame::PullHistory(pull) => {
             check_conversation(&pull.conversation, "pull_history.conversation")?;
@@ -94,7 +98,14 @@ pub fn decode_server(bytes: Bytes) -> Result<ServerFrame, DecodeError> {
             snapshot.events.iter().try_for_each(check_event)?;
         }
         server_frame::Frame::History(history) => check_history(history)?,
-        server_frame::Frame::Bye(_) | server_frame::Frame::Pong(_) => {}
+        server_frame::Frame::Managed(managed) => {
+            ensure(managed.code.is_empty() || is_name(&managed.code), "managed.code")?;
+            managed.devices.iter().try_for_each(check_devices)?;
+        }
+        server_frame::Frame::Revoked(revoked) => {
+            ensure(revoked.by.is_empty() || is_name(&revoked.by), "revoked.by")?;
+        }
+        server_frame::Frame::Bye(_) | server_frame::Frame::Pong(_) | server_frame::Frame::Refreshed(_) => {}
     }
     Ok(frame)
 }
@@ -308,6 +319,7 @@ pub fn check_said(status: &wire::Status) -> Result<(), DecodeError> {
             ensure(custom.account.is_empty(), "custom.account")?;
             check_custom(custom)
         }
+        status::Status::Devices(_) => Err(DecodeError::Field("status")),
     }
 }
 
@@ -328,7 +340,48 @@ pub fn check_status(status: &wire::Status) -> Result<(), DecodeError> {
             ensure(is_name(&custom.account), "custom.account")?;
             check_custom(custom)
         }
+        Some(status::Status::Devices(devices)) => check_devices(devices),
     }
+}
+
+/// Checks a list of devices, wherever it came from.
+///
+/// # Errors
+/// [`DecodeError::Field`] names the field.
+pub fn check_devices(devices: &wire::Devices) -> Result<(), DecodeError> {
+    devices.devices.iter().try_for_each(|device| {
+        ensure(is_name(&device.id), "device.id")?;
+        ensure(device.name.is_empty() || is_name(&device.name), "device.name")
+    })
+}
+
+/// Checks what is to be done about an account's devices, wherever it came from.
+///
+/// # Errors
+/// [`DecodeError::Field`] names the field.
+pub fn check_manage(manage: &wire::Manage) -> Result<(), DecodeError> {
+    match manage.what.as_ref().ok_or(DecodeError::Field("manage.what"))? {
+        manage::What::List(wire::ListDevices {}) => Ok(()),
+        manage::What::Rename(rename) => {
+            ensure(is_name(&rename.device), "rename.device")?;
+            ensure(is_name(&rename.name), "rename.name")
+        }
+        manage::What::Remove(remove) => ensure(is_name(&remove.device), "remove.device"),
+        manage::What::SetPush(push) => check_push(push),
+    }
+}
+
+/// Checks the form of a push subscription. Whether its key is a point of the curve, and its address one to push to,
+/// who pushes has to check.
+fn check_push(push: &wire::SetPush) -> Result<(), DecodeError> {
+    if *push == wire::SetPush::default() {
+        return Ok(());
+    }
+    let endpoint = &push.endpoint;
+    let plain = endpoint.bytes().all(|byte| byte.is_ascii_graphic());
+    ensure(endpoint.len() <= limits::PUSH_ENDPOINT && plain && !endpoint.is_empty(), "push.endpoint")?;
+    ensure(push.p256dh.len() == 65 && push.p256dh.starts_with(&[4]), "push.p256dh")?;
+    ensure(push.auth.len() == 16, "push.auth")
 }
 
 /// Checks an account's presence, wherever it came from.

@@ -36,6 +36,10 @@ pub const NOTIFICATION: usize = 4 * 1024;
 pub const NOTIFICATIONS: usize = 200;
 /// … and of those that were dismissed the words only of such as are among so many newest.
 pub const NOTIFICATIONS_DISMISSED: usize = 50;
+/// Most devices of an account; of more, those that were not there for longest give way.
+pub const DEVICES: usize = 500;
+/// Longest address of a push subscription.
+pub const PUSH_ENDPOINT: usize = 1024;
 /// Longest token.
 pub const TOKEN: usize = 8 * 1024;
 /// Most connections of one platform that an account may be allowed.

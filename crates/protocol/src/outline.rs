@@ -78,13 +78,16 @@ macro_rules! bounded {
 bounded! {
     ClientFrame: [
         List::new("submit.operations", &[2, 1], limits::SUBMIT_OPERATIONS).of(OPERATION),
-        List::new("presence.platforms", &[6, 2, 4], limits::PLATFORMS).of_numbers()
+        List::new("presence.platforms", &[6, 2, 4], limits::PLATFORMS).of_numbers(),
+        List::new("status.devices", &[6, 4, 1], 0)
     ];
     ServerFrame: [
         List::new("delta.events", &[2, 2], limits::PAGE_EVENTS).of(EVENT),
         List::new("submitted.outcomes", &[3, 1], limits::SUBMIT_OPERATIONS),
         List::new("limit.connections", &[7, 2], limits::CONNECTIONS),
         List::new("presence.platforms", &[8, 2, 4], limits::PLATFORMS).of_numbers(),
+        List::new("devices", &[8, 4, 1], limits::DEVICES),
+        List::new("devices", &[11, 4, 1], limits::DEVICES),
         List::new("snapshot.events", &[9, 2], limits::PAGE_EVENTS).of(EVENT),
         List::new("history.messages", &[10, 4], limits::HISTORY as usize)
     ];
@@ -120,8 +123,11 @@ bounded! {
         List::new("claim.ids", &[4, 1], limits::CHANNEL_PARTS),
         List::new("limit.connections", &[13, 2], limits::CONNECTIONS),
         List::new("presence.platforms", &[17, 1, 2, 4], limits::PLATFORMS).of_numbers(),
+        List::new("status.devices", &[17, 1, 4, 1], 0),
         List::new("presence.platforms", &[18, 2, 4], limits::PLATFORMS).of_numbers(),
-        List::new("presence.platforms", &[21, 5, 4], limits::PLATFORMS).of_numbers()
+        List::new("devices", &[18, 4, 1], limits::DEVICES),
+        List::new("presence.platforms", &[21, 5, 4], limits::PLATFORMS).of_numbers(),
+        List::new("devices", &[21, 6, 1], limits::DEVICES)
     ];
 }
 
