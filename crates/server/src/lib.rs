@@ -6,6 +6,7 @@
 //!        ├── writer ───┤
 //! api ───┘             └── tutti-acceptance: what happens to the logs, and where they are kept
 //! both ──── status ─────── hub: what reaches only who is connected, and is kept nowhere
+//!           push ───────── push services: that there is something, to who is not connected
 //! ```
 //! A frame or a request becomes work, the writer commits it together with whatever else is waiting,
 //! then answers, then wakes the connections whose log has grown; those read on from where they are.
@@ -17,6 +18,7 @@ pub mod config;
 mod hub;
 pub mod limits;
 mod origin;
+pub mod push;
 mod rate;
 mod server;
 mod settings;

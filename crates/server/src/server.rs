@@ -80,6 +80,10 @@ impl Server {
         let keys = config.keys()?;
         let transport = config.transport()?;
         let storage: Arc<dyn Storage> = Arc::new(SqliteStorage::open(&config.data.join("tutti.db")).await?);
+        let push = config.web_push()?;
+        if let Err(off) = push.public_key() {
+            tracing::info!("{off}");
+        }
         let settings: Settings = match storage.settings().await? {
             Some(text) => serde_json::from_str(&text)?,
             None => Settings::default(),
@@ -93,6 +97,7 @@ impl Server {
             writer: Writer::start(storage.clone(), hub.clone()),
             storage,
             hub,
+            push,
             posts: AccountRates::new(limits.frames()),
             rates: AccountRates::new(limits.operations()),
             tokens: Tokens::new(&keys.token),
@@ -134,6 +139,7 @@ impl Server {
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
         let app = self.app.clone();
         app.connections.spawn(trimming::run(app.clone()));
+        app.connections.spawn(push(app.clone()));
         let handle = Handle::new();
         let stopping = {
             let (handle, shutdown) = (handle.clone(), app.shutdown.clone());
@@ -172,6 +178,11 @@ impl Server {
             }
         }
     }
+}
+
+/// Pushes until the server ends, and not a moment longer.
+async fn push(app: Arc<App>) {
+    app.shutdown.run_until_cancelled(app.push.run()).await;
 }
 
 /// Listens without blocking.
