@@ -2,16 +2,18 @@
 
 mod advance;
 mod calls;
+mod erasing;
 mod history;
 mod identity;
 mod network;
+mod questions;
 mod status;
 mod storage;
 mod tabs;
 
 use std::collections::{BTreeSet, VecDeque};
 
-use self::history::Fetch;
+use self::{history::Fetch, questions::Asks};
 use crate::{
     BatchId, Change, Config, Connection, ConnectionId, Effect, Event, Extent, Failure, Identity, Input,
     LoadId, MessageEvent, Now, Origin, Replica, Reply, RequestId, Setup, State, Status,
@@ -76,6 +78,8 @@ pub struct Engine {
     offline: Offline,
     network: bool,
     suspended: bool,
+    /// It was suspended, and has not read the store since.
+    resumed: bool,
     /// Why this client is at its end.
     closed: Option<Code>,
     renewal: Option<Renewal>,
@@ -100,7 +104,11 @@ pub struct Engine {
     /// Others who type.
     typists: Typists,
     presence: OwnPresence,
-    questions: Vec<status::Question>,
+    questions: Vec<questions::Question>,
+    last_question: u64,
+    /// Calls that wait until nothing is left of the store, and why it is being erased.
+    erasers: Vec<RequestId>,
+    erasing: Option<erasing::Reason>,
     /// Storage that fails is left alone for a while, longer each time.
     storage: Backoff,
     /// What was last complained of, so that each trouble is told once.
@@ -234,6 +242,12 @@ struct Reload {
     stale: bool,
 }
 
+impl Reload {
+    fn of(id: LoadId) -> Self {
+        Self { id, again_at: None, change_sets: Vec::new(), queued: Vec::new(), stale: false }
+    }
+}
+
 /// The store was erased, and this device is being registered anew.
 #[derive(Debug, Default)]
 struct Renewal {
@@ -287,6 +301,7 @@ impl Engine {
             offline: Offline::default(),
             network: setup.network,
             suspended: false,
+            resumed: false,
             closed: None,
             renewal: None,
             config: Configured { change: 0, config: setup.config },
@@ -304,6 +319,9 @@ impl Engine {
             typists: Typists::default(),
             presence: OwnPresence::default(),
             questions: Vec::new(),
+            last_question: 0,
+            erasers: Vec::new(),
+            erasing: None,
             storage: Backoff::default(),
             complained: None,
             last_batch: BatchId(0),
@@ -436,8 +454,14 @@ impl Engine {
                 self.handle_send_status(custom, now);
             }
             Input::AskPresence { request, account } => {
-                self.handle_ask_presence(Who::Local(request), account, now);
+                self.handle_ask(Who::Local(request), Asks::Presence(account), now);
             }
+            Input::Manage { request, what } => {
+                self.handle_ask(Who::Local(request), Asks::Manage(what), now);
+            }
+            Input::Erase { request, revoke } => self.handle_erase(request, revoke, now),
+            Input::Erased(result) => self.handle_erased(result),
+            Input::TokenFetched(id, token) => self.handle_token(id, token, now),
             Input::SyncNow(request) => self.handle_sync_now(Who::Local(request), None, now),
             Input::TakeOver(request, device) => {
                 self.handle_sync_now(Who::Local(request), Some(device), now);
@@ -453,10 +477,10 @@ impl Engine {
                 self.tell_config();
             }
             Input::Renewed(result) => self.handle_renewed(result, now),
-            Input::StoreLost => self.start_reload(),
+            Input::StoreLost => self.reload_later(now),
             Input::ReadFailed(error) => {
                 // Whoever wanted to read is told anyway.
-                let _ = self.handle_loss(&error);
+                let _ = self.handle_loss(&error, now);
             }
             Input::Close => self.handle_close(Code::Closed),
             Input::Tick => {}
@@ -510,6 +534,7 @@ impl Engine {
             .chain(renewal)
             .chain(leadership)
             .chain(self.status_deadline())
+            .chain(self.question_deadline())
             .chain(self.fetch_deadline())
             .min()
     }
@@ -630,6 +655,9 @@ impl Engine {
     }
 
     fn resolve(&mut self, request: RequestId, result: Result<Reply, Failure>) {
+        if self.note_removal(request, &result) {
+            return;
+        }
         self.effects.push_back(Effect::Resolve(request, result));
     }
 

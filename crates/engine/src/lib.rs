@@ -242,6 +242,24 @@ pub enum Input {
         /// Who.
         account: String,
     },
+    /// The application wants something done about the account's devices.
+    Manage {
+        /// Answered with the devices, if those are wanted.
+        request: RequestId,
+        /// What.
+        what: tutti_protocol::wire::manage::What,
+    },
+    /// Nothing is to be left of the account's copy on this device, in any tab.
+    Erase {
+        /// Answered with nothing, once that is so.
+        request: RequestId,
+        /// Nor of the device on the server: without it, nothing is erased.
+        revoke: bool,
+    },
+    /// Nothing is left of the store, or something is.
+    Erased(Result<(), StoreError>),
+    /// Another token for a connection that stands, or why there is none.
+    TokenFetched(ConnectionId, Result<String, Failure>),
     /// The application wants to be sure that all is in step.
     SyncNow(RequestId),
     /// The user wants this profile to be connected, in the place of another device if there is no other.
@@ -271,6 +289,8 @@ pub enum Effect {
     Load(LoadId, Extent),
     /// Fetch a token and open a socket; the answer is [`Input::Connected`] or [`Input::Disconnected`].
     Connect(ConnectionId, Transport),
+    /// Fetch another token for a connection that stands; the answer is [`Input::TokenFetched`].
+    FetchToken(ConnectionId),
     /// Close a socket.
     Disconnect(ConnectionId),
     /// Send bytes to the server.
@@ -281,6 +301,8 @@ pub enum Effect {
     Resolve(RequestId, Result<Reply, Failure>),
     /// Register the device anew, in a store that was erased; the answer is [`Input::Renewed`].
     Renew,
+    /// Leave nothing of the store, whoever else has it open; the answer is [`Input::Erased`].
+    Erase,
     /// This client cannot go on: let go of everything.
     Close,
     /// Queue for the profile's lock; the answer is [`Input::LockGranted`], now or much later, and
@@ -295,7 +317,7 @@ pub enum Effect {
 }
 
 /// The answer to a call of the application.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Reply {
     /// It is done.
     Done,
@@ -306,6 +328,8 @@ pub enum Reply {
     Fetched(Position),
     /// Whether somebody is there.
     Presence(Box<tutti_protocol::wire::AccountPresence>),
+    /// The account's devices.
+    Devices(Box<tutti_protocol::wire::Devices>),
 }
 
 /// What the user should know.
@@ -341,6 +365,13 @@ pub enum Event {
     },
     /// Whether somebody is there.
     Presence(tutti_protocol::wire::AccountPresence),
+    /// The account's devices, which have changed.
+    Devices(tutti_protocol::wire::Devices),
+    /// This device was removed, and nothing of the account is left on it.
+    Removed {
+        /// By which device; none: by the application's back end.
+        by: Option<String>,
+    },
     /// The application said something somewhere else.
     CustomStatus(tutti_protocol::wire::Custom),
     /// Something failed that no call waits for.

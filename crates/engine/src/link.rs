@@ -50,6 +50,11 @@ const NOTIFICATIONS: u32 = 3;
 /// How long sessions by post lie apart at least, in milliseconds.
 const POST_PACE: u64 = 1_000;
 
+/// A token is not replaced earlier than this, in milliseconds, and not later than when a quarter of its time is left.
+const REFRESH_SOONEST: u64 = 500;
+/// How long after a token could not be fetched it is tried again, in milliseconds.
+const REFRESH_AGAIN: u64 = 5_000;
+
 /// How frames travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
@@ -69,6 +74,7 @@ pub(crate) enum Order {
     Connect(ConnectionId, Transport),
     Disconnect(ConnectionId),
     Send(ConnectionId, Bytes),
+    FetchToken(ConnectionId),
 }
 
 /// What came over the link for the engine to act on.
@@ -90,6 +96,10 @@ pub(crate) enum Arrived {
     Limited(wire::Limit),
     /// Something that is worth it only now.
     Status(wire::Status),
+    /// What was to be done about the account's devices is done, or not.
+    Managed(wire::Managed),
+    /// This device was removed.
+    Revoked(wire::Revoked),
     /// Whether the account's devices are kept in step.
     Service { disabled: bool },
 }
@@ -194,6 +204,10 @@ struct Session {
     notified: bool,
     /// Whether the server takes status.
     takes_status: bool,
+    /// Whether the server takes what is to be done about devices, and tokens after the first.
+    takes_manage: bool,
+    /// When to fetch another token; none: one is being fetched or checked, or this one lasts.
+    refresh_at: Option<Millis>,
     /// As `paced`, of what was said of status.
     said: Millis,
     /// What the server was told that the user wants others to see.
@@ -325,7 +339,7 @@ impl Link {
                     None => session.heard.plus(session.ping_interval),
                 };
                 let answer = session.awaits().map(|since| since.plus(ANSWER_DEADLINE));
-                [Some(quiet), session.hold, answer].into_iter().flatten().min()
+                [Some(quiet), session.hold, answer, session.refresh_at].into_iter().flatten().min()
             }
         }
     }
@@ -394,6 +408,22 @@ impl Link {
     /// Whether status can be said.
     pub(crate) fn takes_status(&self) -> bool {
         matches!(&self.state, State::Up(session) if session.takes_status)
+    }
+
+    /// Whether something can be done about the account's devices.
+    pub(crate) fn takes_manage(&self) -> bool {
+        matches!(&self.state, State::Up(session) if session.takes_manage)
+    }
+
+    /// Another token is at hand, or there is none for now.
+    pub(crate) fn refresh(&mut self, token: Result<String, Failure>, now: Now) {
+        let State::Up(session) = &mut self.state else {
+            return;
+        };
+        match token {
+            Ok(token) => self.send(client_frame::Frame::Refresh(wire::Refresh { token })),
+            Err(_) => session.refresh_at = Some(now.monotonic.plus(REFRESH_AGAIN)),
+        }
     }
 
     /// When something can be said of status; none: not on this connection.
@@ -594,6 +624,9 @@ impl Link {
             }
             State::Up(session) => {
                 session.note_awaited(now);
+                if session.refresh_at.take_if(|at| *at <= now.monotonic).is_some() {
+                    self.orders.push(Order::FetchToken(self.connection));
+                }
                 let unanswered = session.awaits().is_some_and(|at| at.plus(ANSWER_DEADLINE) <= now.monotonic);
                 let post = self.transport == Transport::Post;
                 let silent = match session.pinged {
@@ -646,6 +679,7 @@ impl Link {
             notifications: self.config.notifications,
             yields: self.yields,
             passing: alias.passing,
+            devices: true,
         }));
     }
 
@@ -736,6 +770,15 @@ impl Link {
                 arrived
             }
             (Some(server_frame::Frame::Status(status)), State::Up(_)) => vec![Arrived::Status(status)],
+            (Some(server_frame::Frame::Managed(managed)), State::Up(_)) => vec![Arrived::Managed(managed)],
+            (Some(server_frame::Frame::Refreshed(refreshed)), State::Up(session)) => {
+                session.refresh_at = refresh_at(refreshed.token_ttl, now);
+                Vec::new()
+            }
+            (Some(server_frame::Frame::Revoked(revoked)), _) => {
+                self.close(None, Failure::new(Code::Revoked, "this device was removed"));
+                vec![Arrived::Revoked(revoked)]
+            }
             (Some(server_frame::Frame::Error(error)), _) => {
                 let wait = (error.retry_after > 0).then_some(u64::from(error.retry_after));
                 let failure = Failure::new(Code::parse(&error.code), error.message);
@@ -803,6 +846,9 @@ impl Link {
             paced: now.monotonic,
             notified,
             takes_status: welcome.status && self.transport == Transport::Socket,
+            takes_manage: welcome.devices && self.transport == Transport::Socket,
+            refresh_at: refresh_at(welcome.token_ttl, now)
+                .filter(|_| welcome.devices && self.transport == Transport::Socket),
             said: now.monotonic,
             presence: OwnPresence::default(),
             ping_interval: u64::from(welcome.ping_interval).clamp(1_000, 10 * 60_000),
@@ -831,6 +877,11 @@ impl Link {
         let bytes = codec::encode(&ClientFrame { frame: Some(frame) });
         self.orders.push(Order::Send(self.connection, bytes));
     }
+}
+
+/// When to fetch another token than one that is good for so long; 0: that is not known.
+fn refresh_at(ttl: u64, now: Now) -> Option<Millis> {
+    (ttl > 0).then(|| now.monotonic.plus((ttl / 4).saturating_mul(3).max(REFRESH_SOONEST)))
 }
 
 fn limit_reached() -> Failure {

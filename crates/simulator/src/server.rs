@@ -578,8 +578,17 @@ impl Server {
         self.sessions.insert(wire, session);
         let log = self.storage.log_id().to_bytes();
         let (server_time, ping_interval) = (now.0, 25_000);
-        let (status, notifications) = (true, true);
-        let welcome = wire::Welcome { log, head, server_time, ping_interval, status, tail, notifications };
+        let welcome = wire::Welcome {
+            log,
+            head,
+            server_time,
+            ping_interval,
+            status: true,
+            tail,
+            notifications: true,
+            devices: false,
+            token_ttl: 0,
+        };
         self.send(wire, server_frame::Frame::Welcome(welcome));
     }
 
@@ -791,7 +800,7 @@ impl Server {
             match status.status.clone()? {
                 Kind::Typing(typing) => Some(Kind::Typing(wire::Typing { conversation, account, ..typing })),
                 Kind::Custom(custom) => Some(Kind::Custom(wire::Custom { conversation, account, ..custom })),
-                Kind::Presence(_) => None,
+                Kind::Presence(_) | Kind::Devices(_) => None,
             }
         };
         let conversation = match &status.status {
@@ -801,7 +810,7 @@ impl Server {
                 self.availabilities.insert(account, presence.availability());
                 return;
             }
-            None => return,
+            Some(Kind::Devices(_)) | None => return,
         };
         let audience = poll(audience(&self.storage, &account, conversation)).expect("memory holds");
         let Some(audience) = audience else { return };

@@ -177,6 +177,10 @@ pub struct Tab {
     pub custom: Vec<Bytes>,
     /// Presences, as it was told last.
     pub presences: BTreeMap<String, wire::AccountPresence>,
+    /// The account's devices, as it was told last.
+    pub devices: Option<wire::Devices>,
+    /// Who removed its device.
+    pub removed: Option<Option<String>>,
     /// How many statuses had gone to those who were there before this profile was.
     missed: usize,
     /// It lives, but does nothing: what comes waits.
@@ -219,6 +223,7 @@ enum Task {
     Load(u64, LoadId, Extent),
     Claim(u64, LockId, Epoch),
     Renew,
+    Erase,
     Connect(ConnectionId, Transport),
     ToServer(u64, Bytes),
 }
@@ -346,6 +351,8 @@ impl World {
             typed: BTreeMap::new(),
             custom: Vec::new(),
             presences: BTreeMap::new(),
+            devices: None,
+            removed: None,
             missed: 0,
             frozen: false,
             suspended: false,
@@ -773,6 +780,8 @@ impl World {
             | Input::MarkNotification { request, .. }
             | Input::Fetch { request, .. }
             | Input::AskPresence { request, .. }
+            | Input::Manage { request, .. }
+            | Input::Erase { request, .. }
             | Input::Withdraw { request, .. } => drop(tab.calls.insert(*request)),
             Input::SyncNow(request) | Input::TakeOver(request, _) => drop(tab.calls.insert(*request)),
             _ => {}
@@ -805,6 +814,8 @@ impl World {
                     let news = if typing { tab.typists.insert(who) } else { tab.typists.remove(&who) };
                     assert!(news, "{at:?} was told of typing what it knew");
                 }
+                Event::Devices(devices) => tab.devices = Some(devices),
+                Event::Removed { by } => tab.removed = Some(by),
                 Event::Presence(presence) => drop(tab.presences.insert(presence.account.clone(), presence)),
                 Event::CustomStatus(custom) => {
                     let forwarded = self.server.forwarded.iter().position(|it| *it == custom.content);
@@ -1313,6 +1324,18 @@ impl World {
         }
     }
 
+    /// What the application gives a profile for a token.
+    fn token_for(&mut self, at: At) -> String {
+        let place = &mut self.profiles[at.0];
+        match place.expired_tokens.checked_sub(1) {
+            Some(left) => {
+                place.expired_tokens = left;
+                "expired".to_owned()
+            }
+            None => token(&place.account),
+        }
+    }
+
     fn run(&mut self, at: At, source: Source, task: Task) {
         match task {
             Task::Input(input) => self.input(at, input),
@@ -1375,18 +1398,17 @@ impl World {
                 });
                 self.push(at, source, Task::Input(Input::Renewed(result)));
             }
+            Task::Erase => {
+                let place = &mut self.profiles[at.0];
+                place.store.erase();
+                place.leaderships.clear();
+                self.push(at, source, Task::Input(Input::Erased(Ok(()))));
+            }
             Task::Connect(id, transport) if self.reachable => {
                 let wire = self.next();
                 self.server.opened(wire, transport);
-                let place = &mut self.profiles[at.0];
-                let token = match place.expired_tokens.checked_sub(1) {
-                    Some(left) => {
-                        place.expired_tokens = left;
-                        "expired".to_owned()
-                    }
-                    None => token(&place.account),
-                };
-                if let Some(tab) = place.tabs.get_mut(&at.1) {
+                let token = self.token_for(at);
+                if let Some(tab) = self.profiles[at.0].tabs.get_mut(&at.1) {
                     tab.socket = Some(Socket { id, wire, mute: false, deaf: false });
                 }
                 self.push(at, Source::Server, Task::Input(Input::Connected(id, token)));
@@ -1539,7 +1561,7 @@ impl World {
                             self.model.synced(id, told.then_some(replica), || self.server.views(account));
                         }
                     }
-                    Ok(Reply::Presence(_) | Reply::Fetched(_)) | Err(_) => {}
+                    Ok(Reply::Presence(_) | Reply::Fetched(_) | Reply::Devices(_)) | Err(_) => {}
                 }
                 if let Some(tab) = self.profiles[at.0].tabs.get_mut(&at.1) {
                     assert!(tab.replies.insert(id, result).is_none(), "answered twice");
@@ -1559,6 +1581,14 @@ impl World {
             Effect::Renew => {
                 let source = Source::Store(self.next());
                 self.push(at, source, Task::Renew);
+            }
+            Effect::Erase => {
+                let source = Source::Store(self.next());
+                self.push(at, source, Task::Erase);
+            }
+            Effect::FetchToken(id) => {
+                let token = self.token_for(at);
+                self.push(at, Source::Server, Task::Input(Input::TokenFetched(id, Ok(token))));
             }
             Effect::Close => {
                 self.release(at.0, |(tab, _)| tab == at.1);

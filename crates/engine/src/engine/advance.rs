@@ -36,6 +36,7 @@ impl Engine {
             self.advance_fetches(now);
             self.lead(now);
             self.advance_status(now);
+            self.advance_questions(now);
             self.announce(now);
             self.advance_syncs(now);
             self.finish_session(now);
@@ -149,6 +150,7 @@ impl Engine {
                 link::Order::Connect(id, transport) => Effect::Connect(id, transport),
                 link::Order::Disconnect(id) => Effect::Disconnect(id),
                 link::Order::Send(id, bytes) => Effect::Send(id, bytes),
+                link::Order::FetchToken(id) => Effect::FetchToken(id),
             });
         }
     }

@@ -239,6 +239,7 @@ fn check_content(content: &[u8]) -> Result<(), Failure> {
 pub(super) fn closed(why: Code) -> Failure {
     match why {
         Code::Version => Failure::from(&StoreError::Version),
+        Code::Revoked => Failure::new(Code::Revoked, "this device was removed from the account"),
         _ => Failure::new(Code::Closed, "this client is closed"),
     }
 }

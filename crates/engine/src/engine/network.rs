@@ -40,6 +40,15 @@ impl Engine {
         }
     }
 
+    /// Another token, for a connection that stands.
+    pub(super) fn handle_token(&mut self, id: ConnectionId, token: Result<String, Failure>, now: Now) {
+        if let Role::Leader(leader) = &mut self.role
+            && leader.link.id() == id
+        {
+            leader.link.refresh(token, now);
+        }
+    }
+
     pub(super) fn handle_disconnected(&mut self, id: ConnectionId, failure: Failure, now: Now) {
         let Role::Leader(leader) = &mut self.role else {
             return;
@@ -70,6 +79,8 @@ impl Engine {
                 Arrived::Replaced => return self.resign(now),
                 Arrived::Limited(limit) => return self.handle_limited(limit),
                 Arrived::Status(status) => return self.handle_status(status, now),
+                Arrived::Managed(managed) => return self.handle_managed(managed),
+                Arrived::Revoked(revoked) => return self.handle_revoked(revoked),
                 Arrived::Service { disabled } => service = Some(disabled),
                 Arrived::Snapshot(page) => {
                     if page.log.is_some() {

@@ -2,32 +2,16 @@
 //! through the leader; what cannot be said is lost.
 
 use tutti_protocol::{
-    Code, Epoch, Millis, TabId, codec,
-    conversation::is_name,
+    Epoch, Millis, codec,
     local::{self, channel_frame},
     wire::{self, Availability, client_frame, status::Status as Kind},
 };
 
-use super::{ANNOUNCE, Engine, Role, Who, calls::closed};
+use super::{Engine, Role};
 use crate::{
-    Connection, ConnectionId, Event, Failure, Now, Reply, RequestId,
+    Event, Now,
     status::{OwnPresence, Typist},
 };
-
-/// How long it may take to learn an account's presence, in milliseconds.
-const PRESENCE_DEADLINE: u64 = 10_000;
-
-/// A wish to know whether somebody is there.
-#[derive(Debug)]
-pub(super) struct Question {
-    who: Who,
-    account: String,
-    until: Millis,
-    /// When a follower asks (again).
-    ask_at: Millis,
-    /// The connection on which a leader has asked.
-    asked: Option<ConnectionId>,
-}
 
 impl Engine {
     /// The user types somewhere, or does not any more.
@@ -52,20 +36,6 @@ impl Engine {
 
     pub(super) fn handle_send_status(&mut self, custom: wire::Custom, now: Now) {
         self.say(Kind::Custom(custom), now);
-    }
-
-    pub(super) fn handle_ask_presence(&mut self, who: Who, account: String, now: Now) {
-        if let Some(code) = self.closed {
-            return self.answer_question(&who, Err(closed(code)));
-        }
-        if !is_name(&account) {
-            let failure =
-                Failure::new(Code::Invalid, "account: expected 1 to 128 bytes without control characters");
-            return self.answer_question(&who, Err(failure));
-        }
-        let until = now.monotonic.plus(PRESENCE_DEADLINE);
-        self.leadership.ask(now, &mut self.entropy);
-        self.questions.push(Question { who, account, until, ask_at: now.monotonic, asked: None });
     }
 
     /// What other tabs say of status. What was meant for a leader before this one may have lain here for long.
@@ -97,24 +67,6 @@ impl Engine {
         self.carry_presence();
     }
 
-    pub(super) fn handle_presence_asked(&mut self, tab: TabId, ask: local::AskPresence, now: Now) {
-        let who = Who::Tab(tab, ask.id);
-        let known = self.questions.iter().any(|it| it.who == who);
-        if matches!(self.role, Role::Leader(_)) && !known {
-            self.handle_ask_presence(who, ask.account, now);
-        }
-    }
-
-    pub(super) fn handle_presence_told(&mut self, told: local::PresenceTold) {
-        let who = Who::Local(RequestId(told.id));
-        let result = match (told.code.as_str(), told.presence) {
-            ("", Some(presence)) if codec::check_presence(&presence).is_ok() => Ok(presence),
-            ("", _) => return,
-            (code, _) => Err(Failure::new(Code::parse(code), told.message)),
-        };
-        self.end_questions(|it| it.who == who, result);
-    }
-
     /// The server tells something.
     pub(super) fn handle_status(&mut self, status: wire::Status, now: Now) {
         self.broadcast(channel_frame::Frame::Told(status.clone()));
@@ -130,10 +82,11 @@ impl Engine {
                 }
             }
             Some(Kind::Presence(presence)) => {
-                self.end_questions(|it| it.account == presence.account, Ok(presence.clone()));
+                self.answer_presence(&presence);
                 self.events.push_back(Event::Presence(presence));
             }
             Some(Kind::Custom(custom)) => self.events.push_back(Event::CustomStatus(custom)),
+            Some(Kind::Devices(devices)) => self.events.push_back(Event::Devices(devices)),
             None => {}
         }
     }
@@ -193,7 +146,6 @@ impl Engine {
         for who in self.typists.expired(now.monotonic) {
             self.tell_typing(who, false);
         }
-        self.advance_questions(now);
         let Role::Leader(leader) = &mut self.role else {
             return;
         };
@@ -211,99 +163,14 @@ impl Engine {
         self.carry_link();
     }
 
-    fn advance_questions(&mut self, now: Now) {
-        if self.questions.is_empty() {
-            return;
-        }
-        let timeout = Failure::new(Code::Timeout, "nobody could say in time");
-        self.end_questions(|it| it.until <= now.monotonic, Err(timeout));
-        match &mut self.role {
-            Role::Leader(leader) if leader.ready && leader.link.takes_status() => {
-                let connection = leader.link.id();
-                for question in self.questions.iter_mut().filter(|it| it.asked != Some(connection)) {
-                    let ask = wire::Ask { account: question.account.clone() };
-                    if !leader.link.say(client_frame::Frame::Ask(ask), now) {
-                        break;
-                    }
-                    question.asked = Some(connection);
-                }
-            }
-            Role::Leader(leader) if leader.ready => {
-                let why = match leader.link.connection() {
-                    // On the way.
-                    Connection::Connecting => return,
-                    Connection::Online => {
-                        Failure::new(Code::Unsupported, "the server does not tell of presence")
-                    }
-                    _ => Failure::new(Code::Offline, "not connected to the server"),
-                };
-                self.end_questions(|_| true, Err(why));
-            }
-            Role::Leader(_) => {}
-            Role::Follower(_) => {
-                let mut asks = Vec::new();
-                for question in self.questions.iter_mut().filter(|it| it.ask_at <= now.monotonic) {
-                    question.ask_at = now.monotonic.plus(ANNOUNCE);
-                    if let Who::Local(RequestId(id)) = question.who {
-                        asks.push(local::AskPresence { id, account: question.account.clone() });
-                    }
-                }
-                for ask in asks {
-                    self.broadcast(channel_frame::Frame::AskPresence(ask));
-                }
-            }
-        }
-    }
-
-    /// Another leads from now on: it is asked anew, and whoever asked this tab asks it.
-    pub(super) fn put_questions_anew(&mut self) {
-        self.questions.retain(|it| matches!(it.who, Who::Local(_)));
-        self.questions.iter_mut().for_each(|it| (it.ask_at, it.asked) = (Millis(0), None));
-    }
-
-    pub(super) fn end_questions(
-        &mut self,
-        which: impl Fn(&Question) -> bool,
-        result: Result<wire::AccountPresence, Failure>,
-    ) {
-        for question in self.questions.extract_if(.., |it| which(it)).collect::<Vec<_>>() {
-            self.answer_question(&question.who, result.clone());
-        }
-    }
-
-    fn answer_question(&mut self, who: &Who, result: Result<wire::AccountPresence, Failure>) {
-        match *who {
-            Who::Local(request) => {
-                self.resolve(request, result.map(|presence| Reply::Presence(Box::new(presence))));
-            }
-            Who::Tab(tab, id) => {
-                let tab = tab.to_bytes();
-                let told = match result {
-                    Ok(presence) => {
-                        local::PresenceTold { tab, id, presence: Some(presence), ..Default::default() }
-                    }
-                    Err(Failure { code, message, .. }) => {
-                        let code = code.as_str().to_owned();
-                        local::PresenceTold { tab, id, code, message, presence: None }
-                    }
-                };
-                self.broadcast(channel_frame::Frame::PresenceTold(told));
-            }
-        }
-    }
-
     pub(super) fn status_deadline(&self) -> Option<Millis> {
         let own = match &self.role {
             Role::Leader(leader) if leader.ready => {
-                let unasked = |it: &Question| it.asked != Some(leader.link.id());
-                let wanted = self.questions.iter().any(unasked) || leader.link.owes_presence();
-                let say_at = leader.link.say_at().filter(|_| wanted);
+                let say_at = leader.link.say_at().filter(|_| leader.link.owes_presence());
                 [leader.typing.deadline(), say_at].into_iter().flatten().min()
             }
-            Role::Leader(_) => None,
-            Role::Follower(_) => self.questions.iter().map(|it| it.ask_at).min(),
+            _ => None,
         };
-        let until = self.questions.iter().map(|it| it.until).min();
-        [own, until, self.typists.deadline()].into_iter().flatten().min()
+        [own, self.typists.deadline()].into_iter().flatten().min()
     }
 }

@@ -14,6 +14,9 @@ use crate::{
     replica::{Applied, Change},
 };
 
+/// How long a tab that finds the store erased listens for another that says to have done that, in milliseconds.
+const ERASED: u64 = 500;
+
 impl Engine {
     pub(super) fn handle_persisted(&mut self, id: BatchId, now: Now) {
         if self.writing.as_ref().is_some_and(|(batch, _)| *batch == id) {
@@ -61,10 +64,10 @@ impl Engine {
                     self.answer(request, Err(Failure::from(&error)));
                 }
             }
-            self.handle_loss(&error);
+            self.handle_loss(&error, now);
             return;
         }
-        if self.handle_loss(&error) {
+        if self.handle_loss(&error, now) {
             return;
         }
         let Role::Leader(leader) = &mut self.role else {
@@ -95,7 +98,7 @@ impl Engine {
             return;
         }
         // Whoever asked: this is told once.
-        if result.as_ref().is_err_and(|error| self.handle_loss(error)) {
+        if result.as_ref().is_err_and(|error| self.handle_loss(error, now)) {
             return;
         }
         if let Role::Leader(leader) = &mut self.role
@@ -133,7 +136,10 @@ impl Engine {
             Ok(())
         });
         match loaded {
-            Ok(()) => self.storage.reset(),
+            Ok(()) => {
+                self.resumed = false;
+                self.storage.reset();
+            }
             Err(error) => return self.handle_load_failed(looked, &error, now),
         }
         if let Role::Leader(leader) = &mut self.role
@@ -189,15 +195,17 @@ impl Engine {
 
     /// A store that is not what it was: erased, or of a version that this code does not know. Whether
     /// that was it.
-    pub(super) fn handle_loss(&mut self, error: &StoreError) -> bool {
+    pub(super) fn handle_loss(&mut self, error: &StoreError, now: Now) -> bool {
         match error {
+            StoreError::Erased if self.resumed && self.closed.is_none() => self.let_go(),
             StoreError::Erased if self.renewal.is_none() && self.closed.is_none() => {
                 // Whatever was complained of before: this is news of its own.
                 self.events.push_back(Event::Failed(Failure::from(error)));
                 self.leadership.leave();
                 self.step_down();
                 self.reload = None;
-                self.renew();
+                // If another tab did that, it has said so, and that may just not have been heard yet.
+                self.renewal = Some(Renewal { again_at: Some(now.monotonic.plus(ERASED)) });
             }
             StoreError::Version if self.closed.is_none() => {
                 self.events.push_back(Event::Failed(Failure::from(error)));
@@ -225,7 +233,7 @@ impl Engine {
         let (replica, epoch) = match begun {
             Ok(begun) => begun,
             Err(StoreError::Erased) => return self.renew(),
-            Err(error) if self.handle_loss(&error) => return,
+            Err(error) if self.handle_loss(&error, now) => return,
             Err(error) => {
                 let again_at = Some(now.monotonic.plus(self.storage.next(&mut self.entropy)));
                 self.renewal = Some(Renewal { again_at });
@@ -284,13 +292,17 @@ impl Engine {
     pub(super) fn start_reload(&mut self) {
         if self.reload.is_none() && self.renewal.is_none() {
             let id = self.load(Extent::Everything);
-            self.reload = Some(Reload {
-                id,
-                again_at: None,
-                change_sets: Vec::new(),
-                queued: Vec::new(),
-                stale: false,
-            });
+            self.reload = Some(Reload::of(id));
+        }
+    }
+
+    /// Reads the store again that was closed from without. If another tab is erasing it, it has said so, and that may
+    /// just not have been heard yet; whoever looked now would make another database.
+    pub(super) fn reload_later(&mut self, now: Now) {
+        if self.reload.is_none() && self.renewal.is_none() {
+            self.last_load = LoadId(self.last_load.0 + 1);
+            let again_at = Some(now.monotonic.plus(ERASED));
+            self.reload = Some(Reload { again_at, ..Reload::of(self.last_load) });
         }
     }
 

@@ -32,7 +32,7 @@ impl Engine {
         }
         self.lead_or_follow(change, now);
         if let (Err(error), None) = (&claim, self.closed)
-            && !self.handle_loss(error)
+            && !self.handle_loss(error, now)
         {
             self.complain(Failure::from(error));
         }
@@ -102,6 +102,7 @@ impl Engine {
         if self.closed.is_some() || !std::mem::replace(&mut self.suspended, false) {
             return;
         }
+        self.resumed = true;
         self.tabs.clear();
         self.broadcast(channel_frame::Frame::Presence(local::Presence { asks: true }));
         if self.renewal.is_none() {
@@ -266,12 +267,13 @@ impl Engine {
             channel_frame::Frame::Say(say) => self.handle_say(say, now),
             channel_frame::Frame::Told(status) => self.handle_told(status, now),
             channel_frame::Frame::SetPresence(presence) => self.handle_presence_set(&presence),
-            channel_frame::Frame::AskPresence(ask) => self.handle_presence_asked(tab, ask, now),
-            channel_frame::Frame::PresenceTold(told) => {
-                if TabId::try_from(&told.tab) == Ok(self.identity.tab) {
-                    self.handle_presence_told(told);
+            channel_frame::Frame::Question(question) => self.handle_question(tab, question, now),
+            channel_frame::Frame::Answer(answer) => {
+                if TabId::try_from(&answer.tab) == Ok(self.identity.tab) {
+                    self.handle_answer(answer);
                 }
             }
+            channel_frame::Frame::Erased(erased) => self.handle_erased_elsewhere(erased),
             channel_frame::Frame::Limit(limit) => {
                 if matches!(self.role, Role::Follower(_)) && codec::check_limit(&limit).is_ok() {
                     self.tell_limit(limit);
