@@ -308,7 +308,7 @@ async fn a_device_that_removes_itself_hears_that_it_is_done_and_then_goes() {
 async fn a_device_that_was_away_learns_that_it_was_removed_even_with_a_token_that_has_expired() {
     let server = TestServer::start().await;
     let (own, expires_at) =
-        common::token_for(server.addr, json!({"account": "alice", "ttl_seconds": 1})).await;
+        common::token_for(server.addr, json!({"account": "alice", "ttl_seconds": 3})).await;
     drop(Device::greet(&server, listening(&own, 1)).await.unwrap());
     let kept = hello(&own, "alice", 2);
     posted(&server, &kept, None).await;
