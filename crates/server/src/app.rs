@@ -9,7 +9,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tutti_acceptance::{reach::Reach, storage::Storage};
 
 use crate::{
-    config::Transport, hub::Hub, limits::Limits, origin::Origins, push::WebPush, rate::AccountRates,
+    config::Transport, devices::Lists, hub::Hub, limits::Limits, origin::Origins, push::WebPush, rate::AccountRates,
     settings::Settings, site::Site, status::Statuses, tokens::Tokens, writer::Writer,
 };
 
@@ -25,6 +25,8 @@ pub(crate) struct App {
     pub statuses: Arc<Statuses>,
     /// The way to browsers whose page is closed.
     pub push: WebPush,
+    /// Which devices are there, and the way to those who want to know.
+    pub lists: Arc<Lists>,
     /// How much each account may do.
     pub rates: AccountRates,
     /// How often each account may post frames.
