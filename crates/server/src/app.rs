@@ -9,8 +9,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tutti_acceptance::{reach::Reach, storage::Storage};
 
 use crate::{
-    config::Transport, devices::Lists, hub::Hub, limits::Limits, origin::Origins, push::WebPush, rate::AccountRates,
-    settings::Settings, site::Site, status::Statuses, tokens::Tokens, writer::Writer,
+    config::Transport, devices::Lists, hub::Hub, limits::Limits, origin::Origins, push::WebPush,
+    rate::AccountRates, settings::Settings, site::Site, status::Statuses, tokens::Tokens, writer::Writer,
 };
 
 /// What all requests and connections share.

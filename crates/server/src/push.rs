@@ -7,7 +7,7 @@
 //!              └── gone: subscriptions to remove
 //! ```
 //! ```ignore
-//! let subscription = app.push.subscription(&json)?; // as the browser gave it, and as it is stored
+//! let subscription = app.push.subscription(endpoint, p256dh, auth)?; // as the browser gave it
 //! let payload = Payload::new(text)?;
 //! app.push.enqueue(key, subscription, Push { payload, ttl, urgency: Urgency::High, topic: None });
 //! app.push.cancel(|key| key.account == "alice" && key.notification == read);
@@ -89,12 +89,17 @@ impl WebPush {
         Ok(self.on()?.vapid.public_key())
     }
 
-    /// Reads a subscription as `PushSubscription.toJSON()` gives it, or as [`Subscription::to_json`] does.
+    /// A subscription, as it goes over the wire and is stored.
     ///
     /// # Errors
     /// [`SubscribeError`] when nothing is pushed there.
-    pub fn subscription(&self, json: &str) -> Result<Subscription, SubscribeError> {
-        Ok(Subscription::from_json(json, &self.on()?.services)?)
+    pub fn subscription(
+        &self,
+        endpoint: &str,
+        p256dh: &[u8],
+        auth: &[u8],
+    ) -> Result<Subscription, SubscribeError> {
+        Ok(Subscription::of_bytes(endpoint, p256dh, auth, &self.on()?.services)?)
     }
 
     /// Sends a push when its turn comes: see [`Queue::enqueue`]. Nothing while pushes are off.

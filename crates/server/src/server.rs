@@ -19,6 +19,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tutti_acceptance::storage::{SqliteStorage, Storage, StorageError};
 
 use crate::{
+    alerts::{self, Alerts},
     api,
     app::{App, CurrentSettings, ServerKey},
     clock,
@@ -94,9 +95,10 @@ impl Server {
         let hub = Arc::new(Hub::new(limits.slot_lease(), settings.connections()));
         let grace = Duration::from_millis(config.presence_grace);
         let lists = Arc::new(Lists::new(storage.clone(), hub.clone(), grace));
+        let (alerts, news) = Alerts::new();
         let app = App {
             statuses: Arc::new(Statuses::new(storage.clone(), hub.clone(), grace)),
-            writer: Writer::start(storage.clone(), hub.clone(), lists.clone()),
+            writer: Writer::start(storage.clone(), hub.clone(), lists.clone(), alerts),
             lists,
             storage,
             hub,
@@ -114,7 +116,9 @@ impl Server {
             shutdown: CancellationToken::new(),
             connections: TaskTracker::new(),
         };
-        Ok(Self { app: Arc::new(app), listener, _lock: lock })
+        let app = Arc::new(app);
+        app.connections.spawn(alerts::run(app.clone(), news));
+        Ok(Self { app, listener, _lock: lock })
     }
 
     /// What connections are encrypted with, if this server does it.
@@ -142,7 +146,6 @@ impl Server {
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
         let app = self.app.clone();
         app.connections.spawn(trimming::run(app.clone()));
-        app.connections.spawn(push(app.clone()));
         let handle = Handle::new();
         let stopping = {
             let (handle, shutdown) = (handle.clone(), app.shutdown.clone());
@@ -181,11 +184,6 @@ impl Server {
             }
         }
     }
-}
-
-/// Pushes until the server ends, and not a moment longer.
-async fn push(app: Arc<App>) {
-    app.shutdown.run_until_cancelled(app.push.run()).await;
 }
 
 /// Listens without blocking.

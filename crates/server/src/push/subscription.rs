@@ -101,11 +101,25 @@ impl Subscription {
         auth: &str,
         services: &Services,
     ) -> Result<Self, SubscriptionError> {
+        let p256dh = decode::<POINT>(p256dh).ok_or(SubscriptionError::Point)?;
+        let auth = decode::<AUTH>(auth).ok_or(SubscriptionError::Auth)?;
+        Self::of_bytes(endpoint, &p256dh, &auth, services)
+    }
+
+    /// Made of its three parts, as they go over the wire and are stored.
+    ///
+    /// # Errors
+    /// [`SubscriptionError`] says which of them is wrong, and why.
+    pub fn of_bytes(
+        endpoint: &str,
+        p256dh: &[u8],
+        auth: &[u8],
+        services: &Services,
+    ) -> Result<Self, SubscriptionError> {
         let endpoint = read_endpoint(endpoint)?;
         services.way(&endpoint)?;
-        let point = decode::<POINT>(p256dh).ok_or(SubscriptionError::Point)?;
-        let p256dh = PublicKey::from_sec1_bytes(&point).map_err(|_| SubscriptionError::Point)?;
-        let auth = decode(auth).ok_or(SubscriptionError::Auth)?;
+        let p256dh = PublicKey::from_sec1_bytes(p256dh).map_err(|_| SubscriptionError::Point)?;
+        let auth = auth.try_into().map_err(|_| SubscriptionError::Auth)?;
         Ok(Self { endpoint, p256dh, auth })
     }
 
