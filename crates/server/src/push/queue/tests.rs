@@ -326,7 +326,7 @@ async fn who_is_gone_is_told_and_sent_nothing_more() {
     let queue = Queue::new(fake.clone());
     enqueue(&queue, "1", HOUR);
     let later = async {
-        let gone = queue.gone().await;
+        let gone = timeout(HOUR, queue.gone()).await.expect("it is told");
         sleep(HOUR).await;
         gone
     };
