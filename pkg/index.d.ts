@@ -36,7 +36,7 @@ export interface Config {
   compensationDays: number;
   /** What is said on the console: this, and all that is worse. Default "warning". */
   logLevel: "debug" | "info" | "warning" | "error";
-  /** Only null is supported yet. */
+  /** The application server's key for push (VAPID, RFC 8292) in base64url, as `GET /api/push` tells it. Default null. */
   pushNotificationSenderId: string | null;
   /** Whether others see that this account is typing. Default true. */
   shareTyping: boolean;
@@ -108,6 +108,20 @@ export class SyncClient {
   notifications(options?: { includeDismissed?: boolean; limit?: number }): Promise<Notification[]>;
   /** On all devices; it never goes back. */
   markNotification(id: string, state: "read" | "dismissed"): Promise<void>;
+  /** Has notifications pushed to this browser while no device of the account is active, with
+   *  `config.pushNotificationSenderId` as the key. Asks the user if need be, so call it when they do something. Call it
+   *  again whenever you like: it tells the server what has changed. A registration pushes for one account; for several
+   *  register the worker under several scopes. Rejects with "forbidden" when the user does not want it. */
+  enablePush(registration: ServiceWorkerRegistration): Promise<void>;
+  disablePush(): Promise<void>;
+
+  // Devices: asked of the server at once, and "offline" when it cannot be.
+  /** The first registered first. */
+  devices(): Promise<Device[]>;
+  renameDevice(deviceId: string, name: string): Promise<void>;
+  /** Revokes a device: its connection closes, its push stops, it erases its local data on next contact, and the tokens
+   *  that it has used let no other device in. */
+  removeDevice(deviceId: string): Promise<void>;
 
   // Life cycle.
   status(): Status;
@@ -124,6 +138,9 @@ export class SyncClient {
   setOffline(offline: boolean): void;
   /** Leaves the tab group and releases everything. Idempotent. Stored data stays. */
   close(): Promise<void>;
+  /** Erases this account's local data and key in every tab, then closes. What was not sent is lost. `revoke` also removes
+   *  this device on the server, and rejects, with nothing erased, when that cannot be done now. */
+  erase(options?: { revoke?: boolean }): Promise<void>;
 
   /** Listeners run after the work, never inside it; one that throws is reported and the others still run. */
   on<K extends keyof Events>(event: K, listener: (event: Events[K]) => void): () => void;
@@ -185,6 +202,17 @@ export interface Notification {
 }
 export interface Session { key: string; fields: { [field: string]: Json }; updatedAt: number; device: string | null }
 
+export interface Device {
+  id: string;
+  name: string;
+  platform: Platform;
+  registeredAt: number;
+  lastSeen: number;
+  online: boolean;
+  push: boolean;              // it has a push subscription
+  current: boolean;           // it is this one
+}
+
 export interface Status {
   role: "leader" | "follower";
   connection: "online" | "connecting" | "offline" | "polling" | "closed";
@@ -213,12 +241,16 @@ export interface Events {
   session: Session & { origin: "local" | "tab" | "remote" };
   /** New ones, and those that look different; none at all: the list may be empty now, as when they are turned off. */
   notifications: Notification[];
+  /** All of the account's devices, when something about one has changed. */
+  devices: Device[];
   status: Status;
   /** A catch-up has ended: what it brought, and from when on this device's copy is complete. */
   "catch-up": { events: number; completeFrom: number | null };
   /** All places for connections of this platform are taken, or another device has taken this one's; `connections` says
    *  by what. The client polls until a place is free. */
   "connection-limit": { limit: number; connections: { deviceId: string; name: string; platform: Platform; since: number }[] };
+  /** This device was removed, by that one or by the application's back end; its local data is gone. */
+  removed: { by: string | null };
   error: SyncError;
 }
 

@@ -7,7 +7,12 @@ use std::{future::Future, pin::Pin, rc::Rc};
 
 use js_sys::{Function, Promise};
 use tutti_engine::{Failure, Input, Query, Reply};
-use tutti_protocol::{Code, Conversation, OperationId, Position, conversation::is_name, limits, wire};
+use tutti_protocol::{
+    Code, Conversation, OperationId, Position,
+    conversation::is_name,
+    limits,
+    wire::{self, manage::What},
+};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::future_to_promise;
 
@@ -221,7 +226,7 @@ impl WasmSyncClient {
             let account = account?;
             match driver.request(|request| Input::AskPresence { request, account }).await? {
                 Reply::Presence(presence) => Ok(types::to_js(&*presence)),
-                _ => Err(Failure::new(Code::Internal, "a question was answered with something else")),
+                _ => Err(answered_amiss()),
             }
         })
     }
@@ -277,6 +282,54 @@ impl WasmSyncClient {
             driver.request(|request| Input::MarkNotification { request, id, state }).await?;
             Ok(JsValue::UNDEFINED)
         })
+    }
+
+    /// Has notifications pushed to this browser while no tab is open.
+    #[wasm_bindgen(js_name = enablePush)]
+    pub fn enable_push(&self, registration: &JsValue) -> Promise {
+        let (driver, registration) = (self.driver.clone(), registration.clone());
+        promise(async move {
+            driver.enable_push(&registration).await?;
+            Ok(JsValue::UNDEFINED)
+        })
+    }
+
+    /// Has them pushed no more.
+    #[wasm_bindgen(js_name = disablePush)]
+    pub fn disable_push(&self) -> Promise {
+        let driver = self.driver.clone();
+        promise(async move {
+            driver.disable_push().await?;
+            Ok(JsValue::UNDEFINED)
+        })
+    }
+
+    /// The account's devices, the first registered first.
+    pub fn devices(&self) -> Promise {
+        let driver = self.driver.clone();
+        promise(async move {
+            let what = What::List(wire::ListDevices {});
+            match driver.request(|request| Input::Manage { request, what }).await? {
+                Reply::Devices(devices) => Ok(types::devices(&devices, driver.device())),
+                _ => Err(answered_amiss()),
+            }
+        })
+    }
+
+    /// Gives a device of the account another name.
+    #[wasm_bindgen(js_name = renameDevice)]
+    pub fn rename_device(&self, device_id: &JsValue, name: &JsValue) -> Promise {
+        self.manage(read_name(device_id, "deviceId").and_then(|device| {
+            let name = read_name(name, "name")?;
+            Ok(What::Rename(wire::RenameDevice { device, name }))
+        }))
+    }
+
+    /// Removes a device from the account.
+    #[wasm_bindgen(js_name = removeDevice)]
+    pub fn remove_device(&self, device_id: &JsValue) -> Promise {
+        let device = read_name(device_id, "deviceId");
+        self.manage(device.map(|device| What::Remove(wire::RemoveDevice { device })))
     }
 
     /// The state of sync in one look.
@@ -335,6 +388,17 @@ impl WasmSyncClient {
         Promise::resolve(&JsValue::UNDEFINED)
     }
 
+    /// Leaves nothing of the account on this device, in any tab; `revoke`: nor of the device in the account.
+    pub fn erase(&self, options: &JsValue) -> Promise {
+        let revoke = types::optional_boolean(options, "revoke");
+        let driver = self.driver.clone();
+        promise(async move {
+            let revoke = revoke?.unwrap_or(false);
+            driver.request(|request| Input::Erase { request, revoke }).await?;
+            Ok(JsValue::UNDEFINED)
+        })
+    }
+
     /// Calls the listener for every such event; returns the function that ends it.
     ///
     /// # Errors
@@ -355,6 +419,15 @@ impl WasmSyncClient {
         promise(async move {
             let id = id?;
             driver.request(|request| Input::Withdraw { request, id, retry }).await?;
+            Ok(JsValue::UNDEFINED)
+        })
+    }
+
+    fn manage(&self, what: Result<What, Failure>) -> Promise {
+        let driver = self.driver.clone();
+        promise(async move {
+            let what = what?;
+            driver.request(|request| Input::Manage { request, what }).await?;
             Ok(JsValue::UNDEFINED)
         })
     }
@@ -396,6 +469,16 @@ fn read_status(conversation: &JsValue, kind: &JsValue, content: &JsValue) -> Res
     tutti_protocol::content::check(content.as_bytes())
         .map_err(|error| invalid(format!("content: {error}")))?;
     Ok(Input::SendStatus { conversation, kind, content: content.into() })
+}
+
+fn answered_amiss() -> Failure {
+    Failure::new(Code::Internal, "a question was answered with something else")
+}
+
+fn read_name(name: &JsValue, of: &str) -> Result<String, Failure> {
+    let name = types::text(name, of)?;
+    let expected = || invalid(format!("{of}: expected 1 to 128 bytes without control characters"));
+    if is_name(&name) { Ok(name) } else { Err(expected()) }
 }
 
 fn read_conversation(id: &JsValue) -> Result<String, Failure> {

@@ -21,13 +21,16 @@ use tutti_engine::{
     batch::{Batch, Key, Snapshot, StoreError, Table},
     decode_block, decode_locators, identity, identity_batch,
 };
-use tutti_protocol::{Code, DeviceId, Epoch, Millis, OperationId, Position, StoreId, TabId, local, wire};
+use tutti_protocol::{
+    Code, DeviceId, Epoch, Millis, OperationId, Position, StoreId, TabId, local,
+    wire::{self, manage::What},
+};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 
 use crate::{
-    error::{self, describe},
-    panic,
+    error::{self, describe, invalid},
+    panic, push,
     store::{self, AnyStore, Store},
     tabs::{Channel, Lock, LockEvent},
     timer::{Soon, Timer, now},
@@ -129,6 +132,8 @@ struct News {
     caught_up: Vec<(u64, Option<Millis>)>,
     /// Who types where, presences and custom statuses, in their order.
     statuses: Vec<Told>,
+    devices: Option<wire::Devices>,
+    removed: Option<Option<String>>,
     failures: Vec<Failure>,
 }
 
@@ -152,6 +157,8 @@ pub(crate) enum Kind {
     Status,
     CatchUp,
     ConnectionLimit,
+    Devices,
+    Removed,
     Error,
 }
 
@@ -168,6 +175,8 @@ impl Kind {
             "status" => Self::Status,
             "catch-up" => Self::CatchUp,
             "connection-limit" => Self::ConnectionLimit,
+            "devices" => Self::Devices,
+            "removed" => Self::Removed,
             "error" => Self::Error,
             _ => return None,
         })
@@ -449,6 +458,28 @@ impl Driver {
         }
     }
 
+    /// Has the server push to this browser while no tab is open.
+    pub(crate) async fn enable_push(&self, registration: &JsValue) -> Result<(), Failure> {
+        self.check_open()?;
+        let key = self.config().push_key.ok_or_else(|| {
+            invalid("config.pushNotificationSenderId is null: set it to the key that the server's GET /api/push tells")
+        })?;
+        let subscription = push::subscribe(registration, key, &self.store).await?;
+        self.request(|request| Input::Manage { request, what: What::SetPush(subscription) }).await.map(drop)
+    }
+
+    /// Has it push to this browser no more.
+    pub(crate) async fn disable_push(&self) -> Result<(), Failure> {
+        self.check_open()?;
+        let ended = push::unsubscribe(&self.store).await;
+        let none = What::SetPush(wire::SetPush::default());
+        match self.request(|request| Input::Manage { request, what: none }).await {
+            // The push service tells the server when it pushes next.
+            Err(failure) if ended && failure.code == Code::Offline => Ok(()),
+            answer => answer.map(drop),
+        }
+    }
+
     /// Calls `listener` for every event of a kind until the function that it returns is called.
     pub(crate) fn on(&self, kind: Kind, listener: Function) -> Function {
         let id = self.last_listener.get() + 1;
@@ -512,6 +543,7 @@ impl Driver {
             Status { connection: Connection::Closed, reason: Some(Code::Version), .. } => {
                 Err(Failure::from(&StoreError::Version))
             }
+            Status { connection: Connection::Closed, reason: Some(Code::Revoked), .. } => Err(revoked()),
             Status { connection: Connection::Closed, .. } => Err(closed()),
             _ => Ok(()),
         }
@@ -655,6 +687,15 @@ impl Driver {
                 let result = register(&driver.store, driver.config().anonymous).await;
                 driver.feed(Input::Renewed(result));
             }),
+            Effect::FetchToken(id) => self.spawn(async move |driver| {
+                let token = driver.token().await;
+                driver.feed(Input::TokenFetched(id, token));
+            }),
+            Effect::Erase => self.spawn(async |driver| {
+                push::unsubscribe(&driver.store).await;
+                let erased = driver.store.erase().await;
+                driver.feed(Input::Erased(erased));
+            }),
             Effect::Close => self.close(),
         }
     }
@@ -777,6 +818,8 @@ impl Driver {
             }
             Event::Presence(presence) => news.statuses.push(Told::Presence(presence)),
             Event::CustomStatus(custom) => news.statuses.push(Told::Custom(custom)),
+            Event::Devices(devices) => news.devices = Some(devices),
+            Event::Removed { by } => news.removed = Some(by),
             Event::Failed(failure) => news.failures.push(failure),
         }
         drop(news);
@@ -801,6 +844,10 @@ impl Driver {
             Event::CaughtUp { events, .. } => (LogLevel::Info, format!("caught up with {events} events")),
             // What is kept nowhere is not kept on the console either.
             Event::Typing { .. } | Event::Presence(_) | Event::CustomStatus(_) => return,
+            Event::Devices(devices) => (LogLevel::Debug, format!("{} devices", devices.devices.len())),
+            Event::Removed { .. } => {
+                (LogLevel::Warning, "this device was removed from the account".to_owned())
+            }
             Event::Limited(_) => (LogLevel::Warning, "all places for connections are taken".to_owned()),
             Event::Failed(failure) => {
                 let level = if failure.code.retryable() { LogLevel::Warning } else { LogLevel::Error };
@@ -854,6 +901,9 @@ impl Driver {
                 Told::Custom(custom) => self.tell(Kind::CustomStatus, || types::to_js(custom)),
             }
         }
+        if let Some(devices) = &news.devices {
+            self.tell(Kind::Devices, || types::devices(devices, self.device()));
+        }
         if let Some(status) = &news.status {
             self.tell(Kind::Status, || types::status(status, self.store.durable()));
         }
@@ -862,6 +912,9 @@ impl Driver {
         }
         for (events, complete_from) in news.caught_up {
             self.tell(Kind::CatchUp, || types::catch_up(events, complete_from));
+        }
+        if let Some(by) = &news.removed {
+            self.tell(Kind::Removed, || types::removed(by.as_deref()));
         }
         for failure in &news.failures {
             self.tell(Kind::Error, || error::to_js(failure));
@@ -951,6 +1004,10 @@ fn is_persisted(event: &JsValue) -> bool {
 
 fn conflict() -> Failure {
     Failure::new(Code::Conflict, "another message has this id")
+}
+
+fn revoked() -> Failure {
+    Failure::new(Code::Revoked, "this device was removed from the account")
 }
 
 fn closed() -> Failure {

@@ -1,13 +1,14 @@
 //! Tutti in the browser: the only Rust that touches the web platform.
 //!
 //! `client` takes calls, `driver` feeds the engine and carries out what it decides, through `store`
-//! (IndexedDB, sealed), `tabs` (lock and channel), `transport` (WebSocket) and `timer`.
+//! (IndexedDB, sealed), `tabs` (lock and channel), `transport` (WebSocket), `push` and `timer`.
 
 mod client;
 mod driver;
 mod error;
 mod json;
 mod panic;
+mod push;
 pub mod store;
 mod tabs;
 mod text;

@@ -18,7 +18,7 @@ use tutti_protocol::Epoch;
 
 pub use idb::IdbStore;
 pub use memory::MemoryStore;
-pub use seal::profile_name;
+pub use seal::{digest, profile_name};
 
 /// Where a profile keeps its records. Each call is one transaction. Calls may overlap, and then happen
 /// in any order: a small batch is sealed sooner than a large one.
@@ -38,6 +38,11 @@ pub trait Store {
     /// From now on the store is what it is now. Until then, one that was erased and made anew refuses all
     /// calls as [`StoreError::Erased`]: they were meant for the one before.
     fn begin_anew(&self);
+    /// Leaves nothing of it, whoever else has it open, and lets go of everything.
+    ///
+    /// # Errors
+    /// When what is in it could not be removed.
+    async fn erase(&self) -> Result<(), StoreError>;
     /// Lets go of the database until the next call.
     fn suspend(&self);
     /// Whether records outlive the tab.
@@ -61,6 +66,31 @@ pub async fn open(account: &str) -> Result<AnyStore, StoreError> {
 }
 
 impl AnyStore {
+    /// By which digest this account's push subscription is known, if it has one.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn push(&self) -> Result<Option<String>, StoreError> {
+        match self {
+            Self::Idb(store) => store.push().await,
+            Self::Memory(store) => Ok(store.push()),
+        }
+    }
+
+    /// Keeps it, or none.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn set_push(&self, digest: Option<String>) -> Result<(), StoreError> {
+        match self {
+            Self::Idb(store) => store.set_push(digest).await,
+            Self::Memory(store) => {
+                store.set_push(digest);
+                Ok(())
+            }
+        }
+    }
+
     /// Calls this when the browser has closed the database by itself.
     pub fn on_lost(&self, listener: Function) {
         if let Self::Idb(store) = self {
@@ -104,6 +134,13 @@ impl Store for AnyStore {
         match self {
             Self::Idb(store) => store.raise_epoch(from).await,
             Self::Memory(store) => store.raise_epoch(from).await,
+        }
+    }
+
+    async fn erase(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Idb(store) => store.erase().await,
+            Self::Memory(store) => store.erase().await,
         }
     }
 

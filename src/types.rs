@@ -619,6 +619,40 @@ pub(crate) fn catch_up(events: u64, complete_from: Option<Millis>) -> JsValue {
     object(&[("events", &events), ("completeFrom", &complete_from.map(|from| from.0))])
 }
 
+/// The account's devices, of which one is this.
+pub(crate) fn devices(devices: &wire::Devices, current: Option<DeviceId>) -> JsValue {
+    let current = current.map(|id| id.to_string());
+    let is_current = |device: &wire::Device| current.as_ref() == Some(&device.id);
+    let devices: Vec<_> = devices.devices.iter().map(|device| (device, is_current(device))).collect();
+    to_js(&devices)
+}
+
+impl ToJson for (&wire::Device, bool) {
+    fn write(&self, json: &mut Json) {
+        let (device, current) = self;
+        let platform = match device.platform() {
+            // Whatever it was registered for over HTTP, it has not been here yet.
+            Platform::Unspecified => Platform::Web,
+            platform => platform,
+        };
+        let seen = if device.last_seen > 0 { device.last_seen } else { device.registered_at };
+        json.object(&[
+            ("id", &device.id),
+            ("name", if device.name.is_empty() { &device.id } else { &device.name }),
+            ("platform", &platform_name(platform)),
+            ("registeredAt", &device.registered_at),
+            ("lastSeen", &seen),
+            ("online", &device.online),
+            ("push", &device.push),
+            ("current", current),
+        ]);
+    }
+}
+
+pub(crate) fn removed(by: Option<&str>) -> JsValue {
+    object(&[("by", &by)])
+}
+
 fn object(fields: &[(&str, &dyn ToJson)]) -> JsValue {
     let mut json = Json::default();
     json.object(fields);

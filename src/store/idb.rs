@@ -57,6 +57,8 @@ const KEYS: &str = "keys";
 const SEALING_KEY: &str = "sealing";
 /// Which database this is: one that was erased and made anew is another.
 const GENERATION: &str = "generation";
+/// Of which push subscription this account is the owner.
+const PUSH: &str = "push";
 const PROBE: &str = "probe";
 const META: &str = name(Table::Meta);
 const EPOCH: &str = "epoch";
@@ -101,6 +103,14 @@ impl IdbStore {
             connection.database.as_sys().set_onclose(Some(&listener));
         }
         self.on_lost.replace(Some(listener));
+    }
+
+    pub(super) async fn push(&self) -> Result<Option<String>, StoreError> {
+        self.transact(async |connection| connection.push().await).await
+    }
+
+    pub(super) async fn set_push(&self, digest: Option<String>) -> Result<(), StoreError> {
+        self.transact(async |connection| connection.set_push(digest.as_deref()).await).await
     }
 
     /// Does some work on the database. A handle that turns out to be lost is thrown away and the
@@ -173,6 +183,17 @@ impl Store for IdbStore {
         self.transact(async |connection| connection.raise_epoch(from).await).await
     }
 
+    async fn erase(&self) -> Result<(), StoreError> {
+        match self.transact(async |connection| connection.clear().await).await {
+            Ok(()) => {}
+            // It is gone already, and another may stand in its place, which is not this store's to erase.
+            Err(StoreError::Erased) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        self.close();
+        delete_database(&database_name(&self.profile)).await
+    }
+
     fn begin_anew(&self) {
         self.generation.take();
         self.era.update(|era| era + 1);
@@ -207,7 +228,7 @@ struct Connection {
 
 impl Connection {
     async fn open(profile: &str, on_lost: Rc<RefCell<Option<Function>>>) -> Result<Self, Fault> {
-        let database = open_database(format!("tutti-{profile}")).await?;
+        let database = open_database(database_name(profile)).await?;
         // A newer tab, or one that erases, waits until this handle is closed. The next call here
         // opens another, and then learns what has become of the database.
         let handle = database.clone();
@@ -381,6 +402,37 @@ impl Connection {
         Ok(Claim::Won(Revision(number(revision.await?))))
     }
 
+    async fn push(&self) -> Result<Option<String>, Fault> {
+        let transaction = self.reading(&[KEYS])?;
+        let keys = transaction.object_store(KEYS)?;
+        let digest = keys.get::<JsValue, _, _>(PUSH).primitive()?;
+        drop(keys);
+        finish(transaction).await?;
+        Ok(digest.await?.and_then(|digest| digest.as_string()))
+    }
+
+    async fn set_push(&self, digest: Option<&str>) -> Result<(), Fault> {
+        let transaction = self.writing(&[KEYS], TransactionDurability::Relaxed)?;
+        let keys = transaction.object_store(KEYS)?;
+        match digest {
+            Some(digest) => put(&keys, PUSH.into(), digest.into())?,
+            None => remove(&keys, KeyRange::Only(PUSH.into()))?,
+        };
+        drop(keys);
+        finish(transaction).await
+    }
+
+    /// Removes all that is in it, the key first of all: a tab that stands still may keep the database itself.
+    async fn clear(&self) -> Result<(), Fault> {
+        let names: Vec<String> = self.database.object_store_names().collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let transaction = self.writing(&names, TransactionDurability::Strict)?;
+        for name in names {
+            transaction.object_store(name)?.clear()?;
+        }
+        finish(transaction).await
+    }
+
     /// Commits. Where a browser commits the rest when a write fails after it was told to, it is told once
     /// the last write has happened, and with it all before it.
     async fn finish_writing(
@@ -433,13 +485,7 @@ async fn open_database(name: String) -> Result<Database, Fault> {
             late.close();
         }
     });
-    let mut opened = pin!(opened);
-    let mut patience = pin!(TimeoutFuture::new(BLOCKED));
-    let opened = poll_fn(|context| match opened.as_mut().poll(context) {
-        Poll::Ready(result) => Poll::Ready(result.ok()),
-        Poll::Pending => patience.as_mut().poll(context).map(|()| None),
-    });
-    match opened.await {
+    match unless_blocked(opened).await.and_then(Result::ok) {
         None => Err(StoreError::Blocked.into()),
         Some(Ok(database)) => Ok(database),
         Some(Err(error)) => match Fault::from(error) {
@@ -447,6 +493,30 @@ async fn open_database(name: String) -> Result<Database, Fault> {
             fault => Err(fault),
         },
     }
+}
+
+/// Deletes a database. A tab that stands still and has it open holds that up until it goes on.
+async fn delete_database(name: &str) -> Result<(), StoreError> {
+    let deleting = Database::delete_by_name(name).map_err(|error| StoreError::from(Fault::from(error)))?;
+    match unless_blocked(deleting).await {
+        Some(Err(error)) => Err(Fault::from(error).into()),
+        Some(Ok(())) | None => Ok(()),
+    }
+}
+
+/// What comes of it, unless somebody else holds it up.
+async fn unless_blocked<T>(work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    let mut patience = pin!(TimeoutFuture::new(BLOCKED));
+    poll_fn(|context| match work.as_mut().poll(context) {
+        Poll::Ready(result) => Poll::Ready(Some(result)),
+        Poll::Pending => patience.as_mut().poll(context).map(|()| None),
+    })
+    .await
+}
+
+fn database_name(profile: &str) -> String {
+    format!("tutti-{profile}")
 }
 
 /// Opens a database of a later version as it is, if that version says that this code can work with it.

@@ -19,6 +19,7 @@ pub struct MemoryStore {
 struct State {
     epoch: Epoch,
     revision: Revision,
+    push: Option<String>,
     /// By table and key.
     records: Vec<(Table, Key, Bytes)>,
 }
@@ -32,6 +33,18 @@ impl Default for MemoryStore {
 impl MemoryStore {
     fn with<T>(&self, work: impl FnOnce(&mut State) -> Result<T, StoreError>) -> Result<T, StoreError> {
         work(self.state.borrow_mut().as_mut().ok_or(StoreError::Closed)?)
+    }
+}
+
+impl MemoryStore {
+    pub(super) fn push(&self) -> Option<String> {
+        self.state.borrow().as_ref()?.push.clone()
+    }
+
+    pub(super) fn set_push(&self, digest: Option<String>) {
+        if let Some(state) = &mut *self.state.borrow_mut() {
+            state.push = digest;
+        }
     }
 }
 
@@ -78,6 +91,11 @@ impl Store for MemoryStore {
 
     fn durable(&self) -> bool {
         false
+    }
+
+    async fn erase(&self) -> Result<(), StoreError> {
+        self.close();
+        Ok(())
     }
 
     fn close(&self) {

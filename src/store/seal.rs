@@ -28,9 +28,16 @@ const MAX_CONTENT: usize = 1 << 20;
 /// # Errors
 /// [`StoreError::Failed`] on a page that is no secure context: browsers offer no cryptography there.
 pub async fn profile_name(account: &str) -> Result<String, StoreError> {
+    digest(&format!("tutti:{account}")).await
+}
+
+/// The first half of a text's SHA-256: 32 hexadecimal digits.
+///
+/// # Errors
+/// As [`profile_name`].
+pub async fn digest(text: &str) -> Result<String, StoreError> {
     let subtle = subtle(&crypto()?)?;
-    let name = format!("tutti:{account}");
-    let digest = subtle.digest_with_str_and_u8_array("SHA-256", name.as_bytes()).map_err(failed)?;
+    let digest = subtle.digest_with_str_and_u8_array("SHA-256", text.as_bytes()).map_err(failed)?;
     let digest = JsFuture::from(digest).await.map_err(failed)?;
     Ok(Uint8Array::new(&digest).to_vec()[..16].iter().map(|byte| format!("{byte:02x}")).collect())
 }

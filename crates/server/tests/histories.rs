@@ -318,6 +318,8 @@ fn comparable(frame: Bytes) -> Frame {
             welcome.log = Bytes::new();
             welcome.server_time = 0;
             welcome.ping_interval = 0;
+            welcome.token_ttl = 0;
+            welcome.devices = false;
         }
         Frame::Delta(delta) => delta.events.iter_mut().for_each(without_times),
         Frame::Snapshot(snapshot) => {
@@ -334,7 +336,9 @@ fn comparable(frame: Bytes) -> Frame {
         }
         Frame::Bye(bye) => bye.wait = 0,
         Frame::Error(error) => error.message = String::new(),
-        Frame::Submitted(_) | Frame::Pong(_) | Frame::Status(_) => {}
+        Frame::Refreshed(refreshed) => refreshed.token_ttl = 0,
+        Frame::Managed(managed) => managed.message = String::new(),
+        Frame::Submitted(_) | Frame::Pong(_) | Frame::Status(_) | Frame::Revoked(_) => {}
     }
     frame
 }
