@@ -17,8 +17,8 @@ pub use memory::MemoryStorage;
 pub use sqlite::SqliteStorage;
 
 use crate::{
+    devices::{Device, Known, Removed, Subscription, Token, TokenMark},
     merge::{Fields, Stamp},
-    platform::Platform,
 };
 
 /// The storage refused: out of space, locked, damaged, gone. Trying again may help.
@@ -96,6 +96,13 @@ pub trait Storage: Send + Sync + 'static {
 
     /// An account's devices, first registered first.
     async fn devices(&self, account: &str) -> Result<Vec<Device>>;
+
+    /// What is known of a device.
+    async fn device(&self, account: &str, id: &str) -> Result<Option<Known>>;
+
+    /// Which devices may use a token that was revoked, since they came with it before and were not removed; none:
+    /// it was not revoked.
+    async fn token_keepers(&self, account: &str, token: TokenMark) -> Result<Option<BTreeSet<String>>>;
 
     /// Who is in a group, if there is one of that name.
     async fn group(&self, id: &str) -> Result<Option<BTreeSet<String>>>;
@@ -245,11 +252,27 @@ pub trait Transaction: Send {
     /// Removes a group.
     async fn drop_group(&mut self, id: &str) -> Result<()>;
 
-    /// Registers a device unless it is registered.
-    async fn register_device(&mut self, account: &str, id: &str, now: Millis) -> Result<()>;
+    /// What is known of a device.
+    async fn device(&mut self, account: &str, id: &str) -> Result<Option<Known>>;
 
-    /// Notes that a device was here; registers it if need be.
-    async fn see_device(&mut self, account: &str, sighting: &Sighting, now: Millis) -> Result<()>;
+    /// Writes a device that was not removed, as it is now, but for where it is pushed to.
+    async fn put_device(&mut self, account: &str, device: &Device) -> Result<()>;
+
+    /// Keeps of an account's devices [`limits::DEVICES`](tutti_protocol::limits::DEVICES). Those that were not there
+    /// for longest give way; they may come again.
+    async fn drop_surplus_devices(&mut self, account: &str) -> Result<()>;
+
+    /// Sets where a device that is listed is pushed to.
+    async fn set_push(&mut self, account: &str, id: &str, push: Option<&Subscription>) -> Result<()>;
+
+    /// Forgets all of a device but that it was removed, and revokes the tokens that it came with.
+    async fn remove_device(&mut self, account: &str, id: &str, removed: &Removed) -> Result<()>;
+
+    /// Notes that a device comes with a token, if it may: it came with it before, or the token was not revoked.
+    async fn note_token(&mut self, account: &str, device: &str, token: Token) -> Result<bool>;
+
+    /// Forgets some of the tokens that have expired, and answers whether there may be more.
+    async fn trim_tokens(&mut self, now: Millis) -> Result<bool>;
 
     /// Keeps no more of the log of the account after this one what comes before any message that was sent at that
     /// time or later, in a step of its own. The last message of each conversation stays. A message that no log
@@ -469,30 +492,4 @@ pub struct Page {
     /// It cannot be used: something in it waits for the first device that comes for it. The reader is to
     /// claim that first.
     pub unclaimed: bool,
-}
-
-/// What is known of a device.
-#[derive(Clone, Debug)]
-pub struct Device {
-    /// UUID text for a browser, any name for one that was registered over HTTP.
-    pub id: String,
-    /// What it calls itself; its id until it has connected.
-    pub name: String,
-    /// What it is; unknown until it has connected.
-    pub platform: Option<Platform>,
-    /// When it was registered.
-    pub registered_at: Millis,
-    /// When it was last connected.
-    pub last_seen: Option<Millis>,
-}
-
-/// A device, as it introduced itself.
-#[derive(Clone, Debug)]
-pub struct Sighting {
-    /// Its id.
-    pub id: String,
-    /// What it calls itself.
-    pub name: String,
-    /// What it is.
-    pub platform: Platform,
 }

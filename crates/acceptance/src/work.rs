@@ -5,16 +5,20 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use tutti_protocol::{OperationId, wire};
 
-use crate::storage::{Noted, Result, Storage, Transaction};
+use crate::{
+    devices::{Change, What},
+    storage::{Noted, Result, Storage, Transaction},
+};
 
 /// Steps after which a transaction is committed, so that nobody waits long behind much work. A step is
 /// an entry in a log, or an operation, whatever becomes of it.
 const STEPS: usize = 2_000;
 
-/// How the logs grow in a transaction.
+/// How the logs grow in a transaction, and what becomes of devices.
 #[derive(Default)]
 pub struct Growth {
     accounts: BTreeSet<String>,
+    devices: Vec<Change>,
     steps: usize,
     erased: bool,
     notices: Vec<Notice>,
@@ -57,6 +61,11 @@ impl Growth {
         self.erased |= noted.erased;
     }
 
+    /// This has become of an account's device.
+    pub(crate) fn note_device(&mut self, account: &str, device: &str, what: What) {
+        self.devices.push(Change { account: account.to_owned(), device: device.to_owned(), what });
+    }
+
     /// Once this is committed, an account is to be told this.
     pub(crate) fn add_notice(&mut self, notice: Notice) {
         self.notices.push(notice);
@@ -82,6 +91,12 @@ impl Growth {
     /// The accounts whose logs have grown.
     pub fn accounts(&self) -> impl Iterator<Item = &String> {
         self.accounts.iter()
+    }
+
+    /// What has become of devices, in order.
+    #[must_use]
+    pub fn devices(&self) -> &[Change] {
+        &self.devices
     }
 
     /// Whether what remains is to wait for the next transaction.

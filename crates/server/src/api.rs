@@ -63,6 +63,8 @@ routes! {
     POST    "/api/tokens"                BackendOrDeveloper  tokens::issue;
     POST    "/api/devices"               BackendOrUser       devices::register;
     GET     "/api/devices"               BackendOrUser       devices::list;
+    PATCH   "/api/devices/{id}"          BackendOrUser       devices::rename;
+    DELETE  "/api/devices/{id}"          BackendOrUser       devices::remove;
     POST    "/api/messages"              Backend             messages::send;
     POST    "/api/messages/{id}/recall"  Backend             messages::recall;
     POST    "/api/notifications"         Backend             notifications::notify;

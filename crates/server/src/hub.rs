@@ -1,5 +1,7 @@
 //! Who is connected: one connection a device, so many of each platform, and whom to wake.
 
+mod devices;
+
 use std::{
     collections::{HashMap, VecDeque},
     fmt,
@@ -61,7 +63,7 @@ pub(crate) struct Connection {
     pub device: String,
     /// As whom messages are addressed to it.
     pub addressee: DeviceId,
-    /// What it calls itself.
+    /// What its user calls it, or else what it calls itself.
     pub name: String,
     /// What it is.
     pub platform: Platform,
@@ -92,6 +94,8 @@ pub(crate) enum Lost {
     Replaced,
     /// To another device, or because there are fewer places now. These have them.
     Limited(wire::Limit),
+    /// With its device, which was removed, perhaps by another one.
+    Revoked(Option<String>),
 }
 
 /// What a connection asks for where all places of its platform are taken.

@@ -6,6 +6,7 @@
 //!        ├── writer ───┤
 //! api ───┘             └── tutti-acceptance: what happens to the logs, and where they are kept
 //! both ──── status ─────── hub: what reaches only who is connected, and is kept nowhere
+//! writer ── devices ────── hub: whose device was removed or renamed, and who is told of it
 //! ```
 //! A frame or a request becomes work, the writer commits it together with whatever else is waiting,
 //! then answers, then wakes the connections whose log has grown; those read on from where they are.
@@ -14,6 +15,7 @@ mod api;
 mod app;
 mod clock;
 pub mod config;
+mod devices;
 mod hub;
 pub mod limits;
 mod origin;

@@ -23,6 +23,7 @@ use crate::{
     app::{App, CurrentSettings, ServerKey},
     clock,
     config::{Config, ConfigError, Transport},
+    devices::Lists,
     hub::Hub,
     origin::Origins,
     rate::AccountRates,
@@ -88,9 +89,11 @@ impl Server {
         let limits = config.limits.clone();
         let hub = Arc::new(Hub::new(limits.slot_lease(), settings.connections()));
         let grace = Duration::from_millis(config.presence_grace);
+        let lists = Arc::new(Lists::new(storage.clone(), hub.clone(), grace));
         let app = App {
             statuses: Arc::new(Statuses::new(storage.clone(), hub.clone(), grace)),
-            writer: Writer::start(storage.clone(), hub.clone()),
+            writer: Writer::start(storage.clone(), hub.clone(), lists.clone()),
+            lists,
             storage,
             hub,
             posts: AccountRates::new(limits.frames()),

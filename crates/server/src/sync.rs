@@ -3,6 +3,7 @@
 
 mod caller;
 mod connection;
+mod devices;
 mod ending;
 mod outbound;
 mod post;

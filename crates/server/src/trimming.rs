@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::sleep;
 use tutti_acceptance::{
+    devices::TrimTokens,
     history::Trim,
     storage::{AccountKey, Result},
 };
@@ -27,12 +28,13 @@ pub(crate) async fn run(app: Arc<App>) {
     }
 }
 
-/// Goes through all accounts once.
+/// Goes through all accounts once, and then through the tokens.
 async fn pass(app: &App) -> Result<()> {
     let before = app.settings.get().kept_since(now());
     let mut next = Some(AccountKey(-1));
     while let Some(after) = next {
         next = app.writer.write(Trim { after, before }).await?.next;
     }
+    while app.writer.write(TrimTokens { now: now() }).await? {}
     Ok(())
 }

@@ -15,7 +15,7 @@ use tutti_acceptance::{
     work::{Growth, Work},
 };
 
-use crate::hub::Hub;
+use crate::{devices::Lists, hub::Hub};
 
 /// Most pieces of work in one transaction.
 const GROUP: usize = 64;
@@ -36,9 +36,9 @@ pub(crate) struct Writer {
 impl Writer {
     /// Starts to write to a storage. Ends when the last copy of this handle is gone.
     #[must_use]
-    pub(crate) fn start(storage: Arc<dyn Storage>, hub: Arc<Hub>) -> Self {
+    pub(crate) fn start(storage: Arc<dyn Storage>, hub: Arc<Hub>, lists: Arc<Lists>) -> Self {
         let (jobs, waiting) = mpsc::channel(QUEUE);
-        tokio::spawn(write(storage, hub, waiting));
+        tokio::spawn(write(storage, Listeners { hub, lists }, waiting));
         Self { jobs }
     }
 
@@ -65,7 +65,13 @@ impl Writer {
     }
 }
 
-async fn write(storage: Arc<dyn Storage>, hub: Arc<Hub>, mut waiting: mpsc::Receiver<Box<dyn Job>>) {
+/// Who hears of what was committed.
+struct Listeners {
+    hub: Arc<Hub>,
+    lists: Arc<Lists>,
+}
+
+async fn write(storage: Arc<dyn Storage>, listeners: Listeners, mut waiting: mpsc::Receiver<Box<dyn Job>>) {
     let mut group = Vec::with_capacity(GROUP);
     let mut scrubbing = Scrubbing::default();
     loop {
@@ -79,8 +85,8 @@ async fn write(storage: Arc<dyn Storage>, hub: Arc<Hub>, mut waiting: mpsc::Rece
         }
         while !group.is_empty() {
             match commit(&*storage, &mut group).await {
-                Ok((done, growth)) => settle(&hub, &mut scrubbing, group.drain(..done), &growth),
-                Err(_) => commit_each(&*storage, &hub, &mut scrubbing, group.drain(..)).await,
+                Ok((done, growth)) => settle(&listeners, &mut scrubbing, group.drain(..done), &growth),
+                Err(_) => commit_each(&*storage, &listeners, &mut scrubbing, group.drain(..)).await,
             }
         }
     }
@@ -89,13 +95,13 @@ async fn write(storage: Arc<dyn Storage>, hub: Arc<Hub>, mut waiting: mpsc::Rece
 /// After a failure any of these may be the cause: the others need not share its fate.
 async fn commit_each(
     storage: &dyn Storage,
-    hub: &Hub,
+    listeners: &Listeners,
     scrubbing: &mut Scrubbing,
     group: impl Iterator<Item = Box<dyn Job>>,
 ) {
     for mut job in group {
         match commit(storage, slice::from_mut(&mut job)).await {
-            Ok((_, growth)) => settle(hub, scrubbing, [job], &growth),
+            Ok((_, growth)) => settle(listeners, scrubbing, [job], &growth),
             Err(error) => {
                 tracing::error!(%error, "a commit failed");
                 job.refuse(error);
@@ -120,15 +126,16 @@ async fn commit(storage: &dyn Storage, group: &mut [Box<dyn Job>]) -> Result<(us
     Ok((done, growth))
 }
 
-/// Answers first, then wakes; what was erased goes after that.
+/// Ends what a device that was removed has open, answers, then wakes; what was erased goes after that.
 fn settle(
-    hub: &Hub,
+    listeners: &Listeners,
     scrubbing: &mut Scrubbing,
     group: impl IntoIterator<Item = Box<dyn Job>>,
     growth: &Growth,
 ) {
+    growth.devices().iter().for_each(|change| listeners.lists.apply(change));
     group.into_iter().for_each(|job| job.settle());
-    growth.accounts().for_each(|account| hub.wake(account));
+    growth.accounts().for_each(|account| listeners.hub.wake(account));
     if growth.has_erased() {
         scrubbing.want();
     }

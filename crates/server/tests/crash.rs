@@ -193,6 +193,28 @@ async fn a_restarted_server_goes_on_where_it_was() {
     assert_eq!(common::accepted_seq(&outcomes[0]), Some(2));
 }
 
+#[tokio::test]
+async fn a_device_that_was_removed_stays_so_when_the_server_is_killed() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Process::start(data.path()).await;
+    let (own, other) = (token(server.addr, "alice").await, token(server.addr, "alice").await);
+    let mut removed = Client::greet(server.addr, hello(&own, "alice", 1)).await.unwrap();
+    let device = tutti_protocol::DeviceId::from([1; 16]);
+    let url = format!("http://{}/api/devices/{device}?user_id=alice", server.addr);
+    let answer = reqwest::Client::new().delete(url).bearer_auth(&other).send().await.unwrap();
+    assert!(answer.status().is_success());
+    assert!(matches!(removed.next().await, Frame::Revoked(_)));
+    server.kill().await;
+
+    let server = Process::start(data.path()).await;
+    let answer = Client::greet(server.addr, hello(&other, "alice", 1)).await.err();
+    assert!(matches!(answer, Some(Frame::Revoked(_))), "{answer:?}");
+    match Client::greet(server.addr, hello(&own, "alice", 2)).await.err() {
+        Some(Frame::Error(error)) => assert_eq!(error.code, "revoked"),
+        other => panic!("{other:?}"),
+    }
+}
+
 /// No file may grow any more: what a full disk does, to one process.
 #[cfg(target_os = "linux")]
 #[tokio::test]

@@ -279,14 +279,15 @@ impl Mirror for Twin {
     }
 }
 
-/// A welcome with the time of another, by which the clients of the simulation set their clocks; any other frame
-/// as it is.
+/// A welcome with the time of another, by which the clients of the simulation set their clocks, and no more than the
+/// other can do; any other frame as it is.
 fn with_time_of(real: Bytes, simulated: Bytes) -> Bytes {
     let mut real = codec::decode_server(real).unwrap();
     let simulated = codec::decode_server(simulated).unwrap();
     if let (Some(Frame::Welcome(real)), Some(Frame::Welcome(simulated))) = (&mut real.frame, simulated.frame)
     {
         real.server_time = simulated.server_time;
+        (real.devices, real.token_ttl) = (simulated.devices, simulated.token_ttl);
     }
     codec::encode(&real)
 }
@@ -318,6 +319,8 @@ fn comparable(frame: Bytes) -> Frame {
             welcome.log = Bytes::new();
             welcome.server_time = 0;
             welcome.ping_interval = 0;
+            welcome.token_ttl = 0;
+            welcome.devices = false;
         }
         Frame::Delta(delta) => delta.events.iter_mut().for_each(without_times),
         Frame::Snapshot(snapshot) => {
@@ -334,7 +337,9 @@ fn comparable(frame: Bytes) -> Frame {
         }
         Frame::Bye(bye) => bye.wait = 0,
         Frame::Error(error) => error.message = String::new(),
-        Frame::Submitted(_) | Frame::Pong(_) | Frame::Status(_) => {}
+        Frame::Refreshed(refreshed) => refreshed.token_ttl = 0,
+        Frame::Managed(managed) => managed.message = String::new(),
+        Frame::Submitted(_) | Frame::Pong(_) | Frame::Status(_) | Frame::Revoked(_) => {}
     }
     frame
 }

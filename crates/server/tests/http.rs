@@ -91,6 +91,8 @@ async fn bad_input_is_refused_with_the_field() {
         ("/api/devices", json!({"user_id": 1, "devices": [long]}), "devices"),
         ("/api/devices", json!({"user_id": 1, "devices": ["d"], "platfrom": "web"}), "platfrom"),
         ("/api/devices", json!([1]), "body"),
+        ("/api/tokens", json!({"account": "alice", "device_id": "d"}), "device_id"),
+        ("/api/tokens", json!({"account": "alice", "device_id": 7}), "device_id"),
         ("/api/tokens", json!({}), "account"),
         ("/api/tokens", json!({"account": 7}), "account"),
         ("/api/tokens", json!({"account": "a\nb"}), "account"),
@@ -145,6 +147,22 @@ async fn bad_input_is_refused_with_the_field() {
     ] {
         let answer = server.call(Method::PUT, path, body.clone()).await;
         assert_eq!(field(answer), wrong, "{path} {body}");
+    }
+    let long = json!("x".repeat(129));
+    for (path, body, wrong) in [
+        ("/api/devices/d?user_id=alice", json!({}), "name"),
+        ("/api/devices/d?user_id=alice", json!({"name": ""}), "name"),
+        ("/api/devices/d?user_id=alice", json!({ "name": long }), "name"),
+        ("/api/devices/d?user_id=alice", json!({"name": 7}), "name"),
+        ("/api/devices/d?user_id=alice", json!({"name": "n", "push": true}), "push"),
+        ("/api/devices/d", json!({"name": "n"}), "user_id"),
+        ("/api/devices/%0a?user_id=alice", json!({"name": "n"}), "id"),
+    ] {
+        let answer = server.call(Method::PATCH, path, body.clone()).await;
+        assert_eq!(field(answer), wrong, "{path} {body}");
+    }
+    for (path, wrong) in [("/api/devices/d", "user_id"), ("/api/devices/%ff?user_id=alice", "id")] {
+        assert_eq!(field(server.call(Method::DELETE, path, json!(null)).await), wrong, "{path}");
     }
     for path in ["/api/devices", "/api/devices?user_id=", "/api/connections"] {
         assert_eq!(field(server.call(Method::GET, path, json!(null)).await), "user_id");

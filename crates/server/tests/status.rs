@@ -110,7 +110,7 @@ impl Device {
             Kind::Custom(it) => {
                 Some((it.conversation, it.account, String::from_utf8(it.content.to_vec()).unwrap()))
             }
-            Kind::Presence(_) => None,
+            Kind::Presence(_) | Kind::Devices(_) => None,
         })
         .collect()
     }

@@ -1,5 +1,7 @@
 //! A storage in memory: for the simulator, and to check the real ones against.
 
+mod devices;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     mem,
@@ -15,11 +17,15 @@ use tutti_protocol::{
 };
 
 use super::{
-    AccountKey, Addressee, Addressees, Delivery, Device, Entry, MessageKey, NewFields, NewMessage, News,
-    Noted, Overview, Page, Place, Reader, Reading, Receipt, Result, RosterKey, Sighting, Storage,
-    StorageError, StoredMessage, Told, Transaction, Trimmed, View, ViewKey,
+    AccountKey, Addressee, Addressees, Delivery, Entry, MessageKey, NewFields, NewMessage, News, Noted,
+    Overview, Page, Place, Reader, Reading, Receipt, Result, RosterKey, Storage, StorageError, StoredMessage,
+    Told, Transaction, Trimmed, View, ViewKey,
 };
-use crate::merge::{Fields, Stamp};
+use crate::{
+    devices::{Device, Known, Removed, Subscription, Token, TokenMark},
+    merge::{Fields, Stamp},
+};
+use devices::Devices;
 
 /// A storage in memory. None of its futures ever waits. Transactions must not overlap: the one that is
 /// committed last wins.
@@ -59,7 +65,7 @@ struct Account {
     notifications: Vec<wire::Notification>,
     /// The entries that say how notifications are now.
     notified: BTreeMap<Bytes, Seq>,
-    devices: BTreeMap<String, Device>,
+    devices: Devices,
 }
 
 #[derive(Clone, Debug)]
@@ -250,7 +256,7 @@ impl State {
                 targets: BTreeMap::new(),
                 notifications: Vec::new(),
                 notified: BTreeMap::new(),
-                devices: BTreeMap::new(),
+                devices: Devices::default(),
             })
         });
         Arc::make_mut(account)
@@ -638,10 +644,15 @@ impl Storage for MemoryStorage {
 
     async fn devices(&self, account: &str) -> Result<Vec<Device>> {
         let state = self.state();
-        let devices = state.accounts.get(account).map(|account| account.devices.values());
-        let mut devices: Vec<Device> = devices.into_iter().flatten().cloned().collect();
-        devices.sort_by(|a, b| (a.registered_at, &a.id).cmp(&(b.registered_at, &b.id)));
-        Ok(devices)
+        Ok(state.accounts.get(account).map(|account| account.devices.list()).unwrap_or_default())
+    }
+
+    async fn device(&self, account: &str, id: &str) -> Result<Option<Known>> {
+        Ok(self.state().accounts.get(account).and_then(|account| account.devices.find(id)))
+    }
+
+    async fn token_keepers(&self, account: &str, token: TokenMark) -> Result<Option<BTreeSet<String>>> {
+        Ok(self.state().accounts.get(account).and_then(|account| account.devices.token_keepers(token)))
     }
 
     async fn group(&self, id: &str) -> Result<Option<BTreeSet<String>>> {
@@ -991,29 +1002,39 @@ impl Transaction for MemoryTransaction {
         Ok(())
     }
 
-    async fn register_device(&mut self, account: &str, id: &str, now: Millis) -> Result<()> {
-        let device = || Device {
-            id: id.to_owned(),
-            name: id.to_owned(),
-            platform: None,
-            registered_at: now,
-            last_seen: None,
-        };
-        self.state.account(account).devices.entry(id.to_owned()).or_insert_with(device);
+    async fn device(&mut self, account: &str, id: &str) -> Result<Option<Known>> {
+        Ok(self.state.accounts.get(account).and_then(|account| account.devices.find(id)))
+    }
+
+    async fn put_device(&mut self, account: &str, device: &Device) -> Result<()> {
+        self.state.account(account).devices.put(device);
         Ok(())
     }
 
-    async fn see_device(&mut self, account: &str, sighting: &Sighting, now: Millis) -> Result<()> {
-        let Sighting { id, name, platform } = sighting;
-        self.register_device(account, id, now).await?;
-        if let Some(device) = self.state.account(account).devices.get_mut(id) {
-            if device.name == *id && !name.is_empty() {
-                device.name.clone_from(name);
-            }
-            device.platform = Some(*platform);
-            device.last_seen = Some(now);
-        }
+    async fn drop_surplus_devices(&mut self, account: &str) -> Result<()> {
+        self.state.account(account).devices.drop_surplus();
         Ok(())
+    }
+
+    async fn set_push(&mut self, account: &str, id: &str, push: Option<&Subscription>) -> Result<()> {
+        self.state.account(account).devices.set_push(id, push);
+        Ok(())
+    }
+
+    async fn remove_device(&mut self, account: &str, id: &str, removed: &Removed) -> Result<()> {
+        self.state.account(account).devices.remove(id, removed);
+        Ok(())
+    }
+
+    async fn note_token(&mut self, account: &str, device: &str, token: Token) -> Result<bool> {
+        Ok(self.state.account(account).devices.note_token(device, token))
+    }
+
+    async fn trim_tokens(&mut self, now: Millis) -> Result<bool> {
+        for account in self.state.accounts.values_mut() {
+            Arc::make_mut(account).devices.trim_tokens(now);
+        }
+        Ok(false)
     }
 
     async fn trim(&mut self, after: AccountKey, before: Millis) -> Result<Trimmed> {

@@ -2,6 +2,8 @@
 //!
 //! One connection writes, so that writers never meet; a few others read beside it.
 
+mod devices;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
@@ -22,17 +24,19 @@ use tutti_protocol::{
 };
 
 use super::{
-    AccountKey, Addressee, Addressees, Delivery, Device, Entry, MessageKey, NewFields, NewMessage, News,
-    Noted, Overview, Page, Place, Reader, Reading, Receipt, Result, RosterKey, Sighting, Storage,
-    StorageError, StoredMessage, Told, Transaction, Trimmed, View, ViewKey,
+    AccountKey, Addressee, Addressees, Delivery, Entry, MessageKey, NewFields, NewMessage, News, Noted,
+    Overview, Page, Place, Reader, Reading, Receipt, Result, RosterKey, Storage, StorageError, StoredMessage,
+    Told, Transaction, Trimmed, View, ViewKey,
 };
 use crate::{
+    devices::{Device, Known, Removed, Subscription, Token, TokenMark},
     merge::{Field, Fields, Stamp},
-    platform::Platform,
 };
 
 const SCHEMA: &str = include_str!("schema.sql");
-const SCHEMA_VERSION: i64 = 4;
+const SCHEMA_VERSION: i64 = 5;
+/// What brings a database of one version to the next; older ones are not known any more.
+const UPGRADES: &[(i64, &str)] = &[(4, include_str!("sqlite/upgrade_4.sql"))];
 const READERS: u32 = 4;
 /// How long a statement waits for whoever is in its way.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -354,8 +358,7 @@ async fn prepare(writer: &SqlitePool) -> Result<LogId> {
     match version {
         0 => {
             sqlx::raw_sql(SCHEMA).execute(&mut *transaction).await?;
-            let version = sqlx::AssertSqlSafe(format!("PRAGMA user_version = {SCHEMA_VERSION}"));
-            sqlx::raw_sql(version).execute(&mut *transaction).await?;
+            set_version(&mut transaction).await?;
             let mut id = [0; 16];
             getrandom::fill(&mut id).map_err(StorageError::new)?;
             sqlx::query("INSERT INTO meta (key, value) VALUES ('log', ?)")
@@ -364,9 +367,10 @@ async fn prepare(writer: &SqlitePool) -> Result<LogId> {
                 .await?;
         }
         SCHEMA_VERSION => {}
+        older if UPGRADES.iter().any(|(from, _)| *from == older) => upgrade(&mut transaction, older).await?,
         other => {
             return Err(StorageError::new(format!(
-                "the database is of version {other}, this server knows {SCHEMA_VERSION} alone"
+                "the database is of version {other}, which this server does not know; its own is {SCHEMA_VERSION}"
             )));
         }
     }
@@ -374,6 +378,20 @@ async fn prepare(writer: &SqlitePool) -> Result<LogId> {
         sqlx::query_scalar("SELECT value FROM meta WHERE key = 'log'").fetch_one(&mut *transaction).await?;
     transaction.commit().await?;
     LogId::try_from(&id[..]).map_err(StorageError::new)
+}
+
+/// Brings a database of an earlier version to this one, step by step.
+async fn upgrade(connection: &mut SqliteConnection, older: i64) -> Result<()> {
+    for (_, upgrade) in UPGRADES.iter().filter(|(from, _)| *from >= older) {
+        sqlx::raw_sql(*upgrade).execute(&mut *connection).await?;
+    }
+    set_version(connection).await
+}
+
+async fn set_version(connection: &mut SqliteConnection) -> Result<()> {
+    let version = sqlx::AssertSqlSafe(format!("PRAGMA user_version = {SCHEMA_VERSION}"));
+    sqlx::raw_sql(version).execute(connection).await?;
+    Ok(())
 }
 
 #[async_trait]
@@ -523,14 +541,15 @@ impl Storage for SqliteStorage {
     }
 
     async fn devices(&self, account: &str) -> Result<Vec<Device>> {
-        let rows = sqlx::query(
-            "SELECT id, name, platform, registered_at, last_seen FROM devices
-             WHERE account = ? ORDER BY registered_at, id",
-        )
-        .bind(account)
-        .fetch_all(&self.readers)
-        .await?;
-        rows.iter().map(read_device).collect()
+        devices::list(&mut *self.readers.acquire().await?, account).await
+    }
+
+    async fn device(&self, account: &str, id: &str) -> Result<Option<Known>> {
+        devices::find(&mut *self.readers.acquire().await?, account, id).await
+    }
+
+    async fn token_keepers(&self, account: &str, token: TokenMark) -> Result<Option<BTreeSet<String>>> {
+        devices::token_keepers(&mut *self.readers.acquire().await?, account, token).await
     }
 
     async fn group(&self, id: &str) -> Result<Option<BTreeSet<String>>> {
@@ -1123,36 +1142,32 @@ impl Transaction for SqliteTransaction {
         Ok(())
     }
 
-    async fn register_device(&mut self, account: &str, id: &str, now: Millis) -> Result<()> {
-        sqlx::query(
-            "INSERT INTO devices (account, id, registered_at) VALUES (?, ?, ?)
-             ON CONFLICT (account, id) DO NOTHING",
-        )
-        .bind(account)
-        .bind(id)
-        .bind(signed(now.0)?)
-        .execute(&mut *self.0)
-        .await?;
-        Ok(())
+    async fn device(&mut self, account: &str, id: &str) -> Result<Option<Known>> {
+        devices::find(&mut self.0, account, id).await
     }
 
-    async fn see_device(&mut self, account: &str, sighting: &Sighting, now: Millis) -> Result<()> {
-        sqlx::query(
-            "INSERT INTO devices (account, id, name, platform, registered_at, last_seen)
-             VALUES (?1, ?2, nullif(?3, ''), ?4, ?5, ?5)
-             ON CONFLICT (account, id) DO UPDATE SET
-                 name = coalesce(name, excluded.name),
-                 platform = excluded.platform,
-                 last_seen = excluded.last_seen",
-        )
-        .bind(account)
-        .bind(&sighting.id)
-        .bind(&sighting.name)
-        .bind(sighting.platform.as_str())
-        .bind(signed(now.0)?)
-        .execute(&mut *self.0)
-        .await?;
-        Ok(())
+    async fn put_device(&mut self, account: &str, device: &Device) -> Result<()> {
+        devices::put(&mut self.0, account, device).await
+    }
+
+    async fn drop_surplus_devices(&mut self, account: &str) -> Result<()> {
+        devices::drop_surplus(&mut self.0, account).await
+    }
+
+    async fn set_push(&mut self, account: &str, id: &str, push: Option<&Subscription>) -> Result<()> {
+        devices::set_push(&mut self.0, account, id, push).await
+    }
+
+    async fn remove_device(&mut self, account: &str, id: &str, removed: &Removed) -> Result<()> {
+        devices::remove(&mut self.0, account, id, removed).await
+    }
+
+    async fn note_token(&mut self, account: &str, device: &str, token: Token) -> Result<bool> {
+        devices::note_token(&mut self.0, account, device, token).await
+    }
+
+    async fn trim_tokens(&mut self, now: Millis) -> Result<bool> {
+        devices::trim_tokens(&mut self.0, now).await
     }
 
     async fn trim(&mut self, after: AccountKey, before: Millis) -> Result<Trimmed> {
@@ -1487,18 +1502,6 @@ fn read_notification(row: &SqliteRow, first: usize) -> Result<wire::Notification
 fn read_field(row: &SqliteRow) -> Result<(String, Field)> {
     let stamp = Stamp { clock: Timestamp(column(row, 2)?), device: optional_bytes(row, 3)? };
     Ok((row.try_get(0)?, Field { stamp, value: optional_bytes(row, 1)? }))
-}
-
-fn read_device(row: &SqliteRow) -> Result<Device> {
-    let id: String = row.try_get(0)?;
-    let last_seen: Option<i64> = row.try_get(4)?;
-    Ok(Device {
-        name: row.try_get::<Option<String>, _>(1)?.unwrap_or_else(|| id.clone()),
-        platform: row.try_get::<Option<&str>, _>(2)?.and_then(Platform::parse),
-        registered_at: Millis(column(row, 3)?),
-        last_seen: last_seen.map(number).transpose()?.map(Millis),
-        id,
-    })
 }
 
 fn optional_bytes(row: &SqliteRow, index: usize) -> Result<Bytes> {

@@ -1,5 +1,6 @@
 //! What every storage promises: acceptance does the same over each.
 
+mod devices;
 mod edits;
 mod fields;
 mod history;
@@ -19,7 +20,7 @@ use tutti_acceptance::{
     reach::Reach,
     source::Source,
     storage::{Page, Reader, Storage},
-    work::{Work, perform},
+    work::{Growth, Work, perform},
 };
 use tutti_protocol::{
     Code, DeviceId, Millis, OperationId, Seq, Timestamp, limits,

@@ -9,6 +9,8 @@ use axum::{
     response::Response,
 };
 
+use tutti_acceptance::{devices::Known, storage::StorageError};
+
 use super::error::ApiError;
 use crate::{app::App, origin};
 
@@ -37,13 +39,18 @@ pub(super) enum Caller {
 }
 
 impl Caller {
-    /// Whom the token of a request is from, if it brings a good one.
-    fn identify(app: &App, headers: &HeaderMap) -> Option<Self> {
-        let token = bearer(headers)?;
+    /// Whom the token of a request is from, if it brings a good one. Users are asked for where they may call.
+    async fn identify(app: &App, headers: &HeaderMap, access: Access) -> Result<Option<Self>, StorageError> {
+        let Some(token) = bearer(headers) else {
+            return Ok(None);
+        };
         if app.server_key.is(token) {
-            return Some(Self::Backend);
+            return Ok(Some(Self::Backend));
         }
-        app.tokens.account(token).map(Self::User)
+        if access != Access::BackendOrUser {
+            return Ok(None);
+        }
+        Ok(user(app, token).await?.map(Self::User))
     }
 
     /// Refuses whoever may not act for an account, as if the account were not there.
@@ -61,7 +68,7 @@ pub(super) async fn check(
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let caller = Caller::identify(&app, request.headers());
+    let caller = Caller::identify(&app, request.headers(), access).await?;
     let is_backend = caller == Some(Caller::Backend);
     let may_call = match access {
         Access::Anyone | Access::Hello => true,
@@ -85,6 +92,24 @@ fn is_developer(app: &App, request: &Request) -> bool {
     let headers = request.headers();
     let from_own_page = !headers.contains_key(header::ORIGIN) || app.origins.allow(headers);
     app.dev && local && from_own_page && origin::is_addressed_locally(headers)
+}
+
+/// The account of a token that is good for something. With one that was revoked, one of the devices that may use it
+/// still may be the one that calls.
+async fn user(app: &App, token: &str) -> Result<Option<String>, StorageError> {
+    let Some(token) = app.tokens.read(token).filter(|token| !token.has_expired()) else {
+        return Ok(None);
+    };
+    let keepers = app.storage.token_keepers(&token.account, token.is.mark).await?;
+    if keepers.is_some_and(|keepers| keepers.is_empty()) {
+        return Ok(None);
+    }
+    if let Some(device) = &token.device
+        && let Some(Known::Removed(_)) = app.storage.device(&token.account, device).await?
+    {
+        return Ok(None);
+    }
+    Ok(Some(token.account))
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

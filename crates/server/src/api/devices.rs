@@ -1,20 +1,18 @@
-//! `POST /api/devices`, `GET /api/devices`
+//! `POST` and `GET /api/devices`, `PATCH` and `DELETE /api/devices/{id}`
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
-use async_trait::async_trait;
 use axum::{Extension, Json, extract::State};
 use serde_json::{Number, Value, json};
 use tutti_acceptance::{
-    storage::{Result as StorageResult, Transaction},
-    work::{Growth, Work},
+    accept::Refusal,
+    devices::{Register, Remove, Rename},
 };
-use tutti_protocol::Millis;
 
 use super::{
     access::Caller,
     error::ApiError,
-    fields::{Fields, UserId, check_name},
+    fields::{Fields, Id, UserId, check_name},
 };
 use crate::{app::App, clock::now};
 
@@ -37,8 +35,9 @@ pub(super) async fn register(
     }
     fields.finish()?;
     caller.must_speak_for(&account)?;
-    let registration = Registration { account, devices, now: now() };
-    app.writer.write(registration).await?;
+    let registered = app.writer.write(Register { account, devices, now: now() }).await?;
+    // It is to erase its copy of the account when it comes again: an account gets it back under another id.
+    registered.map_err(|id| ApiError::conflict("devices", format!("{id} was removed")))?;
     Ok(Json(json!({"message": "Devices registered successfully"})))
 }
 
@@ -59,11 +58,48 @@ pub(super) async fn list(
                 "platform": device.platform,
                 "registered_at": device.registered_at.0,
                 "last_seen": device.last_seen.map(|at| at.0),
-                "push": false,
+                "push": device.push.is_some(),
             })
         })
         .collect();
     Ok(Json(json!({"devices": devices})))
+}
+
+pub(super) async fn rename(
+    Extension(caller): Extension<Caller>,
+    State(app): State<Arc<App>>,
+    Id(device): Id,
+    UserId(account): UserId,
+    mut fields: Fields,
+) -> Result<Json<Value>, ApiError> {
+    let name = fields.name("name")?;
+    fields.finish()?;
+    caller.must_speak_for(&account)?;
+    count(&app, &account)?;
+    let is_there = app.writer.write(Rename { account, device, name }).await?;
+    answer(is_there, "Device renamed successfully")
+}
+
+pub(super) async fn remove(
+    Extension(caller): Extension<Caller>,
+    State(app): State<Arc<App>>,
+    Id(device): Id,
+    UserId(account): UserId,
+) -> Result<Json<Value>, ApiError> {
+    caller.must_speak_for(&account)?;
+    count(&app, &account)?;
+    let is_there = app.writer.write(Remove { account, device, by: None, now: now() }).await?;
+    answer(is_there, "Device removed successfully")
+}
+
+/// Counts as an operation of the account.
+fn count(app: &App, account: &str) -> Result<(), ApiError> {
+    let grant = app.rates.take(account, 1, Instant::now());
+    if grant.granted == 0 { Err(Refusal::rate_limited(grant.wait).into()) } else { Ok(()) }
+}
+
+fn answer(is_there: bool, message: &str) -> Result<Json<Value>, ApiError> {
+    if is_there { Ok(Json(json!({ "message": message }))) } else { Err(ApiError::not_found()) }
 }
 
 const USER_ID: &str = "an account's name, or a whole number";
@@ -81,23 +117,4 @@ fn account(user_id: Value) -> Result<String, ApiError> {
 
 fn is_whole(number: &Number) -> bool {
     number.is_i64() || number.is_u64()
-}
-
-/// Devices that an account is to have.
-struct Registration {
-    account: String,
-    devices: Vec<String>,
-    now: Millis,
-}
-
-#[async_trait]
-impl Work for Registration {
-    type Answer = ();
-
-    async fn run(&self, tx: &mut dyn Transaction, _: &mut Growth) -> StorageResult<()> {
-        for device in &self.devices {
-            tx.register_device(&self.account, device, self.now).await?;
-        }
-        Ok(())
-    }
 }

@@ -66,6 +66,13 @@ impl ApiError {
         error
     }
 
+    /// A field that contradicts what is there.
+    pub(crate) fn conflict(field: &str, message: impl Into<String>) -> Self {
+        let mut error = Self::new(StatusCode::CONFLICT, Code::Conflict, message);
+        error.field = Some(field.to_owned());
+        error
+    }
+
     pub(crate) fn too_large() -> Self {
         let message = "the body is too large";
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, Code::TooLarge, message)

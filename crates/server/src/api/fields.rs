@@ -1,10 +1,10 @@
 //! What a request brings, field by field, so that a refusal can say which one is wrong.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, str::FromStr};
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest, FromRequestParts, Query, Request},
+    extract::{FromRequest, FromRequestParts, Path, Query, Request},
     http::{StatusCode, request::Parts},
 };
 use serde::de::DeserializeOwned;
@@ -50,8 +50,13 @@ impl Fields {
         self.0.remove(field)
     }
 
-    /// Takes an id that may be there.
+    /// Takes the id of a message or a notification, which may be there.
     pub(crate) fn id(&mut self, field: &str) -> Result<Option<OperationId>, ApiError> {
+        self.uuid(field)
+    }
+
+    /// Takes an id of any kind, which may be there.
+    pub(crate) fn uuid<T: FromStr>(&mut self, field: &str) -> Result<Option<T>, ApiError> {
         let expected = || ApiError::field(field, "expected a UUID in its hyphenated form");
         let id: Option<String> = self.optional(field, "a UUID")?;
         id.map(|text| text.parse().map_err(|_| expected())).transpose()
@@ -102,6 +107,22 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
         serde_json::from_slice(&body)
             .map(Self)
             .map_err(|error| ApiError::field("body", format!("expected a JSON object: {error}")))
+    }
+}
+
+/// The name of a group or a device, from the path.
+#[derive(Debug)]
+pub(crate) struct Id(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Path(id) = Path::<String>::from_request_parts(parts, state)
+            .await
+            .map_err(|_| ApiError::field("id", "expected UTF-8"))?;
+        check_name("id", &id)?;
+        Ok(Self(id))
     }
 }
 

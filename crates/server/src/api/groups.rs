@@ -2,24 +2,20 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use axum::{
-    Json,
-    extract::{FromRequestParts, Path, State},
-    http::{StatusCode, request::Parts},
-};
+use axum::{Json, extract::State, http::StatusCode};
 use serde_json::{Value, json};
 use tutti_acceptance::groups::{DeleteGroup, PutGroup};
 use tutti_protocol::limits;
 
 use super::{
     error::ApiError,
-    fields::{Fields, check_name},
+    fields::{Fields, Id, check_name},
 };
 use crate::app::App;
 
 pub(super) async fn put(
     State(app): State<Arc<App>>,
-    GroupId(id): GroupId,
+    Id(id): Id,
     mut fields: Fields,
 ) -> Result<Json<Value>, ApiError> {
     let expected = "a list of 1 to 500 account names";
@@ -37,34 +33,16 @@ pub(super) async fn put(
     Ok(Json(answer))
 }
 
-pub(super) async fn get(State(app): State<Arc<App>>, GroupId(id): GroupId) -> Result<Json<Value>, ApiError> {
+pub(super) async fn get(State(app): State<Arc<App>>, Id(id): Id) -> Result<Json<Value>, ApiError> {
     let members = app.storage.group(&id).await?;
     let members = members.ok_or_else(ApiError::not_found)?;
     Ok(Json(json!({"id": id, "members": members})))
 }
 
-pub(super) async fn delete(
-    State(app): State<Arc<App>>,
-    GroupId(id): GroupId,
-) -> Result<StatusCode, ApiError> {
+pub(super) async fn delete(State(app): State<Arc<App>>, Id(id): Id) -> Result<StatusCode, ApiError> {
     if app.writer.write(DeleteGroup { id }).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(ApiError::not_found())
-    }
-}
-
-/// The name of a group, from the path.
-pub(super) struct GroupId(String);
-
-impl<S: Send + Sync> FromRequestParts<S> for GroupId {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let Path(id) = Path::<String>::from_request_parts(parts, state)
-            .await
-            .map_err(|_| ApiError::field("id", "expected UTF-8"))?;
-        check_name("id", &id)?;
-        Ok(Self(id))
     }
 }

@@ -20,7 +20,8 @@ pub(super) async fn issue(State(app): State<Arc<App>>, mut fields: Fields) -> Re
     if !(1..=TTL_MAX).contains(&ttl) {
         return Err(ApiError::field("ttl_seconds", format!("expected {expected}")));
     }
+    let device = fields.uuid("device_id")?;
     fields.finish()?;
-    let token = app.tokens.issue(&account, now(), ttl).map_err(ApiError::internal)?;
+    let token = app.tokens.issue(&account, device, now(), ttl).map_err(ApiError::internal)?;
     Ok(Json(json!({"token": token.text, "expires_at": token.expires_at.0})))
 }

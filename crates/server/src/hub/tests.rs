@@ -52,6 +52,22 @@ async fn a_newer_connection_of_a_device_replaces_the_older() {
     assert!(!hub.is_online("alice", "d"));
 }
 
+#[tokio::test]
+async fn a_device_that_was_removed_loses_its_place_at_once() {
+    let hub = hub(1);
+    let removed = hub.claim("alice", connection("d", 1), LAST).unwrap();
+    hub.revoke("alice", "e", None);
+    hub.revoke("bob", "d", None);
+    assert!(hub.is_online("alice", "d"), "it was another one's");
+    hub.revoke("alice", "d", Some("e"));
+    assert!(!hub.is_online("alice", "d"));
+    assert_eq!(removed.lost().await, Lost::Revoked(Some("e".to_owned())));
+    let other = hub.claim("alice", connection("e", 1), LAST).unwrap();
+    drop(removed);
+    assert!(hub.is_online("alice", "e"));
+    drop(other);
+}
+
 #[test]
 fn a_fenced_leader_does_not_replace_its_successor() {
     let hub = hub(10);

@@ -1,29 +1,32 @@
 //! Who a client is, once its hello was believed, and what it may ask for: the same over a WebSocket and
 //! by post.
 
-use async_trait::async_trait;
+use std::collections::BTreeSet;
+
 use tokio::time::Instant;
 use tutti_acceptance::{
     accept::{Refusal, Submission, Verdict},
+    devices::{Appear, Barred, Known, Sighting},
     history, notifications,
     platform::Platform,
     reach::Claim,
     source::Source,
-    storage::{Page, Reader, Result as StorageResult, Sighting, Transaction},
-    work::{Growth, Work},
+    storage::{Page, Reader, Result as StorageResult},
 };
 use tutti_protocol::{
-    Code, DeviceId, Epoch, Millis, Seq,
+    Code, DeviceId, Epoch, Seq,
     wire::{self, server_frame::Frame},
 };
 
 use super::ending::Ending;
-use crate::{app::App, clock::now, hub};
+use crate::{app::App, clock::now, hub, tokens::UserToken};
 
 /// A client whose hello was believed.
 pub(super) struct Caller<'a> {
     pub(super) app: &'a App,
     pub(super) account: String,
+    /// What it came with, or has brought since.
+    token: UserToken,
     /// Where what it submits comes from.
     source: Source,
     /// What the switch calls its device.
@@ -33,28 +36,63 @@ pub(super) struct Caller<'a> {
     /// Whether it wants what the account is notified of.
     notified: bool,
     pub(super) sighting: Sighting,
+    /// What others are to call it.
+    name: String,
 }
 
 impl<'a> Caller<'a> {
-    /// Believes a hello or not.
-    pub(super) fn admit(app: &'a App, hello: &wire::Hello) -> Result<Self, Ending> {
-        if app.tokens.account(&hello.token).as_ref() != Some(&hello.account) {
-            let message = "the token is not valid for this account";
-            return Err(Ending::error(Code::Auth, message));
-        }
+    /// Believes a hello or not. A device that was removed learns that first: for that its token may have expired.
+    pub(super) async fn admit(app: &'a App, hello: &wire::Hello) -> Result<Self, Ending> {
+        let token = read_token(app, &hello.token, &hello.account)?;
         let device = DeviceId::try_from(&hello.device)
             .map_err(|error| Ending::error(Code::Protocol, error.to_string()))?;
         let source = if hello.passing { Source::Passing(device) } else { Source::Device(device) };
-        let platform = Platform::from(hello.platform());
-        Ok(Self {
+        let (id, name) = (device.to_string(), hello.device_name.clone());
+        let shown = shown_name(app, &hello.account, &id, &name).await?;
+        let caller = Self {
             app,
             account: hello.account.clone(),
+            token,
             source,
             device: source.addressee().unwrap_or(device),
             privacy: hello.privacy.unwrap_or_default(),
             notified: hello.notifications,
-            sighting: Sighting { id: device.to_string(), name: hello.device_name.clone(), platform },
-        })
+            sighting: Sighting { id, name, platform: Platform::from(hello.platform()) },
+            name: shown,
+        };
+        caller.check(&caller.token).await?;
+        Ok(caller)
+    }
+
+    /// Goes on with another token.
+    pub(super) async fn refresh(&mut self, text: &str) -> Result<Frame, Ending> {
+        let token = read_token(self.app, text, &self.account)?;
+        self.check(&token).await?;
+        self.token = token;
+        self.appear().await?;
+        Ok(Frame::Refreshed(wire::Refreshed { token_ttl: self.token.ttl() }))
+    }
+
+    /// Waits until the token has expired.
+    pub(super) async fn expired(&self) -> Ending {
+        self.token.expired().await;
+        expired()
+    }
+
+    /// Whether a token of the account is good for this device.
+    async fn check(&self, token: &UserToken) -> Result<(), Ending> {
+        if token.has_expired() {
+            return Err(expired());
+        }
+        let keepers = self.app.storage.token_keepers(&self.account, token.is.mark).await?;
+        let may_use = |keepers: &BTreeSet<String>| self.lasting_id().is_some_and(|id| keepers.contains(id));
+        if keepers.is_some_and(|keepers| !may_use(&keepers)) {
+            return Err(Barred::Token.into());
+        }
+        if !token.is_for(&self.sighting.id) {
+            return Err(Ending::error(Code::Auth, "the token is for another device"));
+        }
+        Ok(())
     }
 
     /// As others see its connection.
@@ -62,7 +100,7 @@ impl<'a> Caller<'a> {
         hub::Connection {
             device: self.sighting.id.clone(),
             addressee: self.device,
-            name: self.sighting.name.clone(),
+            name: self.name.clone(),
             platform: self.sighting.platform,
             epoch: Epoch(epoch),
             since: now(),
@@ -80,6 +118,8 @@ impl<'a> Caller<'a> {
             status: true,
             tail: self.app.storage.tail(&self.account).await?.0,
             notifications: true,
+            devices: true,
+            token_ttl: self.token.ttl(),
         }))
     }
 
@@ -181,31 +221,57 @@ impl<'a> Caller<'a> {
         self.source.lasting().map(tracing::field::display)
     }
 
-    /// Notes that the device is here, for others to see, unless it has no lasting id. Not worth failing for: when
-    /// the disk is full there is still much to read.
-    pub(super) async fn note_sighting(&self) {
+    /// The device's id, if it is one that lasts.
+    pub(super) fn lasting_id(&self) -> Option<&str> {
+        self.source.lasting().map(|_| self.sighting.id.as_str())
+    }
+
+    /// Notes that the device is here, for others to see, and with which token, unless it has no lasting id. It may
+    /// have been removed a moment ago: whoever has a place when it is asked here is told of what comes later.
+    pub(super) async fn appear(&self) -> Result<(), Ending> {
+        match self.note_sighting().await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(barred)) => Err(barred.into()),
+            // Not worth failing for: when the disk is full there is still much to read.
+            Err(error) => {
+                tracing::warn!(%error, "a device's appearance was not noted");
+                shown_name(self.app, &self.account, &self.sighting.id, "").await?;
+                self.check(&self.token).await
+            }
+        }
+    }
+
+    /// Notes that the device was here until now.
+    pub(super) async fn disappear(&self) {
+        if let Err(error) = self.note_sighting().await {
+            tracing::warn!(%error, "a device's disappearance was not noted");
+        }
+    }
+
+    async fn note_sighting(&self) -> StorageResult<Result<(), Barred>> {
         if self.source.lasting().is_none() {
-            return;
+            return Ok(Ok(()));
         }
-        let noted = Noted { account: self.account.clone(), sighting: self.sighting.clone(), now: now() };
-        if let Err(error) = self.app.writer.write(noted).await {
-            tracing::warn!(%error, "a device's appearance was not noted");
-        }
+        let (account, sighting) = (self.account.clone(), self.sighting.clone());
+        self.app.writer.write(Appear { account, sighting, token: self.token.is, now: now() }).await
     }
 }
 
-/// That a device was here.
-struct Noted {
-    account: String,
-    sighting: Sighting,
-    now: Millis,
+/// A token of an account, though it may have expired.
+fn read_token(app: &App, text: &str, account: &str) -> Result<UserToken, Ending> {
+    let token = app.tokens.read(text).filter(|token| token.account == account);
+    token.ok_or_else(|| Ending::error(Code::Auth, "the token is not valid for this account"))
 }
 
-#[async_trait]
-impl Work for Noted {
-    type Answer = ();
+fn expired() -> Ending {
+    Ending::error(Code::Auth, "the token has expired")
+}
 
-    async fn run(&self, tx: &mut dyn Transaction, _: &mut Growth) -> StorageResult<()> {
-        tx.see_device(&self.account, &self.sighting, self.now).await
+/// What others are to call a device that calls itself so, if it was not removed.
+async fn shown_name(app: &App, account: &str, device: &str, name: &str) -> Result<String, Ending> {
+    match app.storage.device(account, device).await? {
+        Some(Known::Removed(removed)) => Err(Ending::Revoked(removed.by)),
+        Some(Known::Listed(known)) if known.renamed => Ok(known.name),
+        _ => Ok(name.to_owned()),
     }
 }

@@ -15,6 +15,7 @@ use tutti_protocol::{
 use super::{caller::Caller, ending::Ending, outbound::Outbound};
 use crate::{
     app::App,
+    devices::{Entry, Newcomer},
     hub::{Bid, Slot},
     rate::Bucket,
     status::{Attendance, Speaker, TypingRate},
@@ -57,7 +58,7 @@ async fn greet<'a>(
     let client_frame::Frame::Hello(hello) = hello else {
         return Err(Ending::error(Code::Protocol, "expected a hello"));
     };
-    let caller = Caller::admit(app, &hello)?;
+    let caller = Caller::admit(app, &hello).await?;
     let take_over = DeviceId::try_from(&hello.take_over).ok().map(|device| device.to_string());
     let connection = caller.connection(hello.epoch, hello.status);
     let bid = Bid { take_over: take_over.as_deref(), yields: hello.yields };
@@ -65,7 +66,14 @@ async fn greet<'a>(
     let platform = caller.sighting.platform.into();
     let attendance =
         app.statuses.enter(&caller.account, slot.ticket(), platform, caller.privacy.hide_presence);
-    caller.note_sighting().await;
+    caller.appear().await?;
+    let entry = app.lists.enter(Newcomer {
+        account: &caller.account,
+        device: &caller.sighting.id,
+        ticket: slot.ticket(),
+        listed: caller.lasting_id().is_some(),
+        listens: hello.devices,
+    });
     outbound.send(caller.welcome().await?)?;
     tracing::info!(device = caller.lasting(), "connected");
     Ok(Session {
@@ -77,6 +85,7 @@ async fn greet<'a>(
         feed: Feed::Asked,
         told_disabled: false,
         attendance,
+        entry,
         typing: TypingRate::default(),
     })
 }
@@ -129,6 +138,7 @@ struct Session<'a> {
     /// Whether the client was told last that devices are not kept in step.
     told_disabled: bool,
     attendance: Attendance,
+    entry: Entry,
     typing: TypingRate,
 }
 
@@ -160,7 +170,7 @@ impl Session<'_> {
                 break ending;
             }
         };
-        self.caller.note_sighting().await;
+        self.caller.disappear().await;
         tracing::info!(device = self.caller.lasting(), %ending, "disconnected");
         ending
     }
@@ -171,6 +181,7 @@ impl Session<'_> {
             // First, so that whoever has lost its place says nothing more.
             biased;
             lost = self.slot.lost() => Err(lost.into()),
+            ending = self.caller.expired() => Err(ending),
             frame = next_frame(incoming) => {
                 self.slot.renew();
                 self.heard = Heard::At(Instant::now());
@@ -181,9 +192,22 @@ impl Session<'_> {
             }
             after = self.news() => self.push(after).await,
             status = self.slot.status() => Ok(self.outbound.send_now_or_never(status)?),
+            list = self.list() => Ok(self.outbound.send_encoded(list)?),
             () = self.caller.app.shutdown.cancelled() => Err(Ending::shutdown()),
             () = self.outbound.broken() => Err(Ending::Gone),
             () = self.silence() => self.break_silence(),
+        }
+    }
+
+    /// Waits for a list of devices to tell, and for room for it.
+    async fn list(&self) -> Bytes {
+        loop {
+            self.entry.told().await;
+            if !self.outbound.has_room() {
+                self.outbound.drained().await;
+            } else if let Some(list) = self.entry.take() {
+                return list;
+            }
         }
     }
 
@@ -275,6 +299,12 @@ impl Session<'_> {
                 let seen = self.caller.app.statuses.seen_by(&self.caller.account, &ask.account).await?;
                 Ok(self.outbound.send(seen)?)
             }
+            client_frame::Frame::Manage(manage) => {
+                Ok(self.outbound.send(self.caller.manage(manage).await)?)
+            }
+            client_frame::Frame::Refresh(refresh) => {
+                Ok(self.outbound.send(self.caller.refresh(&refresh.token).await?)?)
+            }
             client_frame::Frame::Hello(_) => Err(Ending::error(Code::Protocol, "a second hello")),
             client_frame::Frame::Ping(_) => Ok(()),
         }
@@ -303,7 +333,8 @@ impl Session<'_> {
                 };
                 statuses.say(speaker, &custom.conversation, said).await?;
             }
-            None => {}
+            // Refused by the decoder: the server alone tells it.
+            Some(Kind::Devices(_)) | None => {}
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use tutti_acceptance::{accept::Refusal, storage::StorageError};
+use tutti_acceptance::{accept::Refusal, devices::Barred, storage::StorageError};
 use tutti_protocol::{
     Code,
     wire::{self, server_frame::Frame},
@@ -29,6 +29,8 @@ pub(super) enum Ending {
     Bye(u32),
     /// There is no place for it, or not any more: these have them all.
     Limit(wire::Limit),
+    /// Its device was removed, perhaps by another one.
+    Revoked(Option<String>),
 }
 
 impl Ending {
@@ -40,6 +42,7 @@ impl Ending {
             Self::Oversized => Self::error(Code::TooLarge, "the frame is over 64 KiB").last_frame(),
             Self::Bye(wait) => Some(Frame::Bye(wire::Bye { wait })),
             Self::Limit(limit) => Some(Frame::Limit(limit)),
+            Self::Revoked(by) => Some(Frame::Revoked(wire::Revoked { by: by.unwrap_or_default() })),
         }
     }
 
@@ -55,7 +58,7 @@ impl Ending {
     }
 }
 
-/// For logs. They last, so who has the places is not named.
+/// For logs. They last, so who has the places, or removed it, is not named.
 impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -64,6 +67,7 @@ impl fmt::Display for Ending {
             Self::Oversized => f.write_str("oversized frame"),
             Self::Bye(wait) => write!(f, "bye for {wait} ms"),
             Self::Limit(limit) => write!(f, "limit of {}", limit.limit),
+            Self::Revoked(_) => f.write_str("removed"),
         }
     }
 }
@@ -96,6 +100,18 @@ impl From<Lost> for Ending {
         match lost {
             Lost::Replaced => Self::Bye(REPLACED_WAIT),
             Lost::Limited(limit) => Self::Limit(limit),
+            Lost::Revoked(by) => Self::Revoked(by),
+        }
+    }
+}
+
+impl From<Barred> for Ending {
+    fn from(barred: Barred) -> Self {
+        match barred {
+            Barred::Removed(removed) => Self::Revoked(removed.by),
+            Barred::Token => {
+                Self::error(Code::Revoked, "a device that was removed had this token: come with another one")
+            }
         }
     }
 }

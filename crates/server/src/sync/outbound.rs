@@ -63,8 +63,15 @@ impl Outbound {
     /// # Errors
     /// [`Stuck`] when too much is waiting already.
     pub(super) fn send(&self, frame: wire::server_frame::Frame) -> Result<(), Stuck> {
-        let frame = wire::ServerFrame { frame: Some(frame) };
-        self.queue(Message::Binary(codec::encode(&frame)))
+        self.send_encoded(codec::encode(&wire::ServerFrame { frame: Some(frame) }))
+    }
+
+    /// Queues a frame that is encoded already.
+    ///
+    /// # Errors
+    /// [`Stuck`] when too much is waiting already.
+    pub(super) fn send_encoded(&self, frame: Bytes) -> Result<(), Stuck> {
+        self.queue(Message::Binary(frame))
     }
 
     /// Queues a frame that is worth something only now, if little enough is waiting.

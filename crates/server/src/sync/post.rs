@@ -34,7 +34,7 @@ async fn answer(app: &App, body: Bytes, answers: &mut Vec<Frame>) -> Result<(), 
         return Err(Ending::error(Code::Protocol, "expected a hello"));
     };
     let request = frames.next().transpose()?;
-    let caller = Caller::admit(app, &hello)?;
+    let mut caller = Caller::admit(app, &hello).await?;
     if app.hub.is_superseded(&caller.account, &caller.sighting.id, Epoch(hello.epoch)) {
         return Err(Denied::Superseded.into());
     }
@@ -42,7 +42,7 @@ async fn answer(app: &App, body: Bytes, answers: &mut Vec<Frame>) -> Result<(), 
     if grant.granted == 0 {
         return Err(Refusal::rate_limited(grant.wait).into());
     }
-    caller.note_sighting().await;
+    caller.appear().await?;
     answers.push(caller.welcome().await?);
     answers.extend(match request {
         None => None,
@@ -54,6 +54,8 @@ async fn answer(app: &App, body: Bytes, answers: &mut Vec<Frame>) -> Result<(), 
         Some(client_frame::Frame::PullSnapshot(pull)) => Some(caller.snapshot(pull).await?),
         Some(client_frame::Frame::PullHistory(pull)) => Some(caller.history(pull).await?),
         Some(client_frame::Frame::Ping(ping)) => Some(Frame::Pong(wire::Pong { nonce: ping.nonce })),
+        Some(client_frame::Frame::Manage(manage)) => Some(caller.manage(manage).await),
+        Some(client_frame::Frame::Refresh(refresh)) => Some(caller.refresh(&refresh.token).await?),
         // The hello of each post says it.
         Some(client_frame::Frame::Privacy(_)) => None,
         // Who polls is not there.

@@ -27,7 +27,9 @@ impl Fixture {
         let data = tempfile::tempdir().unwrap();
         let file = data.path().join("tutti.db");
         let storage: Arc<dyn Storage> = Arc::new(SqliteStorage::open(&file).await.unwrap());
-        let writer = Writer::start(storage.clone(), Arc::new(Hub::new(Duration::MAX, Limits::default())));
+        let hub = Arc::new(Hub::new(Duration::MAX, Limits::default()));
+        let lists = Arc::new(Lists::new(storage.clone(), hub.clone(), Duration::ZERO));
+        let writer = Writer::start(storage.clone(), hub, lists);
         Self { storage, writer, data }
     }
 

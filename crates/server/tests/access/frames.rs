@@ -4,16 +4,19 @@ use bytes::Bytes;
 use reqwest::Method;
 use serde_json::json;
 use tutti_protocol::{
-    sequence,
+    DeviceId, sequence,
     wire::{
-        self, NotificationState, client_frame, event, operation::Body, server_frame::Frame,
+        self, NotificationState, client_frame, event, manage::What, operation::Body, server_frame::Frame,
         status::Status as Kind,
     },
 };
 
 use crate::{
     common::{SERVER_KEY, TestServer, accepted_seq, framed, hello, id, message, open, post, refusal},
-    world::{DEVICE, SESSION, Tokens, World, direct_message, group_message, notification, nowhere, say, set},
+    world::{
+        DEVICE, REMOVED, SESSION, SPARE, Tokens, World, direct_message, group_message, notification, nowhere,
+        say, set,
+    },
 };
 
 /// Rows for each kind of something, all in one list. A kind that is new does not compile without a row.
@@ -108,6 +111,18 @@ fn frames(tokens: &Tokens) -> Vec<client_frame::Frame> {
     let hidden = wire::Privacy { hide_typing: true, hide_presence: true, hide_reads: true };
     let place = wire::SnapshotPlace { from: 0, step: 2, name: group(), before: 9 };
     let snapshot = |place| Said::PullSnapshot(wire::PullSnapshot { days: 7, place });
+    let manage = |what| Said::Manage(wire::Manage { number: 7, what: Some(what) });
+    let removed = DeviceId::from([REMOVED; 16]).to_string();
+    let rename = |device: &str| {
+        let (device, name) = (device.to_owned(), "theirs".to_owned());
+        manage(What::Rename(wire::RenameDevice { device, name }))
+    };
+    let remove = |device: &str| manage(What::Remove(wire::RemoveDevice { device: device.to_owned() }));
+    let push = wire::SetPush {
+        endpoint: "https://push.example/theirs".to_owned(),
+        p256dh: Bytes::from(vec![4; 65]),
+        auth: Bytes::from(vec![7; 16]),
+    };
     let history = |conversation| Said::PullHistory(wire::PullHistory { conversation, from: 1, to: 9 });
     rows!(client_frame::Frame {
         Hello => vec![Said::Hello(hello(&tokens.alice, "alice", DEVICE))],
@@ -119,6 +134,13 @@ fn frames(tokens: &Tokens) -> Vec<client_frame::Frame> {
         Ask => vec![Said::Ask(wire::Ask { account: "alice".to_owned() })],
         PullSnapshot => vec![snapshot(None), snapshot(Some(place))],
         PullHistory => vec![history(group()), history("direct:bob".to_owned())],
+        Manage => rows!(What {
+            List => vec![manage(What::List(wire::ListDevices {}))],
+            Rename => [SPARE, &removed].map(rename).to_vec(),
+            Remove => [SPARE, &removed].map(remove).to_vec(),
+            SetPush => vec![manage(What::SetPush(push)), manage(What::SetPush(wire::SetPush::default()))],
+        }),
+        Refresh => vec![Said::Refresh(wire::Refresh { token: tokens.alice.clone() })],
     })
 }
 
@@ -172,6 +194,12 @@ fn forget_times(frame: &mut Frame) {
             page.next.iter_mut().for_each(|next| next.from = 0);
             &mut page.events
         }
+        Frame::Managed(managed) => {
+            for device in managed.devices.iter_mut().flat_map(|list| &mut list.devices) {
+                (device.registered_at, device.last_seen) = (0, 0);
+            }
+            return;
+        }
         _ => return,
     };
     for event in events {
@@ -193,6 +221,11 @@ fn error(answers: &[Frame]) -> &str {
 fn impostor(token: &str, account: &str) -> wire::Hello {
     let take_over = Bytes::copy_from_slice(&[DEVICE; 16]);
     wire::Hello { take_over, epoch: u64::MAX, ..hello(token, account, DEVICE) }
+}
+
+/// One who comes as a device of Alice's.
+fn impostor_of(token: &str, device: u8) -> wire::Hello {
+    wire::Hello { epoch: u64::MAX, ..hello(token, "alice", device) }
 }
 
 #[tokio::test]
@@ -276,6 +309,37 @@ async fn what_one_may_do_others_may_not_under_their_own_ids_nor_by_the_same_byte
             let outcomes = world.alice.submit(alices.clone()).await;
             assert!(outcomes.iter().all(|outcome| accepted_seq(outcome).is_some()), "{outcomes:?}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_removed_device_hears_only_that_it_is_and_its_token_is_worth_nothing_to_another() {
+    let tokens = Tokens::get().await;
+    let mut world = World::begin(false, tokens).await;
+    let before = world.state().await;
+    let revoked = [Frame::Revoked(wire::Revoked::default())];
+    let passing = wire::Hello { passing: true, ..hello(&tokens.removed, "alice", 77) };
+    for transport in Transport::ALL {
+        for frame in frames(tokens) {
+            let say = async |hello: wire::Hello| {
+                let hello = client_frame::Frame::Hello(hello);
+                transport.say(&world.server, vec![hello, frame.clone()]).await
+            };
+            for token in [&tokens.removed, &tokens.alice, &tokens.expired] {
+                let answers = say(impostor_of(token, REMOVED)).await;
+                assert_eq!(answers, revoked, "{transport:?}: {frame:?}");
+            }
+            for token in [&tokens.forged, &tokens.mallory] {
+                let answers = say(impostor_of(token, REMOVED)).await;
+                assert_eq!(error(&answers), "auth", "{transport:?}: {frame:?}");
+            }
+            for hello in
+                [impostor_of(&tokens.removed, 77), impostor_of(&tokens.removed, DEVICE), passing.clone()]
+            {
+                assert_eq!(error(&say(hello).await), "revoked", "{transport:?}: {frame:?}");
+            }
+        }
+        world.is_still(&before, "what a removed device has said").await;
     }
 }
 

@@ -1,22 +1,24 @@
 //! Alice and her things; Bob, whom she shares some of them with; Mallory, who has no part in any.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tokio::{sync::OnceCell, time::sleep};
+use tokio::sync::OnceCell;
 use tokio_tungstenite::tungstenite::Message;
 use tutti_protocol::{
-    OperationId,
+    DeviceId, OperationId,
     wire::{self, client_frame, operation::Body, server_frame::Frame},
 };
 
-use crate::common::{Client, Socket, TestServer, accepted_seq, framed, hello, id, message, receive};
+use crate::common::{Client, Socket, TestServer, accepted_seq, framed, hello, id, message, receive, until};
 
 /// What Alice's device is called: a name that hers have, and others may have, too.
 pub(crate) const DEVICE: u8 = 1;
+/// One of hers that she has removed.
+pub(crate) const REMOVED: u8 = 66;
+/// One of hers that has never connected.
+pub(crate) const SPARE: &str = "spare";
 pub(crate) const SESSION: &str = "session:article";
 
 pub(crate) fn direct_message() -> Bytes {
@@ -47,6 +49,8 @@ pub(crate) struct Tokens {
     pub(crate) alice: String,
     pub(crate) bob: String,
     pub(crate) mallory: String,
+    /// Alice's, with which her device came that is removed.
+    pub(crate) removed: String,
     /// Alice's, too late.
     pub(crate) expired: String,
     /// It says that it is Alice's, with the signature of Mallory's.
@@ -69,14 +73,14 @@ impl Tokens {
         };
         let (expired, expires_at) = token("alice", 1).await;
         let (alice, _) = token("alice", 600).await;
+        let (removed, _) = token("alice", 600).await;
         let (bob, _) = token("bob", 600).await;
         let (mallory, _) = token("mallory", 600).await;
         let (said, _) = alice.rsplit_once('.').unwrap();
         let (_, signature) = mallory.rsplit_once('.').unwrap();
         let forged = format!("{said}.{signature}");
-        let expiry = UNIX_EPOCH + Duration::from_millis(expires_at);
-        sleep(expiry.duration_since(SystemTime::now()).unwrap_or_default()).await;
-        Self { alice, bob, mallory, expired, forged }
+        until(expires_at).await;
+        Self { alice, removed, bob, mallory, expired, forged }
     }
 }
 
@@ -101,6 +105,7 @@ impl World {
         let body = json!({"accounts": ["alice"], "title": "t", "body": "b", "id": text(&notification())});
         let notified = server.call(Method::POST, "/api/notifications", body).await;
         assert!(put.0.is_success() && notified.0.is_success());
+        remove_one(&server, tokens).await;
         let hello =
             wire::Hello { status: true, notifications: true, ..hello(&tokens.alice, "alice", DEVICE) };
         let mut alice = Client::greet(server.addr, hello).await.expect("a welcome");
@@ -144,6 +149,18 @@ impl World {
     async fn told(&mut self) -> Vec<Frame> {
         say(&mut self.alice.socket, Vec::new()).await
     }
+}
+
+/// Leaves Alice with a device that has never connected, and one that was removed while it was connected.
+async fn remove_one(server: &TestServer, tokens: &Tokens) {
+    let body = json!({"user_id": "alice", "devices": [SPARE]});
+    let registered = server.call(Method::POST, "/api/devices", body).await;
+    let hello = hello(&tokens.removed, "alice", REMOVED);
+    let mut removed = Client::greet(server.addr, hello).await.expect("a welcome");
+    let path = format!("/api/devices/{}?user_id=alice", DeviceId::from([REMOVED; 16]));
+    let gone = server.call(Method::DELETE, &path, json!(null)).await;
+    assert!(registered.0.is_success() && gone.0.is_success());
+    assert!(matches!(removed.next().await, Frame::Revoked(_)));
 }
 
 /// Says frames all at once, and gets what comes until nothing that was said before is on its way any more, on the

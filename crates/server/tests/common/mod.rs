@@ -6,7 +6,7 @@ use std::{
     collections::VecDeque,
     net::SocketAddr,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
@@ -21,7 +21,7 @@ use tokio::{
     process::Child,
     sync::oneshot,
     task::JoinHandle,
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
@@ -144,10 +144,20 @@ pub(crate) async fn listens(child: &mut Child, scheme: &str) -> SocketAddr {
 
 /// A user token.
 pub(crate) async fn token(addr: SocketAddr, account: &str) -> String {
+    token_for(addr, json!({ "account": account })).await.0
+}
+
+/// A user token as this asks for it, and when it expires.
+pub(crate) async fn token_for(addr: SocketAddr, asked: Value) -> (String, u64) {
     let request = reqwest::Client::new().post(format!("http://{addr}/api/tokens"));
-    let body = json!({ "account": account }).to_string();
-    let answer: Value = request.body(body).send().await.unwrap().json().await.unwrap();
-    answer["token"].as_str().unwrap().to_owned()
+    let answer: Value = request.body(asked.to_string()).send().await.unwrap().json().await.unwrap();
+    (answer["token"].as_str().unwrap().to_owned(), answer["expires_at"].as_u64().unwrap())
+}
+
+/// Waits until this time has come, in milliseconds since the Unix epoch.
+pub(crate) async fn until(time: u64) {
+    let then = UNIX_EPOCH + Duration::from_millis(time);
+    sleep(then.duration_since(SystemTime::now()).unwrap_or_default()).await;
 }
 
 /// What carries a WebSocket.

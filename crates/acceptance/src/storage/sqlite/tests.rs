@@ -228,13 +228,58 @@ async fn a_cursor_that_no_log_reaches_has_nothing_after_it() {
 
 #[tokio::test]
 async fn a_database_of_another_version_is_left_alone() {
-    for version in [SCHEMA_VERSION - 1, SCHEMA_VERSION + 1] {
+    for version in [3, SCHEMA_VERSION + 1] {
         let (storage, data) = open().await;
         let sql = sqlx::AssertSqlSafe(format!("PRAGMA user_version = {version}"));
         sqlx::raw_sql(sql).execute(&storage.writer).await.unwrap();
         storage.close().await;
         let error = SqliteStorage::open(&data.path().join("tutti.db")).await.err().unwrap();
         assert!(error.to_string().contains(&format!("version {version}")), "{error}");
+    }
+}
+
+/// As it was before devices could be removed.
+const SCHEMA_4: &str = include_str!("schema_4.sql");
+
+/// Tables and indexes, each with its columns, whatever their definitions look like.
+async fn shape(storage: &SqliteStorage) -> Vec<String> {
+    sqlx::query_scalar(
+        "SELECT m.type || ' ' || m.name || ': ' || c.name || ' ' || coalesce(c.type, '') || c.\"notnull\" || c.pk
+         FROM sqlite_schema m JOIN pragma_table_info(m.name) c WHERE m.type = 'table'
+         UNION ALL
+         SELECT m.type || ' ' || m.name || ': ' || i.seqno || coalesce(i.name, '')
+         FROM sqlite_schema m JOIN pragma_index_info(m.name) i WHERE m.type = 'index'
+         ORDER BY 1",
+    )
+    .fetch_all(&storage.writer)
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
+async fn a_database_of_the_version_before_is_brought_up_to_date() {
+    let data = tempfile::tempdir().unwrap();
+    let file = data.path().join("tutti.db");
+    let options = SqliteConnectOptions::new().filename(&file).create_if_missing(true);
+    let mut older = options.connect().await.unwrap();
+    sqlx::raw_sql(SCHEMA_4).execute(&mut older).await.unwrap();
+    let content = "INSERT INTO meta VALUES ('log', x'01010101010101010101010101010101');
+                   INSERT INTO devices VALUES ('alice', 'd', NULL, NULL, 5, NULL), ('alice', 'e', 'E', 'web', 6, 7);
+                   PRAGMA user_version = 4";
+    sqlx::raw_sql(content).execute(&mut older).await.unwrap();
+    older.close().await.unwrap();
+    for _ in 0..2 {
+        let storage = SqliteStorage::open(&file).await.unwrap();
+        assert_eq!(storage.log_id(), LogId::from([1; 16]));
+        let seen = Device {
+            name: "E".to_owned(),
+            platform: Some(crate::platform::Platform::Web),
+            last_seen: Some(Millis(7)),
+            ..Device::new("e", Millis(6))
+        };
+        assert_eq!(storage.devices("alice").await.unwrap(), [Device::new("d", Millis(5)), seen]);
+        assert_eq!(shape(&storage).await, shape(&open().await.0).await);
+        storage.close().await;
     }
 }
 
