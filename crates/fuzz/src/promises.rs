@@ -9,8 +9,8 @@ use tutti_protocol::{
     codec::{self, DecodeError},
     limits,
     wire::{
-        ClientFrame, Custom, Event, Field, Message, Notification, ServerFrame, SnapshotPlace, client_frame,
-        event, operation, outcome, server_frame, status::Status as Kind,
+        ClientFrame, Custom, Devices, Event, Field, Manage, Message, Notification, ServerFrame, SetPush,
+        SnapshotPlace, client_frame, event, manage, operation, outcome, server_frame, status::Status as Kind,
     },
 };
 
@@ -79,7 +79,10 @@ pub(crate) fn of_client(frame: &ClientFrame) {
                 assert_eq!(custom.account, "");
                 of_custom(custom);
             }
+            Kind::Devices(devices) => panic!("{devices:?} are not a client's to say"),
         },
+        client_frame::Frame::Manage(manage) => of_manage(manage),
+        client_frame::Frame::Refresh(refresh) => assert!(refresh.token.len() <= limits::TOKEN),
         client_frame::Frame::Ask(ask) => assert_name(&ask.account),
         client_frame::Frame::PullSnapshot(pull) => pull.place.iter().for_each(of_place),
         client_frame::Frame::PullHistory(pull) => {
@@ -154,8 +157,52 @@ pub(crate) fn of_server(frame: &ServerFrame) {
                 assert_name(&custom.account);
                 of_custom(custom);
             }
+            Some(Kind::Devices(devices)) => of_devices(devices),
         },
-        server_frame::Frame::Bye(_) | server_frame::Frame::Pong(_) => {}
+        server_frame::Frame::Managed(managed) => {
+            if !managed.code.is_empty() {
+                assert_name(&managed.code);
+            }
+            managed.devices.iter().for_each(of_devices);
+        }
+        server_frame::Frame::Revoked(revoked) => {
+            if !revoked.by.is_empty() {
+                assert_name(&revoked.by);
+            }
+        }
+        server_frame::Frame::Bye(_) | server_frame::Frame::Pong(_) | server_frame::Frame::Refreshed(_) => {}
+    }
+}
+
+fn of_manage(manage: &Manage) {
+    match manage.what.as_ref().expect("promised") {
+        manage::What::List(_) => {}
+        manage::What::Rename(rename) => {
+            assert_name(&rename.device);
+            assert_name(&rename.name);
+        }
+        manage::What::Remove(remove) => assert_name(&remove.device),
+        manage::What::SetPush(push) => of_push(push),
+    }
+}
+
+/// All of it, or nothing.
+fn of_push(push: &SetPush) {
+    let SetPush { endpoint, p256dh, auth } = push;
+    if endpoint.is_empty() {
+        return assert_eq!((p256dh.len(), auth.len()), (0, 0));
+    }
+    assert!(endpoint.len() <= limits::PUSH_ENDPOINT && endpoint.chars().all(|it| it.is_ascii_graphic()));
+    assert_eq!((p256dh.len(), p256dh[0], auth.len()), (65, 4, 16));
+}
+
+fn of_devices(devices: &Devices) {
+    assert!(devices.devices.len() <= limits::DEVICES);
+    for device in &devices.devices {
+        assert_name(&device.id);
+        if !device.name.is_empty() {
+            assert_name(&device.name);
+        }
     }
 }
 

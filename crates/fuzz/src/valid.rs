@@ -4,16 +4,17 @@ use bytes::Bytes;
 use tutti_protocol::{
     limits,
     local::{
-        self, Announce, AskPresence, Block, ChangeSet, ChannelFrame, Claim, FetchHistory, Folded, Head,
+        self, Announce, Answer, Block, ChangeSet, ChannelFrame, Claim, Erased, FetchHistory, Folded, Head,
         HeadPage, Identity, Journal, LeaderStatus, Leave, LocatorSpan, Locators, Meta, Offline, Piece,
-        Presence, PresenceTold, Queued, SetPresence, SyncDone, SyncRequest, Withdraw, channel_frame,
+        Presence, Question, Queued, SetPresence, SyncDone, SyncRequest, Withdraw, channel_frame,
     },
     wire::{
-        Accepted, AccountPresence, Ask, Bye, ClientFrame, Connection, Custom, Delta, Edit, Error, Event,
-        Field, Fields, Hello, History, Limit, MarkNotification, MarkRead, Members, Message, Notification,
-        Operation, Outcome, Ping, Pong, Privacy, Pull, PullHistory, PullSnapshot, Read, ReadBy, Recall,
-        Refused, Send, ServerFrame, Set, Snapshot, SnapshotPlace, Status, Submit, Submitted, Typing, Welcome,
-        client_frame, event, operation, outcome, server_frame, status::Status as Kind,
+        Accepted, AccountPresence, Ask, Bye, ClientFrame, Connection, Custom, Delta, Device, Devices, Edit,
+        Error, Event, Field, Fields, Hello, History, Limit, ListDevices, Manage, Managed, MarkNotification,
+        MarkRead, Members, Message, Notification, Operation, Outcome, Ping, Pong, Privacy, Pull, PullHistory,
+        PullSnapshot, Read, ReadBy, Recall, Refresh, Refreshed, Refused, RemoveDevice, RenameDevice, Revoked,
+        Send, ServerFrame, Set, SetPush, Snapshot, SnapshotPlace, Status, Submit, Submitted, Typing, Welcome,
+        client_frame, event, manage, operation, outcome, server_frame, status::Status as Kind,
     },
 };
 
@@ -25,7 +26,7 @@ pub const TAB: Bytes = Bytes::from_static(&[9; 16]);
 /// A frame that a client may send.
 pub fn client(rng: &mut Rng) -> ClientFrame {
     use client_frame::Frame;
-    let frame = match rng.below(13) {
+    let frame = match rng.below(16) {
         0 | 1 => Frame::Hello(Hello {
             token: name(rng),
             account: name(rng),
@@ -41,6 +42,7 @@ pub fn client(rng: &mut Rng) -> ClientFrame {
             yields: rng.below(2) == 0,
             notifications: rng.below(2) == 0,
             passing: rng.below(2) == 0,
+            devices: rng.below(2) == 0,
         }),
         2..=4 => Frame::Submit(Submit { operations: (0..rng.below(4)).map(|_| operation(rng)).collect() }),
         5 => Frame::Pull(Pull { after: rng.number() }),
@@ -55,9 +57,31 @@ pub fn client(rng: &mut Rng) -> ClientFrame {
             let (from, to) = positions(rng);
             Frame::PullHistory(PullHistory { conversation: conversation(rng), from, to })
         }
+        12 | 13 => Frame::Manage(manage(rng)),
+        14 => Frame::Refresh(Refresh { token: name(rng) }),
         _ => Frame::Ping(Ping { nonce: rng.number() }),
     };
     ClientFrame { frame: Some(frame) }
+}
+
+/// What is to be done about devices.
+fn manage(rng: &mut Rng) -> Manage {
+    let what = match rng.below(5) {
+        0 => manage::What::List(ListDevices {}),
+        1 => manage::What::Rename(RenameDevice { device: name(rng), name: name(rng) }),
+        2 => manage::What::Remove(RemoveDevice { device: name(rng) }),
+        3 => manage::What::SetPush(SetPush::default()),
+        _ => {
+            let mut point = rng.bytes::<65>();
+            point[0] = 4;
+            manage::What::SetPush(SetPush {
+                endpoint: rng.pick(&["https://push.example/a?b=1", "x"]).to_string(),
+                p256dh: Bytes::copy_from_slice(&point),
+                auth: id(rng),
+            })
+        }
+    };
+    Manage { number: rng.number(), what: Some(what) }
 }
 
 /// How far a snapshot has come.
@@ -94,6 +118,7 @@ fn said(rng: &mut Rng) -> Status {
             *presence = AccountPresence { availability, ..AccountPresence::default() };
         }
         Some(Kind::Custom(custom)) => custom.account.clear(),
+        Some(Kind::Devices(_)) => return self::said(rng),
         None => {}
     }
     said
@@ -101,13 +126,14 @@ fn said(rng: &mut Rng) -> Status {
 
 /// A status, as the server tells it.
 fn status(rng: &mut Rng) -> Status {
-    let status = match rng.below(3) {
+    let status = match rng.below(4) {
         0 => Kind::Typing(Typing {
             conversation: conversation(rng),
             account: name(rng),
             typing: rng.below(2) == 0,
         }),
         1 => Kind::Presence(presence(rng)),
+        2 => Kind::Devices(devices(rng)),
         _ => Kind::Custom(Custom {
             conversation: conversation(rng),
             account: name(rng),
@@ -125,6 +151,24 @@ fn presence(rng: &mut Rng) -> AccountPresence {
         last_seen: rng.number(),
         platforms: (0..rng.below(4)).map(|_| rng.below(6) as i32).collect(),
     }
+}
+
+fn devices(rng: &mut Rng) -> Devices {
+    let devices = (0..rng.below(4)).map(|_| Device {
+        id: name(rng),
+        name: rng.pick(&["", "Desk", "☎"]).to_string(),
+        platform: rng.below(6) as i32,
+        registered_at: rng.number(),
+        last_seen: rng.number(),
+        online: rng.below(2) == 0,
+        push: rng.below(2) == 0,
+    });
+    Devices { devices: devices.collect() }
+}
+
+/// A device that did something, or nobody.
+fn by(rng: &mut Rng) -> String {
+    if rng.below(3) == 0 { String::new() } else { name(rng) }
 }
 
 /// An operation.
@@ -196,7 +240,7 @@ fn read_by(rng: &mut Rng, conversation: String) -> ReadBy {
 /// A frame that the server may send.
 pub fn server(rng: &mut Rng) -> ServerFrame {
     use server_frame::Frame;
-    let frame = match rng.below(18) {
+    let frame = match rng.below(22) {
         0 => Frame::Welcome(Welcome {
             log: id(rng),
             head: rng.number(),
@@ -205,6 +249,8 @@ pub fn server(rng: &mut Rng) -> ServerFrame {
             status: rng.below(2) == 0,
             tail: rng.number(),
             notifications: rng.below(2) == 0,
+            devices: rng.below(2) == 0,
+            token_ttl: rng.number(),
         }),
         1..=5 => Frame::Delta(delta(rng)),
         6 => Frame::Submitted(Submitted { outcomes: (0..rng.below(4)).map(|_| outcome(rng)).collect() }),
@@ -220,6 +266,14 @@ pub fn server(rng: &mut Rng) -> ServerFrame {
             from: rng.number(),
         }),
         15 | 16 => Frame::History(history(rng)),
+        17 | 18 => Frame::Managed(Managed {
+            number: rng.number(),
+            code: rng.pick(&["", "not-found"]).to_owned(),
+            message: name(rng),
+            devices: (rng.below(2) == 0).then(|| devices(rng)),
+        }),
+        19 => Frame::Refreshed(Refreshed { token_ttl: rng.number() }),
+        20 => Frame::Revoked(Revoked { by: by(rng) }),
         _ => Frame::Pong(Pong { nonce: rng.number() }),
     };
     ServerFrame { frame: Some(frame) }
@@ -337,7 +391,7 @@ fn outcome(rng: &mut Rng) -> Outcome {
 pub fn channel(rng: &mut Rng) -> ChannelFrame {
     use channel_frame::Frame;
     let few = rng.below(3);
-    let frame = match rng.below(26) {
+    let frame = match rng.below(27) {
         0..=5 => Frame::ChangeSet(change_set(rng)),
         6 | 7 => {
             Frame::Announce(Announce { queued: (0..few).map(|_| queued(rng)).collect(), epoch: rng.below(3) })
@@ -392,14 +446,20 @@ pub fn channel(rng: &mut Rng) -> ChannelFrame {
         18 => Frame::Say(local::Say { status: Some(said(rng)), epoch: rng.number() }),
         19 => Frame::Told(status(rng)),
         20 => Frame::SetPresence(SetPresence { availability: rng.below(6) as i32, change: rng.number() }),
-        21 => Frame::AskPresence(AskPresence { id: rng.below(4), account: name(rng) }),
-        22 => Frame::PresenceTold(PresenceTold {
+        21 => {
+            let manage = (rng.below(2) == 0).then(|| manage(rng));
+            let account = if manage.is_some() { String::new() } else { name(rng) };
+            Frame::Question(Question { id: rng.below(4), account, manage })
+        }
+        22 => Frame::Answer(Answer {
             tab: if rng.below(2) == 0 { TAB } else { id(rng) },
             id: rng.below(4),
             code: rng.pick(&["", "offline"]).to_owned(),
             message: String::new(),
-            presence: (rng.below(4) > 0).then(|| presence(rng)),
+            presence: (rng.below(2) == 0).then(|| presence(rng)),
+            devices: (rng.below(2) == 0).then(|| devices(rng)),
         }),
+        25 => Frame::Erased(Erased { revoked: rng.below(2) == 0, by: by(rng) }),
         _ => Frame::Limit(limit(rng)),
     };
     // Of the store that the tab knows, or it would pass over it.

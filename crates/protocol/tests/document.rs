@@ -50,6 +50,11 @@ fn the_limits_are_those_of_the_code() {
                 limits::NOTIFICATIONS_DISMISSED
             ),
         ),
+        (
+            "devices of an account",
+            format!("{}, then those give way that were not there for longest", limits::DEVICES),
+        ),
+        ("address of a push subscription", format!("{} bytes", grouped(limits::PUSH_ENDPOINT))),
         ("token", kib(limits::TOKEN)),
         ("connections of an account of one platform", limits::CONNECTIONS.to_string()),
         ("lease of a connection's place", seconds(limits::SLOT_LEASE)),

@@ -9,17 +9,18 @@ use prost::Message as _;
 use tutti_protocol::{
     codec::{self, DecodeError},
     local::{
-        self, Announce, AskPresence, Block, ChangeSet, ChannelFrame, Claim, FetchHistory, Folded, Head,
+        self, Announce, Answer, Block, ChangeSet, ChannelFrame, Claim, Erased, FetchHistory, Folded, Head,
         HeadPage, Identity, Journal, LeaderStatus, Leave, LocatorSpan, Locators, Meta, Offline, Piece,
-        Presence, PresenceTold, Queued, SetPresence, SyncDone, SyncRequest, Withdraw, channel_frame,
+        Presence, Question, Queued, SetPresence, SyncDone, SyncRequest, Withdraw, channel_frame,
     },
     wire::{
-        Accepted, AccountPresence, Ask, Availability, Bye, ClientFrame, Connection, Custom, Delta, Edit,
-        Error, Event, Field, Fields, Hello, History, Limit, MarkNotification, MarkRead, Members, Message,
-        Notification, NotificationState, Operation, Outcome, Ping, Platform, Pong, Privacy, Pull,
-        PullHistory, PullSnapshot, Read, ReadBy, Recall, Refused, Send, ServerFrame, Set, Snapshot,
-        SnapshotPlace, Status, Submit, Submitted, Typing, Welcome, client_frame, event, operation, outcome,
-        server_frame, status,
+        Accepted, AccountPresence, Ask, Availability, Bye, ClientFrame, Connection, Custom, Delta, Device,
+        Devices, Edit, Error, Event, Field, Fields, Hello, History, Limit, ListDevices, Manage, Managed,
+        MarkNotification, MarkRead, Members, Message, Notification, NotificationState, Operation, Outcome,
+        Ping, Platform, Pong, Privacy, Pull, PullHistory, PullSnapshot, Read, ReadBy, Recall, Refresh,
+        Refreshed, Refused, RemoveDevice, RenameDevice, Revoked, Send, ServerFrame, Set, SetPush, Snapshot,
+        SnapshotPlace, Status, Submit, Submitted, Typing, Welcome, client_frame, event, manage, operation,
+        outcome, server_frame, status,
     },
 };
 
@@ -96,6 +97,7 @@ fn hello() -> Hello {
         notifications: false,
         yields: false,
         passing: false,
+        devices: false,
     }
 }
 
@@ -130,6 +132,37 @@ fn custom(account: &str) -> Status {
             r#type: "wave".into(),
             content: Bytes::from_static(b"{\"x\":1}"),
         })),
+    }
+}
+
+/// One that has connected, and one that was registered through the HTTP API.
+fn devices() -> Devices {
+    let registered_at = 1_700_000_000_000;
+    let desk = Device {
+        id: "01234567-89ab-7cde-8f01-23456789abcd".into(),
+        name: "Desk".into(),
+        platform: Platform::Web.into(),
+        registered_at,
+        last_seen: 1_700_000_001_000,
+        online: true,
+        push: true,
+    };
+    Devices { devices: vec![desk, Device { id: "kiosk".into(), registered_at, ..Device::default() }] }
+}
+
+fn manage(number: u64, what: manage::What) -> Manage {
+    Manage { number, what: Some(what) }
+}
+
+fn rename() -> Manage {
+    manage(7, manage::What::Rename(RenameDevice { device: "kiosk".into(), name: "Counter".into() }))
+}
+
+fn push() -> SetPush {
+    SetPush {
+        endpoint: "https://push.example/1".into(),
+        p256dh: std::iter::once(4).chain(0x80..0xc0).collect(),
+        auth: id(0x20),
     }
 }
 
@@ -478,6 +511,45 @@ fn client_frames() -> Vec<Golden<ClientFrame>> {
         ),
         golden("ask", client(Frame::Ask(Ask { account: "bob".into() })), "3a050a03626f62"),
         golden(
+            "hello of one that understands devices",
+            client(Frame::Hello(Hello {
+                devices: true,
+                device: id(0x10),
+                account: "alice".into(),
+                ..Hello::default()
+            })),
+            "0a1c1205616c6963651a10101112131415161718191a1b1c1d1e1fa80101",
+        ),
+        golden(
+            "list of devices",
+            client(Frame::Manage(manage(7, manage::What::List(ListDevices {})))),
+            "520408071200",
+        ),
+        golden(
+            "rename of a device",
+            client(Frame::Manage(rename())),
+            "521408071a100a056b696f736b1207436f756e746572",
+        ),
+        golden(
+            "removal of a device",
+            client(Frame::Manage(manage(300, manage::What::Remove(RemoveDevice { device: "kiosk".into() })))),
+            "520c08ac0222070a056b696f736b",
+        ),
+        golden(
+            "push to this device",
+            client(Frame::Manage(manage(7, manage::What::SetPush(push())))),
+            "\
+             527108072a6d0a1668747470733a2f2f707573682e6578616d706c652f31124104808182838485868788898a8b
+             8c8d8e8f909192939495969798999a9b9c9d9e9fa0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7b8
+             b9babbbcbdbebf1a10202122232425262728292a2b2c2d2e2f",
+        ),
+        golden(
+            "no push any more",
+            client(Frame::Manage(manage(7, manage::What::SetPush(SetPush::default())))),
+            "520408072a00",
+        ),
+        golden("refresh", client(Frame::Refresh(Refresh { token: "t.o.k".into() })), "5a070a05742e6f2e6b"),
+        golden(
             "pull of a snapshot",
             client(Frame::PullSnapshot(PullSnapshot { days: 3, place: None })),
             "42020803",
@@ -508,6 +580,8 @@ fn server_frames() -> Vec<Golden<ServerFrame>> {
                 status: false,
                 tail: 0,
                 notifications: false,
+                devices: false,
+                token_ttl: 0,
             })),
             "0a20 0a10202122232425262728292a2b2c2d2e2f 10af02 1880d095ffbc31 20a8c301",
         ),
@@ -622,6 +696,49 @@ fn server_frames() -> Vec<Golden<ServerFrame>> {
             server(Frame::Status(custom("bob"))),
             "42221a200a0a67726f75703a7465616d1203626f621a047761766522077b2278223a317d",
         ),
+        golden(
+            "welcome with devices",
+            server(Frame::Welcome(Welcome {
+                log: id(0x20),
+                devices: true,
+                token_ttl: 900_000,
+                ..Welcome::default()
+            })),
+            "0a180a10202122232425262728292a2b2c2d2e2f400148a0f736",
+        ),
+        golden(
+            "devices told",
+            server(Frame::Status(Status { status: Some(status::Status::Devices(devices())) })),
+            "\
+             425422520a400a2430313233343536372d383961622d376364652d386630312d32333435363738396162636412
+             044465736b18022080d095ffbc3128e8d795ffbc31300138010a0e0a056b696f736b2080d095ffbc31",
+        ),
+        golden(
+            "no devices told",
+            server(Frame::Status(Status { status: Some(status::Status::Devices(Devices::default())) })),
+            "42022200",
+        ),
+        golden("managed", server(Frame::Managed(Managed { number: 7, ..Managed::default() })), "5a020807"),
+        golden(
+            "managed with devices",
+            server(Frame::Managed(Managed { number: 300, devices: Some(devices()), ..Managed::default() })),
+            "\
+             5a5708ac0222520a400a2430313233343536372d383961622d376364652d386630312d32333435363738396162
+             636412044465736b18022080d095ffbc3128e8d795ffbc31300138010a0e0a056b696f736b2080d095ffbc31",
+        ),
+        golden(
+            "not managed",
+            server(Frame::Managed(Managed {
+                number: 7,
+                code: "not-found".into(),
+                message: "no such device".into(),
+                devices: None,
+            })),
+            "5a1d080712096e6f742d666f756e641a0e6e6f207375636820646576696365",
+        ),
+        golden("refreshed", server(Frame::Refreshed(Refreshed { token_ttl: 900_000 })), "620408a0f736"),
+        golden("revoked", server(Frame::Revoked(Revoked { by: "kiosk".into() })), "6a070a056b696f736b"),
+        golden("revoked by nobody", server(Frame::Revoked(Revoked::default())), "6a00"),
         golden("status of a later version", server(Frame::Status(Status::default())), "4200"),
         golden(
             "welcome to a log that begins late",
@@ -1047,19 +1164,74 @@ fn channel_frames() -> Vec<Golden<ChannelFrame>> {
             "0a10707172737475767778797a7b7c7d7e7f9a0104080310037a10606162636465666768696a6b6c6d6e6f",
         ),
         golden(
-            "ask presence",
-            channel(Frame::AskPresence(AskPresence { id: 12, account: "bob".into() })),
+            "question about presence",
+            channel(Frame::Question(Question { id: 12, account: "bob".into(), manage: None })),
             "0a10707172737475767778797a7b7c7d7e7fa20107080c1203626f627a10606162636465666768696a6b6c6d6e6f",
         ),
         golden(
-            "presence told on the channel",
-            channel(Frame::PresenceTold(PresenceTold {
+            "question about devices",
+            channel(Frame::Question(Question { id: 12, account: String::new(), manage: Some(rename()) })),
+            "\
+             0a10707172737475767778797a7b7c7d7e7fa20118080c1a1408071a100a056b696f736b1207436f756e746572
+             7a10606162636465666768696a6b6c6d6e6f",
+        ),
+        golden(
+            "answer about presence",
+            channel(Frame::Answer(Answer {
                 tab: id(0x60),
                 id: 12,
                 presence: Some(presence()),
-                ..PresenceTold::default()
+                ..Answer::default()
             })),
             "0a10707172737475767778797a7b7c7d7e7faa01280a10606162636465666768696a6b6c6d6e6f100c2a120a03626f6210021880d095ffbc31220202017a10606162636465666768696a6b6c6d6e6f",
+        ),
+        golden(
+            "answer about devices",
+            channel(Frame::Answer(Answer {
+                tab: id(0x60),
+                id: 12,
+                devices: Some(devices()),
+                ..Answer::default()
+            })),
+            "\
+             0a10707172737475767778797a7b7c7d7e7faa01680a10606162636465666768696a6b6c6d6e6f100c32520a40
+             0a2430313233343536372d383961622d376364652d386630312d32333435363738396162636412044465736b18
+             022080d095ffbc3128e8d795ffbc31300138010a0e0a056b696f736b2080d095ffbc317a106061626364656667
+             68696a6b6c6d6e6f",
+        ),
+        golden(
+            "answer that there is none",
+            channel(Frame::Answer(Answer {
+                tab: id(0x60),
+                id: 12,
+                code: "offline".into(),
+                message: "no network".into(),
+                ..Answer::default()
+            })),
+            "\
+             0a10707172737475767778797a7b7c7d7e7faa01290a10606162636465666768696a6b6c6d6e6f100c1a076f66
+             666c696e65220a6e6f206e6574776f726b7a10606162636465666768696a6b6c6d6e6f",
+        ),
+        golden(
+            "devices told on the channel",
+            channel(Frame::Told(Status { status: Some(status::Status::Devices(devices())) })),
+            "\
+             0a10707172737475767778797a7b7c7d7e7f92015422520a400a2430313233343536372d383961622d37636465
+             2d386630312d32333435363738396162636412044465736b18022080d095ffbc3128e8d795ffbc31300138010a
+             0e0a056b696f736b2080d095ffbc317a10606162636465666768696a6b6c6d6e6f",
+        ),
+        golden(
+            "erased",
+            channel(Frame::Erased(Erased::default())),
+            "\
+             0a10707172737475767778797a7b7c7d7e7fba01007a10606162636465666768696a6b6c6d6e6f",
+        ),
+        golden(
+            "erased since it was removed",
+            channel(Frame::Erased(Erased { revoked: true, by: "kiosk".into() })),
+            "\
+             0a10707172737475767778797a7b7c7d7e7fba0109080112056b696f736b7a10606162636465666768696a6b6c
+             6d6e6f",
         ),
         golden(
             "limit on the channel",
@@ -1306,8 +1478,21 @@ fn no_kind_is_left_out() {
         client_frame::Frame::Ask(_) => "ask",
         client_frame::Frame::PullSnapshot(_) => "pull snapshot",
         client_frame::Frame::PullHistory(_) => "pull history",
+        client_frame::Frame::Manage(_) => "manage",
+        client_frame::Frame::Refresh(_) => "refresh",
     });
-    assert_eq!(kinds.len(), 9);
+    assert_eq!(kinds.len(), 11);
+
+    let kinds = named(client_frames(), |frame| match frame.frame.unwrap() {
+        client_frame::Frame::Manage(manage) => match manage.what.unwrap() {
+            manage::What::List(_) => "list",
+            manage::What::Rename(_) => "rename",
+            manage::What::Remove(_) => "remove",
+            manage::What::SetPush(_) => "set push",
+        },
+        _ => "another",
+    });
+    assert_eq!(kinds.len(), 5);
 
     let kinds = named(server_frames(), |frame| match frame.frame.unwrap() {
         server_frame::Frame::Welcome(_) => "welcome",
@@ -1320,8 +1505,23 @@ fn no_kind_is_left_out() {
         server_frame::Frame::Status(_) => "status",
         server_frame::Frame::Snapshot(_) => "snapshot",
         server_frame::Frame::History(_) => "history",
+        server_frame::Frame::Managed(_) => "managed",
+        server_frame::Frame::Refreshed(_) => "refreshed",
+        server_frame::Frame::Revoked(_) => "revoked",
     });
-    assert_eq!(kinds.len(), 10);
+    assert_eq!(kinds.len(), 13);
+
+    let kinds = named(server_frames(), |frame| match frame.frame.unwrap() {
+        server_frame::Frame::Status(status) => match status.status {
+            Some(status::Status::Typing(_)) => "typing",
+            Some(status::Status::Presence(_)) => "presence",
+            Some(status::Status::Custom(_)) => "custom",
+            Some(status::Status::Devices(_)) => "devices",
+            None => "of a later version",
+        },
+        _ => "another",
+    });
+    assert_eq!(kinds.len(), 6);
 
     let kinds = named(operations(), |operation| match operation.body.unwrap() {
         operation::Body::Send(_) => "send",
@@ -1364,11 +1564,12 @@ fn no_kind_is_left_out() {
         channel_frame::Frame::Say(_) => "say",
         channel_frame::Frame::Told(_) => "told",
         channel_frame::Frame::SetPresence(_) => "set presence",
-        channel_frame::Frame::AskPresence(_) => "ask presence",
-        channel_frame::Frame::PresenceTold(_) => "presence told",
+        channel_frame::Frame::Question(_) => "question",
+        channel_frame::Frame::Answer(_) => "answer",
         channel_frame::Frame::FetchHistory(_) => "fetch history",
+        channel_frame::Frame::Erased(_) => "erased",
     });
-    assert_eq!(kinds.len(), 20);
+    assert_eq!(kinds.len(), 21);
 }
 
 // ---- what a later version may say ----

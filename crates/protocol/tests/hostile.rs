@@ -6,10 +6,11 @@ use tutti_protocol::{
     limits,
     local::Queued,
     wire::{
-        Accepted, AccountPresence, Ask, ClientFrame, Connection, Custom, Delta, Edit, Error, Event, Field,
-        Fields, Hello, Limit, MarkRead, Members, Message, Operation, Outcome, Ping, Pong, Privacy, Read,
-        ReadBy, Recall, Refused, Send, ServerFrame, Set, Status, Submit, Submitted, Typing, Welcome,
-        client_frame, event, operation, outcome, server_frame, status,
+        Accepted, AccountPresence, Ask, ClientFrame, Connection, Custom, Delta, Device, Devices, Edit, Error,
+        Event, Field, Fields, Hello, Limit, ListDevices, Manage, Managed, MarkRead, Members, Message,
+        Operation, Outcome, Ping, Pong, Privacy, Read, ReadBy, Recall, Refresh, Refused, RemoveDevice,
+        RenameDevice, Revoked, Send, ServerFrame, Set, SetPush, Status, Submit, Submitted, Typing, Welcome,
+        client_frame, event, manage, operation, outcome, server_frame, status,
     },
 };
 
@@ -173,6 +174,27 @@ fn a_client_frame_is_refused_for_each_field() {
     for name in ["", "a\nb", &long_name] {
         let ask = client_frame::Frame::Ask(Ask { account: name.into() });
         cases.push(("ask.account", ClientFrame { frame: Some(ask) }));
+        cases.push(("rename.device", manage(rename(name, "Desk"))));
+        cases.push(("rename.name", manage(rename("kiosk", name))));
+        cases.push(("remove.device", manage(remove(name))));
+    }
+    // Of its devices the server tells.
+    cases.push(("status.devices", said(devices(|_| {}))));
+    let none = status::Status::Devices(Devices::default());
+    cases.push(("status", said(Status { status: Some(none) })));
+    cases.push(("manage.what", ClientFrame { frame: Some(client_frame::Frame::Manage(Manage::default())) }));
+    cases.push(("refresh.token", refresh(limits::TOKEN + 1)));
+    let long_address = format!("https://push.example/{}", "x".repeat(limits::PUSH_ENDPOINT));
+    for address in
+        ["", "https://push.example/ a", "https://push.example/\n", "https://p\u{fc}sh", &long_address]
+    {
+        cases.push(("push.endpoint", push(|push| push.endpoint = address.into())));
+    }
+    for point in [vec![], vec![4; 64], vec![4; 66], vec![2; 65]] {
+        cases.push(("push.p256dh", push(|push| push.p256dh = point.into())));
+    }
+    for length in [0, 15, 17] {
+        cases.push(("push.auth", push(|push| push.auth = vec![7; length].into())));
     }
 
     for (field, frame) in cases {
@@ -295,6 +317,20 @@ fn a_server_frame_is_refused_for_each_field() {
     let crowd = vec![300; limits::PLATFORMS + 1];
     cases.push(("presence.platforms", told(presence(|presence| presence.platforms = crowd))));
 
+    for name in ["", "a\nb", &long_name] {
+        cases.push(("device.id", told(devices(|device| device.id = name.into()))));
+        cases.push(("device.id", managed("", list_of(|device| device.id = name.into()))));
+        if !name.is_empty() {
+            cases.push(("device.name", told(devices(|device| device.name = name.into()))));
+            cases.push(("device.name", managed("", list_of(|device| device.name = name.into()))));
+            cases.push(("managed.code", managed(name, Devices::default())));
+            cases.push(("revoked.by", revoked(name)));
+        }
+    }
+    let many = Devices { devices: vec![device(); limits::DEVICES + 1] };
+    cases.push(("devices", managed("", many.clone())));
+    cases.push(("devices", told(Status { status: Some(status::Status::Devices(many)) })));
+
     for (field, frame) in cases {
         assert_eq!(codec::decode_server(codec::encode(&frame)), Err(DecodeError::Field(field)));
     }
@@ -401,6 +437,12 @@ fn what_is_just_within_the_limits_is_read() {
             custom.content = content.clone();
         })),
         ClientFrame { frame: Some(client_frame::Frame::Ask(Ask { account: name.clone() })) },
+        manage(manage::What::List(ListDevices {})),
+        manage(rename(&name, &name)),
+        manage(remove(&name)),
+        manage(manage::What::SetPush(SetPush::default())),
+        push(|push| push.endpoint = "x".repeat(limits::PUSH_ENDPOINT)),
+        refresh(limits::TOKEN),
     ] {
         assert_eq!(codec::decode_client(codec::encode(&frame)), Ok(frame));
     }
@@ -446,6 +488,10 @@ fn what_is_just_within_the_limits_is_read() {
         told(custom(|custom| custom.content = content.clone())),
         limit(vec![]),
         limit(vec![Connection { name: name.clone(), ..connection() }; limits::CONNECTIONS]),
+        managed(&name, Devices { devices: vec![device(); limits::DEVICES] }),
+        told(devices(|device| (device.id, device.name, device.platform) = (name.clone(), String::new(), 99))),
+        revoked(&name),
+        revoked(""),
     ] {
         assert_eq!(codec::decode_server(codec::encode(&frame)), Ok(frame));
     }
@@ -671,6 +717,54 @@ fn own_custom(change: impl FnOnce(&mut Custom)) -> Status {
         custom.account.clear();
         change(custom);
     })
+}
+
+fn manage(what: manage::What) -> ClientFrame {
+    ClientFrame { frame: Some(client_frame::Frame::Manage(Manage { number: 1, what: Some(what) })) }
+}
+
+fn rename(device: &str, name: &str) -> manage::What {
+    manage::What::Rename(RenameDevice { device: device.into(), name: name.into() })
+}
+
+fn remove(device: &str) -> manage::What {
+    manage::What::Remove(RemoveDevice { device: device.into() })
+}
+
+fn push(change: impl FnOnce(&mut SetPush)) -> ClientFrame {
+    let endpoint = "https://push.example/1".into();
+    let mut push = SetPush { endpoint, p256dh: vec![4; 65].into(), auth: id() };
+    change(&mut push);
+    manage(manage::What::SetPush(push))
+}
+
+/// With a token of that length.
+fn refresh(length: usize) -> ClientFrame {
+    ClientFrame { frame: Some(client_frame::Frame::Refresh(Refresh { token: "x".repeat(length) })) }
+}
+
+fn device() -> Device {
+    Device { id: "kiosk".into(), name: "Counter".into(), ..Device::default() }
+}
+
+/// One that is as it should be, and one that is not.
+fn list_of(change: impl FnOnce(&mut Device)) -> Devices {
+    let mut changed = device();
+    change(&mut changed);
+    Devices { devices: vec![device(), changed] }
+}
+
+fn devices(change: impl FnOnce(&mut Device)) -> Status {
+    Status { status: Some(status::Status::Devices(list_of(change))) }
+}
+
+fn managed(code: &str, devices: Devices) -> ServerFrame {
+    let managed = Managed { number: 1, code: code.into(), message: String::new(), devices: Some(devices) };
+    server(server_frame::Frame::Managed(managed))
+}
+
+fn revoked(by: &str) -> ServerFrame {
+    server(server_frame::Frame::Revoked(Revoked { by: by.into() }))
 }
 
 fn limit(connections: Vec<Connection>) -> ServerFrame {

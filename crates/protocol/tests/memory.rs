@@ -69,6 +69,10 @@ fn a_frame_of_empty_elements_allocates_little() {
         ("delta.events", field(2, &empties(2, SERVER - ROOM))),
         ("submitted.outcomes", field(3, &empties(1, SERVER - ROOM))),
         ("limit.connections", field(7, &empties(2, SERVER - ROOM))),
+        ("devices", field(8, &field(4, &empties(1, SERVER - ROOM)))),
+        ("devices", field(11, &field(4, &empties(1, SERVER - ROOM)))),
+        // A few in each list, and too many in all that merge.
+        ("devices", field(11, &field(4, &empties(1, 64)).repeat(SERVER / 70))),
         ("fields.fields", field(2, &field(2, &field(7, &empties(2, SERVER - ROOM))))),
     ] {
         defused(count, bytes, codec::decode_server);
