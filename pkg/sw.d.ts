@@ -16,5 +16,5 @@ export interface WorkerOptions {
   page?: string;
 }
 
-/** Listens to pushes. Call it while the worker's script runs for the first time. */
+/** Sets how the worker serves. Call it while the worker's script runs for the first time; to import this is to serve. */
 export function serve(options?: WorkerOptions): void;

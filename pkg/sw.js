@@ -3,20 +3,28 @@
 //
 //     navigator.serviceWorker.register(new URL("tutti-sync/sw", import.meta.url), { type: "module" });
 //
-// or in a worker of your own: import { serve } from "tutti-sync/sw"; serve({ url: "wss://chat.example/sync" });
+// or in a worker of your own, which a bundler may put into one file with this:
+//
+//     import { serve } from "tutti-sync/sw";
+//     serve({ url: "wss://chat.example/sync" });
 import init, { SyncClient } from "./index.js";
 import { closeSeen, tagOf } from "./alerts.js";
 
 /** How long a sync may take, in milliseconds: browsers end a worker that keeps a push for half a minute. */
 const PATIENCE = 20_000;
 
-export function serve(options = {}) {
-  self.addEventListener("push", (event) => event.waitUntil(pushed(event.data, options)));
-  self.addEventListener("message", (event) => {
-    if (event.data?.tutti === "alert") event.waitUntil(alert(event.data, options));
-  });
-  self.addEventListener("notificationclick", (event) => event.waitUntil(clicked(event.notification, options)));
+let options = {};
+
+/** Sets how it serves, which it does from the start: browsers want listeners to be there by then. */
+export function serve(chosen = {}) {
+  options = chosen;
 }
+
+self.addEventListener("push", (event) => event.waitUntil(pushed(event.data)));
+self.addEventListener("message", (event) => {
+  if (event.data?.tutti === "alert") event.waitUntil(alert(event.data));
+});
+self.addEventListener("notificationclick", (event) => event.waitUntil(clicked(event.notification)));
 
 /** What the server says in a push: for which account, of what, and a token for this device alone. */
 function read(data) {
@@ -28,16 +36,16 @@ function read(data) {
   }
 }
 
-async function pushed(data, options) {
+async function pushed(data) {
   const push = read(data);
   // Nothing is shown of an account that was erased here.
   if (!push || !(await isHere(push.account))) return;
-  const seen = await sync(push, options).catch(() => false);
-  if (!seen) await alert(push, options);
+  const seen = await sync(push).catch(() => false);
+  if (!seen) await alert(push);
 }
 
 /** Brings this device in step. Whether what was pushed has been seen already, here or elsewhere. */
-async function sync({ account, token, notification }, options) {
+async function sync({ account, token, notification }) {
   await init(options.wasm);
   const client = await SyncClient.open({
     url: options.url ?? `${self.location.protocol === "https:" ? "wss" : "ws"}://${self.location.host}/sync`,
@@ -57,7 +65,7 @@ async function sync({ account, token, notification }, options) {
 }
 
 /** Shows a notification, unless somebody looks at a page of this origin, which shows it as it likes. */
-async function alert({ account, notification }, options) {
+async function alert({ account, notification }) {
   const pages = await self.clients.matchAll({ type: "window", includeUncontrolled: true });
   if (pages.some(({ visibilityState }) => visibilityState === "visible")) return;
   const { title = notification.title, ...more } = (await options.present?.(notification, account)) ?? {};
@@ -66,7 +74,7 @@ async function alert({ account, notification }, options) {
   await self.registration.showNotification(title, shown);
 }
 
-async function clicked(shown, options) {
+async function clicked(shown) {
   const clicked = shown.data?.tutti;
   if (!clicked) return;
   shown.close();
@@ -81,5 +89,3 @@ async function isHere(account) {
   const hex = Array.from(new Uint8Array(digest, 0, 16), (byte) => byte.toString(16).padStart(2, "0")).join("");
   return (await indexedDB.databases()).some(({ name }) => name === `tutti-${hex}`);
 }
-
-if (self.location.href === import.meta.url) serve();
