@@ -1,6 +1,7 @@
 import type { Device, Platform, SyncClient } from "tutti-sync";
 import { Cell, useCell } from "./cell";
 import { useChat } from "./sync";
+import { count } from "./text";
 import { dayAndTime } from "./time";
 
 /** The account's devices, as far as the server has told of them. */
@@ -58,12 +59,20 @@ const KINDS: Record<Platform, string> = {
   miniprogram: "Mini-program",
 };
 
-export function kindOf({ platform }: Device): string {
-  return KINDS[platform];
+/** Whether it was registered by name and may never have been there; then nobody knows what it is. */
+export function isNew({ online, lastSeen, registeredAt }: Device): boolean {
+  return !online && lastSeen === registeredAt;
 }
 
-/** "online", "last here Yesterday, 14:05", "never here" */
-export function whenHere({ online, lastSeen, registeredAt }: Device): string {
-  if (online) return "online";
-  return lastSeen === registeredAt ? `added ${dayAndTime(registeredAt)}` : `last here ${dayAndTime(lastSeen)}`;
+/** "Browser, online", "Phone or tablet, last here Yesterday, 14:05", "Added 14:05" */
+export function describeDevice(device: Device, connected: boolean): string {
+  if (isNew(device)) return `Added ${dayAndTime(device.registeredAt)}`;
+  const online = connected ? "online" : "was online";
+  return `${KINDS[device.platform]}, ${device.online ? online : `last here ${dayAndTime(device.lastSeen)}`}`;
+}
+
+/** "3 devices, 2 online" */
+export function countDevices(devices: readonly Device[], connected: boolean): string {
+  const online = devices.filter((device) => device.online).length;
+  return count(devices.length, "device") + (connected ? `, ${online} online` : "");
 }

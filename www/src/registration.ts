@@ -20,5 +20,10 @@ export async function registerDevices(account: string, userId: string, devices: 
   }
   const error = (answer as { error?: { message: string; field?: string } } | null)?.error;
   if (error === undefined) throw new Error(`The server answered ${response.status}`);
-  return { ok: false, field: error.field ?? null, message: error.message };
+  return { ok: false, field: error.field ?? null, message: asSentence(error.message) };
+}
+
+/** "expected a name" → "Expected a name." */
+function asSentence(message: string): string {
+  return `${message.slice(0, 1).toUpperCase()}${message.slice(1)}.`;
 }

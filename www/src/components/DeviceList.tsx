@@ -1,6 +1,6 @@
 import { useEffect, useId, useRef, useState } from "react";
 import type { Device, Platform } from "tutti-sync";
-import { kindOf, useDevices, whenHere } from "../devices";
+import { describeDevice, isNew, useDevices } from "../devices";
 import { explain } from "../errors";
 import { useChat, useStatus } from "../sync";
 import { Dialog } from "./Dialog";
@@ -51,7 +51,8 @@ interface DeviceItemProps {
 function DeviceItem({ device, connected, onRemove }: DeviceItemProps) {
   const [renaming, setRenaming] = useState(false);
   const rename = useRef<HTMLButtonElement>(null);
-  const { id, name, platform, online, push, current } = device;
+  const { id, name, platform, push, current } = device;
+  const online = device.online && connected;
   const endRenaming = () => {
     setRenaming(false);
     // Its button is there again in the next frame.
@@ -61,7 +62,7 @@ function DeviceItem({ device, connected, onRemove }: DeviceItemProps) {
   return (
     <li className="device" data-testid="device" data-device={id} data-online={online} data-current={current}>
       <span className="device-icon">
-        <Icon name={ICONS[platform]} />
+        <Icon name={isNew(device) ? "plus" : ICONS[platform]} />
         <span className="presence-dot" data-value={online ? "online" : "offline"} aria-hidden="true" />
       </span>
       {renaming ? (
@@ -74,7 +75,7 @@ function DeviceItem({ device, connected, onRemove }: DeviceItemProps) {
               {current && <small>this device</small>}
             </h3>
             <p>
-              {kindOf(device)}, {whenHere(device)}
+              {describeDevice(device, connected)}
               {push && (
                 <span data-testid="device-push">
                   {" · "}

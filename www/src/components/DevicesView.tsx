@@ -1,6 +1,6 @@
 import { useRef } from "react";
-import { useDevices } from "../devices";
-import { count } from "../text";
+import { countDevices, useDevices } from "../devices";
+import { useStatus } from "../sync";
 import { DeviceForm } from "./DeviceForm";
 import { DeviceList } from "./DeviceList";
 import { Icon } from "./Icons";
@@ -14,7 +14,7 @@ export const DEVICES = "devices";
 export function DevicesView({ onSignOut }: { onSignOut: () => void }) {
   const devices = useDevices();
   const top = useRef<HTMLHeadingElement>(null);
-  const online = devices?.filter((device) => device.online).length ?? 0;
+  const connected = useStatus().connection === "online";
   return (
     <section className="page" aria-label="Devices" data-testid="devices">
       <header className="conversation-head">
@@ -29,7 +29,7 @@ export function DevicesView({ onSignOut }: { onSignOut: () => void }) {
             Devices
           </h2>
           <p role="status" data-testid="devices-count" data-value={devices?.length}>
-            {devices === null ? "Not known without a connection" : `${count(devices.length, "device")}, ${online} online`}
+            {devices === null ? "Not known without a connection" : countDevices(devices, connected)}
           </p>
         </div>
       </header>

@@ -1,10 +1,10 @@
 import { ARTICLE } from "../article";
 import { useCell } from "../cell";
 import { PLAYER, type Player } from "../player";
-import { useDevices } from "../devices";
+import { countDevices, useDevices } from "../devices";
 import { hrefOf } from "../route";
-import { useDoing } from "../sync";
-import { clockOf, count } from "../text";
+import { useDoing, useStatus } from "../sync";
+import { clockOf } from "../text";
 import { DEVICES } from "./DevicesView";
 import { Icon } from "./Icons";
 import { usePosition } from "./PlayerView";
@@ -52,14 +52,14 @@ function Listening({ selected, player, device }: { selected: boolean; player: Pl
 
 function AllDevices({ selected }: { selected: boolean }) {
   const devices = useDevices();
-  const online = devices?.filter((device) => device.online).length ?? 0;
+  const connected = useStatus().connection === "online";
   return (
     <a className="shelf-item" data-testid="shelf-devices" href={hrefOf(DEVICES)} aria-current={selected ? "page" : undefined}>
       <span className="shelf-icon">
         <Icon name="devices" />
       </span>
       <span className="shelf-title">Devices</span>
-      <span className="shelf-state">{devices === null ? "Where you are signed in" : `${count(devices.length, "device")}, ${online} online`}</span>
+      <span className="shelf-state">{devices === null ? "Where you are signed in" : countDevices(devices, connected)}</span>
     </a>
   );
 }
