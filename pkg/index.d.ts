@@ -114,6 +114,8 @@ export class SyncClient {
    *  register the worker under several scopes. Rejects with "forbidden" when the user does not want it. */
   enablePush(registration: ServiceWorkerRegistration): Promise<void>;
   disablePush(): Promise<void>;
+  /** By which this account is pushed to on this browser, or null. */
+  pushRegistration(): Promise<ServiceWorkerRegistration | null>;
 
   // Devices: asked of the server at once, and "offline" when it cannot be.
   /** The first registered first. */

@@ -1,6 +1,7 @@
 // The package's entry. The client itself is WebAssembly; this file adds what must work before that is
 // loaded: the error class, `init`, and a clear answer to whoever forgot it.
 import load, { SyncClient, setErrorClass } from "./wasm/tutti_sync.js";
+import { mirrorAlerts } from "./alerts.js";
 
 export class SyncError extends Error {
   constructor(code, message, retryable = false) {
@@ -30,9 +31,11 @@ export default function init(module) {
 }
 
 const open = SyncClient.open;
-SyncClient.open = (options) =>
-  ready
-    ? open(options)
-    : Promise.reject(new SyncError("invalid", "call and await init() before SyncClient.open()"));
+SyncClient.open = async (options) => {
+  if (!ready) throw new SyncError("invalid", "call and await init() before SyncClient.open()");
+  const client = await open(options);
+  mirrorAlerts(client);
+  return client;
+};
 
 export { SyncClient };

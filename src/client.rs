@@ -304,6 +304,13 @@ impl WasmSyncClient {
         })
     }
 
+    /// The service worker registration by which this account is pushed to, or null.
+    #[wasm_bindgen(js_name = pushRegistration)]
+    pub fn push_registration(&self) -> Promise {
+        let driver = self.driver.clone();
+        promise(async move { driver.push_registration().await })
+    }
+
     /// The account's devices, the first registered first.
     pub fn devices(&self) -> Promise {
         let driver = self.driver.clone();

@@ -468,6 +468,12 @@ impl Driver {
         self.request(|request| Input::Manage { request, what: What::SetPush(subscription) }).await.map(drop)
     }
 
+    /// By which it does that, or null.
+    pub(crate) async fn push_registration(&self) -> Result<JsValue, Failure> {
+        self.check_open()?;
+        Ok(push::registration(&self.store).await.map_or(JsValue::NULL, JsValue::from))
+    }
+
     /// Has it push to this browser no more.
     pub(crate) async fn disable_push(&self) -> Result<(), Failure> {
         self.check_open()?;

@@ -65,16 +65,27 @@ pub(crate) async fn unsubscribe(store: &AnyStore) -> bool {
 }
 
 async fn end(store: &AnyStore) -> Result<bool, JsValue> {
+    match find(store).await? {
+        Some((_, subscription)) => Ok(JsFuture::from(subscription.unsubscribe()?).await?.is_truthy()),
+        None => Ok(false),
+    }
+}
+
+/// The registration by which this account is pushed to, if it is to be found from here.
+pub(crate) async fn registration(store: &AnyStore) -> Option<ServiceWorkerRegistration> {
+    Some(find(store).await.ok()??.0)
+}
+
+async fn find(store: &AnyStore) -> Result<Option<(ServiceWorkerRegistration, PushSubscription)>, JsValue> {
     for registration in registrations().await? {
         let registration: ServiceWorkerRegistration = registration.unchecked_into();
-        let manager = registration.push_manager()?;
-        if let Some(subscription) = present(&manager).await?
+        if let Some(subscription) = present(&registration.push_manager()?).await?
             && is_own(&subscription, store).await
         {
-            return Ok(JsFuture::from(subscription.unsubscribe()?).await?.is_truthy());
+            return Ok(Some((registration, subscription)));
         }
     }
-    Ok(false)
+    Ok(None)
 }
 
 /// All of this origin; in a service worker its own.

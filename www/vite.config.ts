@@ -12,5 +12,7 @@ export default defineConfig({
     fs: { allow: [".", "../pkg"] },
     proxy: { "/api": server, "/sync": { target: server, ws: true } },
   },
+  // A service worker keeps its address from one build to the next, and serves what is below it.
+  worker: { format: "es", rolldownOptions: { output: { entryFileNames: "[name].js" } } },
   build: { target: "es2022", sourcemap: true },
 });

@@ -1,9 +1,11 @@
-import { useState } from "react";
+import { useEffect, useState } from "react";
+import { useCell } from "./cell";
 import { ChatView } from "./components/ChatView";
+import { Ended } from "./components/Ended";
 import { FailedToOpen } from "./components/FailedToOpen";
 import { SignInForm } from "./components/SignInForm";
 import { type SignIn, currentSignIn, forgetSignIn, keepSignIn } from "./session";
-import { ChatProvider, useOpenChat } from "./sync";
+import { type Chat, ChatProvider, useOpenChat } from "./sync";
 
 export function App() {
   const [signIn, setSignIn] = useState(currentSignIn);
@@ -38,8 +40,20 @@ function SignedIn({ signIn, onSignOut }: { signIn: SignIn; onSignOut: () => void
     case "open":
       return (
         <ChatProvider value={opening.chat}>
-          <ChatView signIn={signIn} onSignOut={onSignOut} />
+          <Open chat={opening.chat} signIn={signIn} onSignOut={onSignOut} />
         </ChatProvider>
       );
   }
+}
+
+/** The chat, until there is nothing of the account here any more. */
+function Open({ chat, signIn, onSignOut }: { chat: Chat; signIn: SignIn; onSignOut: () => void }) {
+  const ending = useCell(chat.ending);
+  // A reload must not bring the device back by itself.
+  useEffect(() => {
+    if (ending !== null) forgetSignIn();
+  }, [ending]);
+
+  if (ending !== null) return <Ended ending={ending} account={signIn.account} onSignIn={onSignOut} />;
+  return <ChatView signIn={signIn} onSignOut={onSignOut} />;
 }

@@ -26,6 +26,12 @@ export function forgetSignIn(): void {
   history.replaceState(null, "", location.pathname);
 }
 
+/** The same, and what the sign-in form would start with. */
+export function forgetEverything(): void {
+  forgetSignIn();
+  localStorage.removeItem(LAST_USED);
+}
+
 /** What the sign-in form starts with. */
 export function suggestedSignIn(): SignIn {
   return read(localStorage, LAST_USED) ?? { account: "", device: defaultDevice() };

@@ -2,6 +2,7 @@ import { createContext, useContext, useEffect, useState } from "react";
 import init, { SyncClient } from "tutti-sync";
 import type { Conversation, Events, Json, Message, Session, Status } from "tutti-sync";
 import { Cell, useCell } from "./cell";
+import { Devices } from "./devices";
 import { explain } from "./errors";
 import { oncePerFrame } from "./frame";
 import { Later } from "./later";
@@ -10,6 +11,7 @@ import { People } from "./people";
 import type { SignIn } from "./session";
 import { count, previewOf } from "./text";
 import { type Change, Timeline, type TimelineView } from "./timeline";
+import { fetchToken } from "./token";
 
 /** Beyond this many in one go, a screen reader is told how many messages came, not what they say. */
 const READ_ALOUD = 3;
@@ -23,6 +25,13 @@ export type Fields = Record<string, Json>;
 /** What the user is doing, and where it was done: in this tab, in another of this browser, or on another device. */
 export type Doing = Session & { origin: "local" | "tab" | "remote" | "stored" };
 
+/** Why there is nothing of the account here any more. */
+export type Ending =
+  /** This device was removed, by another of this name, by itself, or by whoever runs the chat. */
+  | { why: "removed"; by: "itself" | "operator" | { device: string | null } }
+  /** The copy was erased, in another tab. */
+  | { why: "erased" };
+
 /**
  * One signed-in account: the client, and what of its state is on screen.
  *
@@ -33,6 +42,7 @@ export class Chat {
   readonly client: SyncClient;
   readonly people: People;
   readonly notices: Notices;
+  readonly devices: Devices;
   readonly status: Cell<Status>;
   readonly conversations = new Cell<readonly Conversation[]>([]);
   /** Null until the list was read, so that "no conversations yet" is never shown by mistake. */
@@ -40,6 +50,8 @@ export class Chat {
   readonly errors = new Cell<readonly unknown[]>([]);
   /** Who has the account's places for connections, while there is none for this browser. */
   readonly limit = new Cell<Events["connection-limit"] | null>(null);
+  /** Set once all of the account's data is gone from this browser. */
+  readonly ending = new Cell<Ending | null>(null);
   /** What is searched for; it stands out wherever it is on screen. */
   readonly query = new Cell("");
   /** What a screen reader should say next. */
@@ -50,6 +62,7 @@ export class Chat {
   readonly #timelines = new Set<Timeline>();
   #sought: Message | null = null;
   #changes: Change[] = [];
+  #leaving = false;
   readonly #doing = new Map<string, Cell<Doing | null>>();
   readonly #later = new Later();
   /** What is held back, by key. */
@@ -75,13 +88,16 @@ export class Chat {
     this.client = client;
     this.people = new People(client);
     this.notices = new Notices(client, (error) => this.report(error));
+    this.devices = new Devices(client);
     this.status = new Cell(client.status());
     const showSoon = oncePerFrame(() => this.#show());
     this.#off = [
       client.on("status", (status) => {
         this.status.set(status);
         if (status.connection !== "polling") this.limit.set(null);
+        if (status.connection === "closed" && status.reason === "closed") this.#end({ why: "erased" });
       }),
+      client.on("removed", ({ by }) => this.#end({ why: "removed", by: this.#whoRemoved(by) })),
       client.on("connection-limit", this.limit.set),
       client.on("error", (error) => this.report(error)),
       client.on("conversations", (changed) => {
@@ -231,8 +247,28 @@ export class Chat {
     this.#later.end();
     this.people.close();
     this.notices.close();
+    this.devices.close();
     for (const off of this.#off) off();
     return this.client.close();
+  }
+
+  /** From now on it ends because this tab wants that, which is no news to it. */
+  leave(): void {
+    this.#leaving = true;
+  }
+
+  /** It does not, after all. */
+  stay(): void {
+    this.#leaving = false;
+  }
+
+  #end(ending: Ending): void {
+    if (!this.#leaving) this.ending.set(ending);
+  }
+
+  #whoRemoved(by: string | null): (Ending & { why: "removed" })["by"] {
+    if (by === null) return "operator";
+    return by === this.client.deviceId ? "itself" : { device: this.devices.nameOf(by) };
   }
 
   async #readConversations(): Promise<void> {
@@ -291,18 +327,6 @@ function inListOrder(conversations: Iterable<Conversation>): Conversation[] {
   return [...conversations].sort(
     (a, b) => Number(b.pinned) - Number(a.pinned) || b.lastActivity - a.lastActivity || (a.id < b.id ? -1 : 1),
   );
-}
-
-/** In a real application its own back end does this, once it knows who is asking. */
-async function fetchToken(account: string): Promise<string> {
-  const response = await fetch("/api/tokens", {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({ account }),
-  });
-  if (!response.ok) throw new Error(`The server gave no token (${response.status})`);
-  const { token } = (await response.json()) as { token: string };
-  return token;
 }
 
 const ChatContext = createContext<Chat | null>(null);

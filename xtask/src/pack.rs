@@ -13,6 +13,8 @@ use crate::{
 const OUT: &str = "pkg/wasm";
 /// Features that make a later version: one that lives together with this one, and one that cannot.
 const LATER: [&str; 2] = ["next", "breaking"];
+/// What of the package a page imports, but for WebAssembly.
+const ENTRY: [&str; 2] = ["pkg/index.js", "pkg/alerts.js"];
 const INPUTS: [&str; 8] = [
     "Cargo.lock",
     "Cargo.toml",
@@ -73,7 +75,7 @@ pub(crate) fn pack() -> Result<()> {
 pub(crate) fn later_versions() -> Result<()> {
     wasm_toolchain(&[])?;
     let out = later_versions_dir();
-    let inputs = INPUTS.into_iter().chain(["pkg/index.js"]).collect::<Vec<_>>();
+    let inputs = INPUTS.into_iter().chain(ENTRY).collect::<Vec<_>>();
     let stamp = Stamp::new("later-versions", &inputs, &out);
     if stamp.holds() {
         println!("{} is up to date", out.display());
@@ -88,8 +90,11 @@ pub(crate) fn later_versions() -> Result<()> {
             build.args(["--mode", "no-install", "--no-opt", "--no-pack"]);
             run(build.args(["--", "--features", feature]))
         })?;
-        fs::copy(root().join("pkg/index.js"), out.join(feature).join("index.js"))
-            .context("cannot copy the package's entry")?;
+        for file in ENTRY {
+            let name = file.trim_start_matches("pkg/");
+            fs::copy(root().join(file), out.join(feature).join(name))
+                .with_context(|| format!("cannot copy {file}"))?;
+        }
     }
     stamp.set()
 }

@@ -43,6 +43,8 @@ pub struct Submission {
     pub operations: Vec<wire::Operation>,
     /// Whether the submitter's own log gets what is sent.
     pub include_sender: bool,
+    /// Whether accounts are notified of the messages that they get.
+    pub notifies: bool,
     /// Whether the submitter keeps from others how far it has read.
     pub hide_reads: bool,
     /// How long after it was sent a message can be recalled; none: for as long as it is kept.
@@ -323,7 +325,8 @@ impl Submitter<'_> {
             let reach = |account: &String| (account.clone(), self.submission.reach.addressee(account));
             let to: Addressees = others.iter().map(reach).collect();
             self.tx.deliver(&to, delivery).await?;
-            self.growth.add_entries(others);
+            self.growth.add_entries(others.iter().cloned());
+            self.notify(id, send, conversation, &others).await?;
         }
         Ok(seq)
     }

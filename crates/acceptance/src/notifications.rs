@@ -8,14 +8,18 @@ use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use tutti_protocol::{
     Millis, OperationId,
+    target::MUTED,
     wire::{self, event::Body},
 };
 
 use crate::{
     accept::{Refusal, conflict},
     storage::{AccountKey, Receipt, Result, Transaction},
-    work::{Growth, Work},
+    work::{Growth, Notice, Work},
 };
+
+/// Most characters of a message in a notification of it.
+const BODY: usize = 160;
 
 /// Something that accounts are notified of: each once, however often it is said.
 #[derive(Clone, Debug)]
@@ -56,10 +60,15 @@ impl Work for Notify {
                 // Whose words are gone is nothing to be told of.
                 break;
             }
+            let alerts = !is_muted(tx, key, &notification.conversation).await?;
             let noted = tx.notify(key, &notification).await?;
             let receipt = Receipt { digest, seq: noted.seq, accepted_at: created_at };
             tx.keep_receipt(key, id, &receipt).await?;
             growth.add_notification(account, noted);
+            if alerts {
+                let (account, notification) = (account.clone(), notification.clone());
+                growth.add_notice(Notice::Alert { account, notification });
+            }
         }
         Ok(Ok(created_at))
     }
@@ -83,6 +92,45 @@ impl Notify {
         let message = tx.message(account, message).await?;
         Ok(message.is_some_and(|message| message.recalled))
     }
+}
+
+/// Whether an account does not want to be disturbed by what is about a conversation; by what is about none it may be.
+pub(crate) async fn is_muted(
+    tx: &mut dyn Transaction,
+    account: AccountKey,
+    conversation: &str,
+) -> Result<bool> {
+    if conversation.is_empty() {
+        return Ok(false);
+    }
+    let fields = tx.fields(account, conversation).await?;
+    Ok(fields.iter().any(|(name, field)| name == MUTED && &field.value[..] == b"true"))
+}
+
+/// A message as accounts are notified of it that get it: under its own id, with who sent it and how it begins.
+pub(crate) fn of_message(
+    message: OperationId,
+    sender: &str,
+    conversation: &str,
+    content: &[u8],
+    now: Millis,
+) -> Notify {
+    let notification = wire::Notification {
+        id: message.to_bytes(),
+        title: sender.to_owned(),
+        body: beginning(content),
+        conversation: conversation.to_owned(),
+        message: message.to_bytes(),
+        ..wire::Notification::default()
+    };
+    Notify { accounts: BTreeSet::new(), notification, now }
+}
+
+/// How the text of a message begins: of content that is a string, or that has one under `text`.
+fn beginning(content: &[u8]) -> String {
+    let content = serde_json::from_slice::<serde_json::Value>(content).unwrap_or_default();
+    let text = content.as_str().or_else(|| content.get("text")?.as_str()).unwrap_or_default();
+    text.chars().take(BODY).collect()
 }
 
 /// Takes what accounts are notified of out of events that are for a device that does not want it. The events keep

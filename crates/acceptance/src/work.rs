@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
+use tutti_protocol::{OperationId, wire};
 
 use crate::{
     devices::{Change, What},
@@ -20,6 +21,26 @@ pub struct Growth {
     devices: Vec<Change>,
     steps: usize,
     erased: bool,
+    notices: Vec<Notice>,
+}
+
+/// What an account is to be told outside the logs: where no device of its looks into them, its user is alerted.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Notice {
+    /// It was notified of something new.
+    Alert {
+        /// The account.
+        account: String,
+        /// Of what.
+        notification: wire::Notification,
+    },
+    /// It has seen that one, or there is nothing to be seen of it any more.
+    Over {
+        /// The account.
+        account: String,
+        /// Which.
+        id: OperationId,
+    },
 }
 
 impl Growth {
@@ -43,6 +64,17 @@ impl Growth {
     /// This has become of an account's device.
     pub(crate) fn note_device(&mut self, account: &str, device: &str, what: What) {
         self.devices.push(Change { account: account.to_owned(), device: device.to_owned(), what });
+    }
+
+    /// Once this is committed, an account is to be told this.
+    pub(crate) fn add_notice(&mut self, notice: Notice) {
+        self.notices.push(notice);
+    }
+
+    /// What accounts are to be told once this is committed, in its order.
+    #[must_use]
+    pub fn notices(&self) -> &[Notice] {
+        &self.notices
     }
 
     /// Something was erased for good: once this is committed, the storage is to be scrubbed.

@@ -13,6 +13,8 @@ use tutti_protocol::{Millis, limits};
 pub(crate) struct Settings {
     /// Whether an account's devices are kept in step.
     pub sync_enabled: bool,
+    /// Whether accounts are notified of the messages that they get.
+    pub message_notifications: bool,
     /// Days that a new device catches up on.
     pub compensation_days: u32,
     /// Days that the server keeps history.
@@ -48,6 +50,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             sync_enabled: true,
+            message_notifications: false,
             compensation_days: 1,
             history_days: 365,
             recall_window_seconds: 0,
@@ -107,11 +110,8 @@ impl Settings {
         for (field, value) in object(changes, "")? {
             match field.as_str() {
                 "limits" => settings.limits.change(value)?,
-                "sync_enabled" => {
-                    let message = "expected true or false";
-                    settings.sync_enabled =
-                        value.as_bool().ok_or_else(|| BadSetting { field: field.clone(), message })?;
-                }
+                "sync_enabled" => settings.sync_enabled = boolean(value, field)?,
+                "message_notifications" => settings.message_notifications = boolean(value, field)?,
                 "recall_window_seconds" => {
                     settings.recall_window_seconds =
                         value.as_u64().filter(|&seconds| seconds <= RECALL_WINDOW_MAX).ok_or_else(|| {
@@ -176,6 +176,11 @@ fn object<'a>(value: &'a Value, field: &str) -> Result<&'a serde_json::Map<Strin
     value.as_object().ok_or_else(|| BadSetting { field: field.to_owned(), message: "expected an object" })
 }
 
+fn boolean(value: &Value, field: &str) -> Result<bool, BadSetting> {
+    let bad = || BadSetting { field: field.to_owned(), message: "expected true or false" };
+    value.as_bool().ok_or_else(bad)
+}
+
 fn days(value: &Value, field: &str, most: u64, message: &'static str) -> Result<u32, BadSetting> {
     let days = value.as_u64().filter(|days| (1..=most).contains(days));
     let bad = || BadSetting { field: field.to_owned(), message };
@@ -238,6 +243,7 @@ mod tests {
             (json!({"sync_enabled": "false"}), "sync_enabled"),
             (json!({"sync_enabled": 0}), "sync_enabled"),
             (json!({"sync_enabled": null}), "sync_enabled"),
+            (json!({"message_notifications": 1}), "message_notifications"),
             (json!({"compensation_days": 0}), "compensation_days"),
             (json!({"compensation_days": 8}), "compensation_days"),
             (json!({"compensation_days": 1.5}), "compensation_days"),

@@ -279,14 +279,15 @@ impl Mirror for Twin {
     }
 }
 
-/// A welcome with the time of another, by which the clients of the simulation set their clocks; any other frame
-/// as it is.
+/// A welcome with the time of another, by which the clients of the simulation set their clocks, and no more than the
+/// other can do; any other frame as it is.
 fn with_time_of(real: Bytes, simulated: Bytes) -> Bytes {
     let mut real = codec::decode_server(real).unwrap();
     let simulated = codec::decode_server(simulated).unwrap();
     if let (Some(Frame::Welcome(real)), Some(Frame::Welcome(simulated))) = (&mut real.frame, simulated.frame)
     {
         real.server_time = simulated.server_time;
+        (real.devices, real.token_ttl) = (simulated.devices, simulated.token_ttl);
     }
     codec::encode(&real)
 }

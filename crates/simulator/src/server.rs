@@ -767,7 +767,18 @@ impl Server {
         let reach =
             if self.sync_disabled { Reach::One(Arc::new(There(there.collect()))) } else { Reach::All };
         let (account, include_sender, hide_reads, recall_window) = (account.to_owned(), true, false, None);
-        Submission { account, source, operations, include_sender, hide_reads, recall_window, reach, now }
+        let notifies = false;
+        Submission {
+            account,
+            source,
+            operations,
+            include_sender,
+            notifies,
+            hide_reads,
+            recall_window,
+            reach,
+            now,
+        }
     }
 
     fn decide(&mut self, submission: Submission) -> Vec<Verdict> {

@@ -23,6 +23,8 @@ async function open(options) {
     status: [],
     "catch-up": [],
     "connection-limit": [],
+    devices: [],
+    removed: [],
     error: [],
   };
   for (const kind of Object.keys(log)) {

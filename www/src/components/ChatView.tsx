@@ -1,5 +1,6 @@
 import { useEffect, useState } from "react";
 import { ARTICLE } from "../article";
+import { useDeviceName } from "../devices";
 import { PLAYER, Player } from "../player";
 import { useSelected } from "../route";
 import { addressFor, type SignIn } from "../session";
@@ -10,6 +11,7 @@ import { Avatar } from "./Avatar";
 import { ConnectionLimit } from "./ConnectionLimit";
 import { ConversationList } from "./ConversationList";
 import { ConversationView } from "./ConversationView";
+import { DEVICES, DevicesView } from "./DevicesView";
 import { Errors } from "./Errors";
 import { NewConversation } from "./NewConversation";
 import { NoticeList } from "./NoticeList";
@@ -23,6 +25,7 @@ import { StatusLine } from "./StatusLine";
 export function ChatView({ signIn, onSignOut }: { signIn: SignIn; onSignOut: () => void }) {
   const selected = useSelected();
   const player = usePlayer(signIn.device);
+  const device = useDeviceName(signIn.device);
   useUnreadInTitle();
 
   return (
@@ -32,7 +35,7 @@ export function ChatView({ signIn, onSignOut }: { signIn: SignIn; onSignOut: () 
           <Avatar name={signIn.account} />
           <div className="profile-names">
             <h1>
-              {signIn.account} <small>{signIn.device}</small>
+              {signIn.account} <small data-testid="own-device">{device}</small>
             </h1>
             <OwnPresence />
           </div>
@@ -52,7 +55,7 @@ export function ChatView({ signIn, onSignOut }: { signIn: SignIn; onSignOut: () 
         <Shelf selected={selected} player={player} device={signIn.device} />
       </aside>
       <main className="stage">
-        <Stage selected={selected} player={player} device={signIn.device} />
+        <Stage selected={selected} player={player} device={signIn.device} onSignOut={onSignOut} />
       </main>
       <StatusLine />
       <Errors />
@@ -61,8 +64,15 @@ export function ChatView({ signIn, onSignOut }: { signIn: SignIn; onSignOut: () 
   );
 }
 
-/** The address is a conversation, or the key of what the user is doing. */
-function Stage({ selected, player, device }: { selected: string | null; player: Player; device: string }) {
+interface StageProps {
+  selected: string | null;
+  player: Player;
+  device: string;
+  onSignOut: () => void;
+}
+
+/** The address is a conversation, the devices, or the key of what the user is doing. */
+function Stage({ selected, player, device, onSignOut }: StageProps) {
   switch (selected) {
     case null:
       return <NothingSelected />;
@@ -70,6 +80,8 @@ function Stage({ selected, player, device }: { selected: string | null; player: 
       return <ArticleView device={device} />;
     case PLAYER:
       return <PlayerView player={player} />;
+    case DEVICES:
+      return <DevicesView onSignOut={onSignOut} />;
     default:
       return <ConversationView key={selected} conversation={selected} />;
   }

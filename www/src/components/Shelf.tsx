@@ -1,18 +1,21 @@
 import { ARTICLE } from "../article";
 import { useCell } from "../cell";
 import { PLAYER, type Player } from "../player";
+import { useDevices } from "../devices";
 import { hrefOf } from "../route";
 import { useDoing } from "../sync";
-import { clockOf } from "../text";
+import { clockOf, count } from "../text";
+import { DEVICES } from "./DevicesView";
 import { Icon } from "./Icons";
 import { usePosition } from "./PlayerView";
 
-/** What was begun, here or elsewhere, to go on with. */
+/** What was begun, here or elsewhere, to go on with; and where it can be gone on with. */
 export function Shelf({ selected, player, device }: { selected: string | null; player: Player; device: string }) {
   return (
-    <nav className="shelf" aria-label="Go on with">
+    <nav className="shelf" aria-label="Reading, music and devices">
       <Reading selected={selected === ARTICLE.key} device={device} />
       <Listening selected={selected === PLAYER} player={player} device={device} />
+      <AllDevices selected={selected === DEVICES} />
     </nav>
   );
 }
@@ -43,6 +46,20 @@ function Listening({ selected, player, device }: { selected: boolean; player: Pl
       </span>
       <span className="shelf-title">{track.title}</span>
       <span className="shelf-state">{state + (where === null || state === "Not begun" ? "" : on(where, device))}</span>
+    </a>
+  );
+}
+
+function AllDevices({ selected }: { selected: boolean }) {
+  const devices = useDevices();
+  const online = devices?.filter((device) => device.online).length ?? 0;
+  return (
+    <a className="shelf-item" data-testid="shelf-devices" href={hrefOf(DEVICES)} aria-current={selected ? "page" : undefined}>
+      <span className="shelf-icon">
+        <Icon name="devices" />
+      </span>
+      <span className="shelf-title">Devices</span>
+      <span className="shelf-state">{devices === null ? "Where you are signed in" : `${count(devices.length, "device")}, ${online} online`}</span>
     </a>
   );
 }

@@ -4,7 +4,10 @@ use bytes::Bytes;
 use tutti_protocol::{Code, OperationId, Seq, wire};
 
 use super::{Refusal, Stop, Submitter};
-use crate::storage::{MessageKey, StoredMessage};
+use crate::{
+    storage::{MessageKey, StoredMessage},
+    work::Notice,
+};
 
 impl Submitter<'_> {
     /// Gives a message other content, unless a later edit has, or it was recalled.
@@ -38,6 +41,9 @@ impl Submitter<'_> {
         let told = self.tx.remove_drafts(message.key, &recalled.to_string(), self.submission.now).await?;
         self.growth.add_entries(told);
         let told = self.tx.erase_notifications(recalled).await?;
+        for account in &told {
+            self.growth.add_notice(Notice::Over { account: account.clone(), id: recalled });
+        }
         self.growth.add_entries(told);
         Ok(seq)
     }

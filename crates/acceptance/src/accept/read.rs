@@ -24,6 +24,9 @@ impl Submitter<'_> {
         let position = place.position;
         self.tx.set_read(place).await?;
         let seq = self.append(id, Entry::Read(place)).await?;
+        if position == view.last {
+            self.read_notifications(id, &mark.conversation).await?;
+        }
         if !self.submission.hide_reads {
             self.tell_read(&mark.conversation, &view, position).await?;
         }

@@ -913,6 +913,17 @@ impl Transaction for MemoryTransaction {
         Ok(account.tell_notification(operation.to_bytes(), marked))
     }
 
+    async fn unread_messages(&mut self, account: AccountKey, conversation: &str) -> Result<Vec<OperationId>> {
+        let notifications = &self.state.account_of(account)?.notifications;
+        let unread = notifications.iter().filter(|it| {
+            it.conversation == conversation
+                && it.message == it.id
+                && it.state() == wire::NotificationState::Unread
+        });
+        let ids: BTreeSet<_> = unread.filter_map(|it| OperationId::try_from(&it.id).ok()).collect();
+        Ok(ids.into_iter().collect())
+    }
+
     async fn erase_notifications(&mut self, message: OperationId) -> Result<BTreeSet<String>> {
         let message = message.to_bytes();
         let mut told = BTreeSet::new();

@@ -1015,6 +1015,18 @@ impl Transaction for SqliteTransaction {
         self.note_notification(account, seq, Some(operation)).await
     }
 
+    async fn unread_messages(&mut self, account: AccountKey, conversation: &str) -> Result<Vec<OperationId>> {
+        let ids: Vec<Vec<u8>> = sqlx::query_scalar(
+            "SELECT id FROM notifications
+             WHERE account = ? AND conversation = ? AND message = id AND state = 0 ORDER BY id",
+        )
+        .bind(account.0)
+        .bind(conversation)
+        .fetch_all(&mut *self.0)
+        .await?;
+        ids.iter().map(|id| OperationId::try_from(&id[..]).map_err(StorageError::new)).collect()
+    }
+
     async fn erase_notifications(&mut self, message: OperationId) -> Result<BTreeSet<String>> {
         let rows = sqlx::query(
             "SELECT n.account, a.name, n.content FROM notifications n CROSS JOIN accounts a ON a.id = n.account

@@ -126,6 +126,7 @@ fn submission(account: &str, operations: &[wire::Operation]) -> Submission {
         source: Source::Device(DeviceId::from([7; 16])),
         operations: operations.to_vec(),
         include_sender: true,
+        notifies: false,
         hide_reads: false,
         recall_window: None,
         reach: Reach::All,

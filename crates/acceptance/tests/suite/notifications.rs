@@ -2,6 +2,7 @@ use tutti_acceptance::{
     history::{Trim, snapshot},
     notifications::{Notify, withhold},
     storage::AccountKey,
+    work::{Notice, perform},
 };
 use tutti_protocol::{
     notification::is_erased,
@@ -207,4 +208,92 @@ async fn trimming_the_log_leaves_them() {
     let page = fixture.storage.page("alice", Seq(4), device(7)).await.unwrap();
     let Some(event::Body::Notification(told)) = &page.events[0].body else { panic!("{page:?}") };
     assert_eq!((told.title.as_str(), told.state()), ("one", NotificationState::Read));
+}
+
+/// Its accounts are notified of messages.
+fn notifying(submission: Submission) -> Submission {
+    Submission { notifies: true, ..submission }
+}
+
+#[tokio::test]
+async fn where_that_is_wanted_accounts_are_notified_of_the_messages_that_they_get() {
+    let fixture = Fixture::new().await;
+    fixture.put_group("team", &["alice", "bob", "carol", "dave"]).await;
+    fixture.accepted("carol", &set(1, "group:team", &[("muted", "true")])).await;
+    fixture.accepted("dave", &set(2, "group:team", &[("muted", "false")])).await;
+    let hi = notifying(one("alice", &send(3, "group:team", "hi there")));
+    fixture.decide(hi.clone()).await;
+    fixture.decide(hi).await;
+    for account in ["bob", "dave"] {
+        let [told] = &fixture.notifications(account).await[..] else { panic!("{account}") };
+        assert_eq!((told.title.as_str(), told.body.as_str()), ("alice", "hi there"));
+        assert_eq!((told.conversation.as_str(), told.created_at), ("group:team", 1_000));
+        assert_eq!((&told.id[..], &told.message[..]), (&[3; 16][..], &[3; 16][..]));
+    }
+    for account in ["alice", "carol"] {
+        assert_eq!(fixture.notifications(account).await, [], "{account}");
+    }
+    // The other's name for it, and only the beginning of a text that may be wrapped.
+    let long = send(4, "direct:bob", &"ä".repeat(500));
+    fixture.decide(notifying(one("alice", &long))).await;
+    let Some(Body::Send(wrapped)) = send(5, "direct:bob", "").body else { panic!() };
+    let wrapped = wire::Send { content: "{\"text\":\"wrapped\",\"n\":1}".into(), ..wrapped };
+    fixture.decide(notifying(one("alice", &operation(5, Body::Send(wrapped))))).await;
+    let told = fixture.notifications("bob").await;
+    assert_eq!(told[1].conversation, "direct:alice");
+    assert_eq!([&told[1].body, &told[2].body], ["ä".repeat(160).as_str(), "wrapped"]);
+    // The id is taken.
+    assert_eq!(fixture.notify(&["bob"], some(4, "another"), 9).await, Err(Code::Conflict));
+}
+
+#[tokio::test]
+async fn what_is_read_to_its_end_has_nothing_unread_to_notify_of() {
+    let fixture = Fixture::new().await;
+    for id in 1..=3 {
+        fixture.decide(notifying(one("alice", &send(id, "direct:bob", "hi")))).await;
+    }
+    fixture.decide(notifying(one("carol", &send(4, "direct:bob", "hi")))).await;
+    let conversation = "direct:alice".to_owned();
+    fixture.notify(&["bob"], Notification { conversation, ..some(5, "by the back end") }, 5).await.unwrap();
+    let unread = async || {
+        let all = fixture.notifications("bob").await.into_iter();
+        all.filter(|it| it.state() == NotificationState::Unread).map(|it| it.id[0]).collect::<Vec<_>>()
+    };
+    let seq = fixture.accepted("bob", &mark_read(6, "direct:alice", 2)).await;
+    assert_eq!(unread().await, [1, 2, 3, 4, 5], "there is more to read");
+    fixture.accepted("bob", &mark_read(7, "direct:alice", 3)).await;
+    assert_eq!(unread().await, [4, 5]);
+    let log = fixture.log("bob").await;
+    assert_eq!(log.head, Seq(seq + 1 + 3), "it has read, and three notifications are read");
+}
+
+#[tokio::test]
+async fn whoever_is_to_be_alerted_is_told_after_the_commit() {
+    let fixture = Fixture::new().await;
+    let notices = async |submission: Submission| {
+        let (_, growth) = perform(&*fixture.storage, &submission).await.unwrap();
+        let said = |notice: &Notice| match notice {
+            Notice::Alert { account, notification } => format!("{account} {}", notification.id[0]),
+            Notice::Over { account, id } => format!("{account} not {}", id.as_bytes()[0]),
+        };
+        growth.notices().iter().map(said).collect::<Vec<_>>()
+    };
+    let hi = send(1, "direct:bob", "hi");
+    assert_eq!(notices(notifying(one("alice", &hi))).await, ["bob 1"]);
+    assert_eq!(notices(notifying(one("alice", &hi))).await, [""; 0], "once");
+    assert_eq!(notices(one("alice", &send(2, "direct:bob", "hi"))).await, [""; 0], "if it is wanted");
+    assert_eq!(notices(one("bob", &mark(3, 1, NotificationState::Read))).await, ["bob not 1"]);
+    notices(notifying(one("alice", &send(4, "direct:bob", "hi")))).await;
+    assert_eq!(notices(one("bob", &mark_read(5, "direct:alice", 3))).await, ["bob not 4"]);
+    notices(notifying(one("alice", &send(6, "direct:bob", "hi")))).await;
+    assert_eq!(notices(one("alice", &recall(7, 6))).await, ["bob not 6"]);
+    // The back end notifies of what is about a muted conversation, too; nobody is alerted.
+    notices(one("bob", &set(8, "direct:alice", &[("muted", "true")]))).await;
+    assert_eq!(notices(notifying(one("alice", &send(9, "direct:bob", "hi")))).await, [""; 0]);
+    for (id, conversation, alerts) in [(10, "direct:alice", 0), (11, "direct:carol", 1), (12, "", 1)] {
+        let notification = Notification { conversation: conversation.to_owned(), ..some(id, "one") };
+        let notify = Notify { accounts: ["bob".to_owned()].into(), notification, now: Millis(5) };
+        let (_, growth) = perform(&*fixture.storage, &notify).await.unwrap();
+        assert_eq!(growth.notices().len(), alerts, "{conversation}");
+    }
 }

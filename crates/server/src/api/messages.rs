@@ -93,6 +93,7 @@ async fn submit(app: &App, act: Act) -> Result<Result<Millis, Refusal>, ApiError
         source: Source::BackEnd,
         operations: vec![wire::Operation { id: id.to_bytes(), clock: 0, body: Some(body) }],
         include_sender,
+        notifies: app.settings.get().message_notifications,
         hide_reads: false,
         recall_window: app.settings.get().recall_window(),
         reach: app.reach(),

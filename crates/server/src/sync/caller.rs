@@ -134,6 +134,7 @@ impl<'a> Caller<'a> {
             source: self.source,
             operations,
             include_sender: true,
+            notifies: self.app.settings.get().message_notifications,
             hide_reads: self.privacy.hide_reads,
             recall_window: self.app.settings.get().recall_window(),
             reach: self.app.reach(),
