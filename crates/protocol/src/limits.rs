@@ -38,6 +38,8 @@ pub const NOTIFICATIONS: usize = 200;
 pub const NOTIFICATIONS_DISMISSED: usize = 50;
 /// Most devices of an account; of more, those that were not there for longest give way.
 pub const DEVICES: usize = 500;
+/// How often the list of them is told at most, in milliseconds.
+pub const DEVICES_INTERVAL: u64 = 100;
 /// Longest address of a push subscription.
 pub const PUSH_ENDPOINT: usize = 1024;
 /// Longest token.

@@ -1,7 +1,10 @@
 //! What is done about an account's devices, what is left of one that was removed, and tokens that expire.
 
 use tutti_engine::{Connection, Input, Reply, RequestId, batch::Table};
-use tutti_protocol::{Code, DeviceId, wire};
+use tutti_protocol::{
+    Code, DeviceId,
+    wire::{self, manage},
+};
 use tutti_simulator::world::{At, DEVICE_NAME, World};
 
 const TEAM: &str = "group:team";
@@ -123,6 +126,34 @@ fn each_question_gets_its_own_answer() {
             assert_eq!(answer(&world, at, renamed), Some(Ok(())));
         }
     }
+}
+
+#[test]
+fn a_device_that_has_not_come_yet_is_named_and_removed_like_any() {
+    let mut world = World::new(7);
+    let tabs = device::<2>(&mut world);
+    let now = world.clock();
+    assert!(world.server.register_device("anna", "kiosk", now));
+    world.deliver();
+    let device = || "kiosk".to_owned();
+    let rename = wire::RenameDevice { device: device(), name: "Counter".into() };
+    let renamed = world.manage(tabs[1], manage::What::Rename(rename));
+    world.pass(1_000);
+    assert_eq!(answer(&world, tabs[1], renamed), Some(Ok(())));
+    let told = world.tab(tabs[0]).devices.clone().expect("all are told");
+    let kiosk = wire::Device {
+        id: device(),
+        name: "Counter".into(),
+        registered_at: now.0,
+        ..wire::Device::default()
+    };
+    assert_eq!(told.devices.last(), Some(&kiosk));
+    let removed = world.manage(tabs[0], manage::What::Remove(wire::RemoveDevice { device: device() }));
+    world.pass(1_000);
+    assert_eq!(answer(&world, tabs[0], removed), Some(Ok(())));
+    let told = world.tab(tabs[1]).devices.clone().expect("all are told");
+    assert_eq!(names(&told.devices), [DEVICE_NAME]);
+    assert!(!world.server.register_device("anna", "kiosk", now), "it was removed for good");
 }
 
 #[test]

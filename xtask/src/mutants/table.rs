@@ -15,6 +15,8 @@ const FOLD: &str = "crates/engine/src/fold.rs";
 const LEADERSHIP: &str = "crates/engine/src/leadership.rs";
 const LINK: &str = "crates/engine/src/link.rs";
 const STATUS: &str = "crates/engine/src/engine/status.rs";
+const QUESTIONS: &str = "crates/engine/src/engine/questions.rs";
+const ERASING: &str = "crates/engine/src/engine/erasing.rs";
 const OUTBOX: &str = "crates/engine/src/outbox.rs";
 const REPLICA: &str = "crates/engine/src/replica.rs";
 const CLOCK: &str = "crates/protocol/src/clock.rs";
@@ -137,7 +139,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "failed-write-promised-all-the-same",
         file: STORAGE,
-        from: "self.answer(request, Err(Failure::from(&error))); }",
+        from: "self.answer(request, Err(failure.clone())); }",
         to: "self.answer(request, Ok(Reply::Done)); }",
     },
     Mutant {
@@ -925,5 +927,78 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: SOURCE,
         from: "Self::Device(device) => Some(device), Self::BackEnd | Self::Passing(_) => None,",
         to: "Self::Device(device) | Self::Passing(device) => Some(device), Self::BackEnd => None,",
+    },
+    // Devices, tokens, and copies that are erased.
+    Mutant {
+        name: "questions-forgotten-with-the-leader",
+        file: QUESTIONS,
+        from: "self.questions.retain(|it| matches!(it.who, Who::Local(_)));",
+        to: "self.questions.clear();",
+    },
+    Mutant {
+        name: "answer-to-another-question-taken",
+        file: QUESTIONS,
+        from: "it.asked.is_some() && it.number == managed.number",
+        to: "it.asked.is_some()",
+    },
+    Mutant {
+        name: "removed-and-not-impressed",
+        file: NETWORK,
+        from: "Arrived::Revoked(revoked) => return self.handle_revoked(revoked),",
+        to: "Arrived::Revoked(_) => {}",
+    },
+    Mutant {
+        name: "copy-erased-without-a-word",
+        file: ERASING,
+        from: "self.broadcast(channel_frame::Frame::Erased(erased));",
+        to: "drop(erased);",
+    },
+    Mutant {
+        name: "copy-erased-before-that-is-said",
+        file: ERASING,
+        from: "self.tell_erased(&reason); self.end(&reason);",
+        to: "self.end(&reason);",
+    },
+    Mutant {
+        name: "copy-said-to-be-erased-only-once",
+        file: ERASING,
+        from: "if result.is_ok() {",
+        to: "if false {",
+    },
+    Mutant {
+        name: "erased-though-the-device-is-still-listed",
+        file: ERASING,
+        from: "Err(failure) if self.closed.is_none() => {",
+        to: "Err(_) if self.closed.is_none() => self.erase(Reason::Removed(None)), Err(failure) if false => {",
+    },
+    Mutant {
+        name: "erased-copy-brought-back-from-the-cache",
+        file: STORAGE,
+        from: "StoreError::Erased if (self.suspended || self.resumed) && self.closed.is_none()",
+        to: "StoreError::Erased if false",
+    },
+    Mutant {
+        name: "erased-copy-saved-before-it-is-heard-why",
+        file: STORAGE,
+        from: "again_at: Some(now.monotonic.plus(ERASED)), listens: true",
+        to: "again_at: Some(now.monotonic), listens: true",
+    },
+    Mutant {
+        name: "calls-left-to-a-store-that-is-no-more",
+        file: STORAGE,
+        from: "if error == StoreError::Erased && self.closed.is_none() {",
+        to: "if error == StoreError::Erased {",
+    },
+    Mutant {
+        name: "token-never-replaced",
+        file: LINK,
+        from: "self.orders.push(Order::FetchToken(self.connection));",
+        to: "",
+    },
+    Mutant {
+        name: "token-asked-for-once",
+        file: LINK,
+        from: "Err(_) => session.refresh_at = Some(now.monotonic.plus(REFRESH_AGAIN)),",
+        to: "Err(_) => {}",
     },
 ];

@@ -10,7 +10,10 @@ use tutti_protocol::{
     wire::operation::Body,
 };
 
-use super::{ANNOUNCE, Engine, Gathered, Reading, Role, Sync, Who, Withdrawal, accepted_by, queued_id};
+use super::{
+    ANNOUNCE, Engine, Gathered, Reading, Renewal, Role, Sync, Who, Withdrawal, accepted_by, queued_id,
+    storage::ERASED,
+};
 use crate::{
     Connection, Effect, Event, Extent, Failure, Now, Reply, RequestId,
     batch::{Batch, Durability, Key, Table, Write},
@@ -56,8 +59,15 @@ impl Engine {
             let id = self.load(Extent::Everything);
             self.reload.iter_mut().for_each(|reload| reload.id = id);
         }
-        if self.renewal.as_mut().is_some_and(|renewal| renewal.again_at.take_if(due).is_some()) {
-            self.renew();
+        let renewal = self.renewal.as_mut();
+        let renewal = renewal.and_then(|it| Some((it.again_at.take_if(due)?, it.listens)));
+        match renewal {
+            // Who has just stood still has not heard yet what was said meanwhile.
+            Some((at, true)) if at.plus(ERASED) <= now.monotonic => {
+                self.renewal = Some(Renewal { again_at: Some(now.monotonic.plus(ERASED)), listens: false });
+            }
+            Some(_) => self.renew(),
+            None => {}
         }
     }
 

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// How long a tab that finds the store erased listens for another that says to have done that, in milliseconds.
-const ERASED: u64 = 500;
+pub(super) const ERASED: u64 = 500;
 
 impl Engine {
     pub(super) fn handle_persisted(&mut self, id: BatchId, now: Now) {

@@ -142,21 +142,14 @@ impl Server {
     /// Does something about the devices of an account, and answers.
     pub(super) fn manage(&mut self, wire: Wire, manage: wire::Manage, now: Millis) {
         let wire::Manage { number, what } = manage;
-        let done = self.do_about_devices(wire, what.expect("the codec has looked"), now);
-        // What was done, and that a device was cut off, come by two ways: now the one first, now the other.
-        if number % 2 == 0 {
-            self.cut_off();
-        }
-        let managed = match done {
+        let refused = |code: Code| wire::Managed { code: code.as_str().into(), ..wire::Managed::default() };
+        let managed = match self.do_about_devices(wire, what.expect("the codec has looked"), now) {
             Ok(Some(devices)) => wire::Managed { devices, ..wire::Managed::default() },
-            Ok(None) => wire::Managed { code: Code::NotFound.as_str().into(), ..wire::Managed::default() },
-            Err(_) => {
-                wire::Managed { code: Refusal::storage().code.as_str().into(), ..wire::Managed::default() }
-            }
+            Ok(None) => refused(Code::NotFound),
+            Err(_) => refused(Refusal::storage().code),
         };
-        if self.sessions.contains_key(&wire) {
-            self.send(wire, server_frame::Frame::Managed(wire::Managed { number, ..managed }));
-        }
+        self.send(wire, server_frame::Frame::Managed(wire::Managed { number, ..managed }));
+        // Who has removed itself is answered first.
         self.cut_off();
     }
 
