@@ -78,7 +78,7 @@ pub struct Engine {
     offline: Offline,
     network: bool,
     suspended: bool,
-    /// It was suspended, and has not read the store since.
+    /// It was suspended, heard nothing meanwhile, and has not read the store since.
     resumed: bool,
     /// Why this client is at its end.
     closed: Option<Code>,
@@ -251,8 +251,10 @@ impl Reload {
 /// The store was erased, and this device is being registered anew.
 #[derive(Debug, Default)]
 struct Renewal {
-    /// That has failed; when to try again.
+    /// When to try (again).
     again_at: Option<Millis>,
+    /// Until then it listens for another tab that says to have erased the store.
+    listens: bool,
 }
 
 /// A wish that all be in step.

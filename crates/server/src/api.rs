@@ -9,6 +9,7 @@ mod groups;
 mod health;
 mod messages;
 mod notifications;
+mod push;
 mod settings;
 mod status;
 mod tokens;
@@ -75,6 +76,7 @@ routes! {
     GET     "/api/settings"              Backend             settings::get;
     PUT     "/api/settings"              Backend             settings::put;
     GET     "/api/connections"           BackendOrDeveloper  connections::list;
+    GET     "/api/push"                  Anyone              push::key;
     GET     "/healthz"                   Anyone              health::alive;
     GET     "/readyz"                    Anyone              health::ready;
 }

@@ -9,8 +9,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tutti_acceptance::{reach::Reach, storage::Storage};
 
 use crate::{
-    config::Transport, devices::Lists, hub::Hub, limits::Limits, origin::Origins, rate::AccountRates,
-    settings::Settings, site::Site, status::Statuses, tokens::Tokens, writer::Writer,
+    config::Transport, devices::Lists, hub::Hub, limits::Limits, origin::Origins, push::WebPush,
+    rate::AccountRates, settings::Settings, site::Site, status::Statuses, tokens::Tokens, writer::Writer,
 };
 
 /// What all requests and connections share.
@@ -23,6 +23,8 @@ pub(crate) struct App {
     pub hub: Arc<Hub>,
     /// Who is there, and the way to all who are.
     pub statuses: Arc<Statuses>,
+    /// The way to browsers whose page is closed.
+    pub push: WebPush,
     /// Which devices are there, and the way to those who want to know.
     pub lists: Arc<Lists>,
     /// How much each account may do.

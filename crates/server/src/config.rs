@@ -12,6 +12,7 @@ use clap::Parser;
 
 use crate::{
     limits::Limits,
+    push::{PushSettings, Services, Vapid, VapidError, WebPush, make_key},
     site::Site,
     tls::{Tls, TlsError},
 };
@@ -71,6 +72,10 @@ pub struct Config {
     #[command(flatten)]
     pub limits: Limits,
 
+    /// With whose key it is pushed, and where
+    #[command(flatten)]
+    pub push: PushSettings,
+
     /// Milliseconds that an account may be without a connection before others are told that it is offline
     #[arg(long, env = "TUTTI_PRESENCE_GRACE", default_value_t = PRESENCE_GRACE,
           value_parser = clap::value_parser!(u64).range(0..=60_000))]
@@ -89,6 +94,9 @@ pub struct Config {
 
 /// A page that is loaded anew is back by then.
 const PRESENCE_GRACE: u64 = 2_000;
+
+/// Whom push services ask in development: nobody.
+const DEVELOPER: &str = "mailto:developer@example.com";
 
 /// The two secrets of a server.
 #[derive(Clone)]
@@ -142,6 +150,18 @@ pub enum ConfigError {
     /// A key that could be guessed.
     #[error("{0} is shorter than {MIN_KEY} characters; make a key with `openssl rand -hex 32`")]
     ShortKey(&'static str),
+    /// Pushes cannot be signed like this.
+    #[error("--vapid-key, --vapid-subject: {0}")]
+    Vapid(#[from] VapidError),
+    /// Nobody to ask about pushes.
+    #[error(
+        "--vapid-subject is missing: give mailto: and an address, or https: and a page, at which push services \
+         reach who runs this server"
+    )]
+    NoSubject,
+    /// There is no TLS to reach push services with.
+    #[error("cannot encrypt connections to push services: {0}")]
+    PushTls(#[from] rustls::Error),
     /// A key file cannot be read or written.
     #[error("cannot keep a key in {0}: {1}")]
     KeyFile(PathBuf, #[source] io::Error),
@@ -165,7 +185,7 @@ impl Config {
         let key = |given: &Option<String>, flag, env, file| {
             let key = match given {
                 Some(key) => key.clone(),
-                None if self.dev => kept_key(&self.data.join(file))?,
+                None if self.dev => kept_key(&self.data.join(file), random_key)?,
                 None => return Err(ConfigError::NoKey { flag, env }),
             };
             if key.len() < MIN_KEY {
@@ -177,6 +197,26 @@ impl Config {
             server: key(&self.server_key, "--server-key", "TUTTI_SERVER_KEY", "server.key")?,
             token: key(&self.token_secret, "--token-secret", "TUTTI_TOKEN_SECRET", "token.secret")?,
         })
+    }
+
+    /// Web Push with the key that was given, or in development with one made up for this data directory. Without one
+    /// it is off.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when the key is none, or nobody is named.
+    pub(crate) fn web_push(&self) -> Result<WebPush, ConfigError> {
+        let PushSettings { vapid_key, vapid_subject, services } = &self.push;
+        let key = match vapid_key {
+            Some(key) => key.clone(),
+            None if self.dev => kept_key(&self.data.join("vapid.key"), make_key)?,
+            None => return Ok(WebPush::off()),
+        };
+        let subject = match vapid_subject {
+            Some(subject) => subject,
+            None if self.dev => DEVELOPER,
+            None => return Err(ConfigError::NoSubject),
+        };
+        Ok(WebPush::new(Services::new(services.clone()), Vapid::new(&key, subject)?)?)
     }
 
     /// The page to serve.
@@ -203,19 +243,26 @@ impl Config {
 }
 
 /// The key in a file that only its owner can read; made up if there is none.
-fn kept_key(file: &Path) -> Result<String, ConfigError> {
+fn kept_key(
+    file: &Path,
+    make: impl FnOnce() -> Result<String, getrandom::Error>,
+) -> Result<String, ConfigError> {
     let failed = |error| ConfigError::KeyFile(file.to_owned(), error);
     match fs::read_to_string(file) {
         Ok(key) => return Ok(key.trim().to_owned()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(failed(error)),
     }
-    let mut entropy = [0; 32];
-    getrandom::fill(&mut entropy)?;
-    let key: String = entropy.iter().map(|byte| format!("{byte:02x}")).collect();
+    let key = make()?;
     let mut made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map_err(failed)?;
     writeln!(made, "{key}").map_err(failed)?;
     Ok(key)
+}
+
+fn random_key() -> Result<String, getrandom::Error> {
+    let mut entropy = [0; 32];
+    getrandom::fill(&mut entropy)?;
+    Ok(entropy.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 #[cfg(test)]
@@ -260,6 +307,18 @@ mod tests {
     }
 
     #[test]
+    fn it_is_pushed_with_a_key_and_a_subject_alone() {
+        let push = |args: &[&str]| config(args).web_push();
+        assert!(push(&[]).unwrap().public_key().is_err());
+        let key = "yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw";
+        assert!(matches!(push(&["--vapid-key", key]), Err(ConfigError::NoSubject)));
+        let subject = ["--vapid-subject", "mailto:push@chat.example"];
+        assert!(push(&[&["--vapid-key", key], &subject[..]].concat()).unwrap().public_key().is_ok());
+        let error = push(&[&["--vapid-key", "guess"], &subject[..]].concat()).unwrap_err().to_string();
+        assert!(error.contains("npx web-push generate-vapid-keys") && !error.contains("guess"), "{error}");
+    }
+
+    #[test]
     fn made_up_keys_are_kept_for_their_owner_alone() {
         let data = tempfile::tempdir().unwrap();
         let config = config(&["--dev", "--data", data.path().to_str().unwrap()]);
@@ -267,7 +326,9 @@ mod tests {
         let second = config.keys().unwrap();
         assert_eq!(first.server, second.server);
         assert_ne!(first.server, first.token);
-        for file in ["server.key", "token.secret"] {
+        let pushes = [config.web_push().unwrap(), config.web_push().unwrap()];
+        assert_eq!(pushes[0].public_key().unwrap(), pushes[1].public_key().unwrap());
+        for file in ["server.key", "token.secret", "vapid.key"] {
             let mode = fs::metadata(data.path().join(file)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
         }

@@ -7,10 +7,12 @@
 //! api ───┘             └── tutti-acceptance: what happens to the logs, and where they are kept
 //! both ──── status ─────── hub: what reaches only who is connected, and is kept nowhere
 //! writer ── devices ────── hub: whose device was removed or renamed, and who is told of it
+//! writer ── alerts ─────── push: that there is something, to accounts of which nobody is there
 //! ```
 //! A frame or a request becomes work, the writer commits it together with whatever else is waiting,
 //! then answers, then wakes the connections whose log has grown; those read on from where they are.
 
+mod alerts;
 mod api;
 mod app;
 mod clock;
@@ -19,6 +21,7 @@ mod devices;
 mod hub;
 pub mod limits;
 mod origin;
+pub mod push;
 mod rate;
 mod server;
 mod settings;

@@ -19,6 +19,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tutti_acceptance::storage::{SqliteStorage, Storage, StorageError};
 
 use crate::{
+    alerts::{self, Alerts},
     api,
     app::{App, CurrentSettings, ServerKey},
     clock,
@@ -81,6 +82,10 @@ impl Server {
         let keys = config.keys()?;
         let transport = config.transport()?;
         let storage: Arc<dyn Storage> = Arc::new(SqliteStorage::open(&config.data.join("tutti.db")).await?);
+        let push = config.web_push()?;
+        if let Err(off) = push.public_key() {
+            tracing::info!("{off}");
+        }
         let settings: Settings = match storage.settings().await? {
             Some(text) => serde_json::from_str(&text)?,
             None => Settings::default(),
@@ -90,12 +95,14 @@ impl Server {
         let hub = Arc::new(Hub::new(limits.slot_lease(), settings.connections()));
         let grace = Duration::from_millis(config.presence_grace);
         let lists = Arc::new(Lists::new(storage.clone(), hub.clone(), grace));
+        let (alerts, news) = Alerts::new();
         let app = App {
             statuses: Arc::new(Statuses::new(storage.clone(), hub.clone(), grace)),
-            writer: Writer::start(storage.clone(), hub.clone(), lists.clone()),
+            writer: Writer::start(storage.clone(), hub.clone(), lists.clone(), alerts),
             lists,
             storage,
             hub,
+            push,
             posts: AccountRates::new(limits.frames()),
             rates: AccountRates::new(limits.operations()),
             tokens: Tokens::new(&keys.token),
@@ -109,7 +116,9 @@ impl Server {
             shutdown: CancellationToken::new(),
             connections: TaskTracker::new(),
         };
-        Ok(Self { app: Arc::new(app), listener, _lock: lock })
+        let app = Arc::new(app);
+        app.connections.spawn(alerts::run(app.clone(), news));
+        Ok(Self { app, listener, _lock: lock })
     }
 
     /// What connections are encrypted with, if this server does it.

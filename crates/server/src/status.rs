@@ -17,7 +17,7 @@ use tutti_acceptance::{
 };
 use tutti_protocol::{
     Millis, codec, limits,
-    wire::{self, Platform, server_frame::Frame, status::Status as Kind},
+    wire::{self, Availability, Platform, server_frame::Frame, status::Status as Kind},
 };
 
 use crate::{clock::now, hub::Hub};
@@ -115,6 +115,13 @@ impl Statuses {
             None => Presence::default().shown(account),
         };
         Ok(frame(Kind::Presence(presence)))
+    }
+
+    /// Whether the user of an account is there, for all that is known: then no other device alerts them.
+    pub(crate) fn is_active(&self, account: &str) -> bool {
+        let accounts = self.accounts();
+        let availability = accounts.get(account).map(|known| known.presence.own(account).availability());
+        availability.is_some_and(|it| !matches!(it, Availability::Offline | Availability::Away))
     }
 
     /// Changes what is known of an account, and tells those who may know what that changes for them.

@@ -15,7 +15,7 @@ use tutti_acceptance::{
     work::{Growth, Work},
 };
 
-use crate::{devices::Lists, hub::Hub};
+use crate::{alerts::Alerts, devices::Lists, hub::Hub};
 
 /// Most pieces of work in one transaction.
 const GROUP: usize = 64;
@@ -36,9 +36,9 @@ pub(crate) struct Writer {
 impl Writer {
     /// Starts to write to a storage. Ends when the last copy of this handle is gone.
     #[must_use]
-    pub(crate) fn start(storage: Arc<dyn Storage>, hub: Arc<Hub>, lists: Arc<Lists>) -> Self {
+    pub(crate) fn start(storage: Arc<dyn Storage>, hub: Arc<Hub>, lists: Arc<Lists>, alerts: Alerts) -> Self {
         let (jobs, waiting) = mpsc::channel(QUEUE);
-        tokio::spawn(write(storage, Listeners { hub, lists }, waiting));
+        tokio::spawn(write(storage, Listeners { hub, lists, alerts }, waiting));
         Self { jobs }
     }
 
@@ -69,6 +69,7 @@ impl Writer {
 struct Listeners {
     hub: Arc<Hub>,
     lists: Arc<Lists>,
+    alerts: Alerts,
 }
 
 async fn write(storage: Arc<dyn Storage>, listeners: Listeners, mut waiting: mpsc::Receiver<Box<dyn Job>>) {
@@ -136,6 +137,7 @@ fn settle(
     growth.devices().iter().for_each(|change| listeners.lists.apply(change));
     group.into_iter().for_each(|job| job.settle());
     growth.accounts().for_each(|account| listeners.hub.wake(account));
+    listeners.alerts.tell(growth);
     if growth.has_erased() {
         scrubbing.want();
     }

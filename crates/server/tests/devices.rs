@@ -523,14 +523,19 @@ async fn the_back_end_and_users_rename_and_remove_over_http() {
 async fn how_much_may_be_done_about_devices_is_limited() {
     let server = TestServer::start_with(&["--rate-burst", "1", "--rate-per-second", "1"]).await;
     let mut laptop = Device::connect(&server, 1).await;
-    while laptop.code(rename(&id(1), "named")).await.is_empty() {}
-    assert_eq!(laptop.code(remove(&id(1))).await, "rate-limited");
-    let mut answer = over_http(&server, Method::DELETE, &id(1), json!(null)).await;
-    while answer.0 == StatusCode::NOT_FOUND || answer.0 == StatusCode::OK {
-        answer = over_http(&server, Method::DELETE, &id(1), json!(null)).await;
+    // A slow machine gives the account more meanwhile.
+    let mut codes = Vec::new();
+    while codes.len() < 100 && codes.last().is_none_or(String::is_empty) {
+        codes.push(laptop.code(rename(&id(1), "named")).await);
     }
-    assert_eq!(
-        (answer.0, &answer.1["error"]["code"]),
-        (StatusCode::TOO_MANY_REQUESTS, &json!("rate-limited"))
-    );
+    assert_eq!(codes.pop().as_deref(), Some("rate-limited"));
+    let mut refused = None;
+    for _ in 0..100 {
+        let (status, answer) = over_http(&server, Method::DELETE, "none", json!(null)).await;
+        if status != StatusCode::NOT_FOUND {
+            refused = Some((status, answer["error"]["code"].clone()));
+            break;
+        }
+    }
+    assert_eq!(refused, Some((StatusCode::TOO_MANY_REQUESTS, json!("rate-limited"))));
 }

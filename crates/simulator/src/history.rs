@@ -110,6 +110,7 @@ impl History {
             let mut world = scene(self.seed);
             prepare(&mut world);
             for step in &self.steps {
+                world.close_ended();
                 world.chance = ChaCha8Rng::seed_from_u64(step.dice);
                 if let Some(what) = (step.word.act)(&mut world, &mut Dice::new(step.dice)) {
                     *outcome.words.entry(step.word.name).or_default() += 1;
@@ -182,6 +183,7 @@ fn scene(seed: u64) -> World {
 fn end(world: &mut World, tell: &mut dyn FnMut(&World, &str)) {
     heal(world);
     world.pass(NOTICED);
+    world.close_ended();
     tell(world, "everybody who is awake has had time to notice");
     world.check_awake();
     let unsent = world.unsent();
@@ -190,6 +192,7 @@ fn end(world: &mut World, tell: &mut dyn FnMut(&World, &str)) {
     assert_eq!(stuck, None, "stuck: in an outbox though its leader is online");
     wake(world);
     world.pass(QUIET);
+    world.close_ended();
     // What is wished for in one tab holds in all.
     for profile in 0..world.profiles.len() {
         let one = world.alive().into_iter().find(|at| at.0 == profile);
@@ -205,10 +208,19 @@ fn end(world: &mut World, tell: &mut dyn FnMut(&World, &str)) {
         }
     }
     world.pass(QUIET);
-    world.check_awake();
     for at in world.alive() {
         world.input(at, Input::NetworkChanged(true));
     }
+    world.pass(QUIET);
+    // Who has learned by now that its device was removed has ended; what comes in its place is another one.
+    world.close_ended();
+    for profile in 0..world.profiles.len() {
+        if world.profiles[profile].tabs.is_empty() {
+            world.open(profile);
+        }
+    }
+    world.pass(QUIET);
+    world.check_awake();
     // Seldom, since it is most of such a history.
     if Dice::new(world.seed).roll(64) == 0 {
         tell(world, "all are awake, and have as long as it takes without being told");
@@ -226,6 +238,8 @@ fn end(world: &mut World, tell: &mut dyn FnMut(&World, &str)) {
         tell(world, "all have looked at all there is");
         world.check();
     }
+    world.check_devices();
+    tell(world, "all have seen their devices");
     // A leader that the store obeys no more learns it when it writes.
     post_one(world, 1);
     world.pass(QUIET);

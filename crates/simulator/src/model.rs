@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use tutti_engine::{Replica, RequestId};
-use tutti_protocol::{Conversation, OperationId, wire};
+use tutti_protocol::{Conversation, Millis, OperationId, wire};
 
 use crate::{
     decided::Decided,
     notices::{Notices, Recalled},
     server::{Server, View},
     vocabulary::TEAM,
-    world::At,
+    world::{At, DEVICE_NAME},
 };
 
 /// What users asked for, and what they were promised.
@@ -52,6 +52,12 @@ pub struct Model {
     renamed: BTreeSet<usize>,
     /// Messages that were given up before they were sent, and that was promised.
     stopped: BTreeSet<OperationId>,
+    /// Something that users had decided, and that may not have come to the server, went with a copy that was erased.
+    lost: bool,
+    /// What went with a copy that was erased, all of whose tabs were told of that, and when.
+    erased: BTreeMap<Bytes, Millis>,
+    /// What devices were to be called, by account and id.
+    names: BTreeMap<(String, String), Wishes>,
     /// What accounts were notified of.
     pub notices: Notices,
 }
@@ -112,6 +118,7 @@ enum Call {
     Recall(OperationId),
     Set(String, String, String),
     GiveUp(OperationId),
+    Rename(String, String),
 }
 
 #[derive(Debug)]
@@ -178,6 +185,13 @@ impl Model {
         let of = (account.to_owned(), target.to_owned(), name.to_owned());
         self.fields.entry(of.clone()).or_default().add(at, request, value);
         self.calls.insert(request, Call::Set(of.0, of.1, of.2));
+    }
+
+    /// A user names a device.
+    pub fn renames(&mut self, at: At, request: RequestId, account: &str, device: &str, name: &str) {
+        let of = (account.to_owned(), device.to_owned());
+        self.names.entry(of.clone()).or_default().add(at, request, &Bytes::copy_from_slice(name.as_bytes()));
+        self.calls.insert(request, Call::Rename(of.0, of.1));
     }
 
     fn wanted(&mut self, id: OperationId, now: &Bytes) -> &mut Wanted {
@@ -302,6 +316,9 @@ impl Model {
                 self.fields.entry((account, target, name)).or_default().promise(request);
             }
             Some(Call::GiveUp(id)) => return Some(id),
+            Some(Call::Rename(account, device)) => {
+                self.names.entry((account, device)).or_default().promise(request);
+            }
             None => {}
         }
         None
@@ -318,7 +335,7 @@ impl Model {
         let recalled = self
             .changes
             .iter()
-            .filter(|(id, wanted)| wanted.recalled && !self.replaced && !server.storage.is_aged(**id));
+            .filter(|(id, wanted)| wanted.recalled && !self.lacks_wishes() && !server.storage.is_aged(**id));
         let contents = |wanted: &Wanted| wanted.edits.values.iter().chain([&wanted.first]).cloned().collect();
         gone.extend(recalled.flat_map(|(_, wanted)| -> Vec<Bytes> { contents(wanted) }));
         gone
@@ -330,7 +347,7 @@ impl Model {
         let Some(wanted) = self.changes.get(&id) else { return Recalled::default() };
         // Of what was given up before it was sent, the server never hears that it is recalled.
         let heard = server.storage.is_stored(message) && !server.storage.is_aged(id);
-        let surely = wanted.recalled && !self.replaced && heard;
+        let surely = wanted.recalled && !self.lacks_wishes() && heard;
         Recalled { surely, maybe: wanted.recall }
     }
 
@@ -338,7 +355,7 @@ impl Model {
     fn check_notices(&self, server: &Server) {
         for account in server.storage.accounts() {
             let recalled = |message: &Bytes| self.is_recalled(message, server);
-            self.notices.check(&account, &server.notifications(&account), recalled, self.replaced);
+            self.notices.check(&account, &server.notifications(&account), recalled, self.lacks_wishes());
         }
     }
 
@@ -364,7 +381,7 @@ impl Model {
                     || wanted.edits.fulfilled(&message.content, &self.renamed);
                 let holds = recalled || !wanted.recalled && !message.recalled && said;
                 let known = wanted.edits.values.contains(&message.content);
-                let excused = self.replaced && (wanted.first == message.content || known);
+                let excused = self.lacks_wishes() && (wanted.first == message.content || known);
                 assert!(holds || excused, "divergent: {message:?} after {wanted:?}");
                 let edited = decided.filter(|_| !message.recalled).and_then(|decided| decided.content(id));
                 let latest = edited.is_none_or(|content| *content == message.content);
@@ -379,7 +396,7 @@ impl Model {
             let value = fields.and_then(|mut fields| fields.remove(name)).unwrap_or_default();
             let holds = wishes.fulfilled(&value, &self.renamed)
                 || value.is_empty() && !wishes.promised
-                || self.replaced && (value.is_empty() || wishes.values.contains(&value));
+                || self.lacks_wishes() && (value.is_empty() || wishes.values.contains(&value));
             assert!(holds, "divergent: {target} {name} of {account} is {value:?} after {wishes:?}");
             let latest = decided.is_none_or(|decided| decided.value(account, target, name) == value);
             assert!(
@@ -423,6 +440,57 @@ impl Model {
         self.excused.extend(gone.filter(|content| !held.contains_key(*content)).cloned());
         self.held.extend(held);
         self.replaced = true;
+    }
+
+    /// A profile's copy is erased on purpose, or since the device was removed: what only it had is gone.
+    ///
+    /// `pending`: there was something that may not have come to the server.
+    pub fn erased_for_good(&mut self, profile: usize, pending: bool, server: &Server) {
+        let arrived: BTreeSet<Bytes> =
+            self.logs(server).into_values().flat_map(BTreeMap::into_keys).collect();
+        let only_here = self.said.iter().filter(|(_, said)| said.profiles.contains(&profile));
+        let gone = only_here.map(|(content, _)| content).filter(|content| !arrived.contains(*content));
+        self.excused.extend(gone.cloned());
+        self.lost |= pending;
+    }
+
+    /// All tabs of a profile whose copy was just erased were told: none saves anything.
+    pub fn gone_for_good(&mut self, profile: usize, now: Millis) {
+        let here = self.said.iter().filter(|(_, said)| said.profiles.contains(&profile));
+        let gone = here.map(|(content, _)| content).filter(|content| self.excused.contains(*content));
+        let gone: Vec<Bytes> = gone.cloned().collect();
+        self.erased.extend(gone.into_iter().map(|content| (content, now)));
+    }
+
+    /// A profile's copy was replaced by another one, with what its tabs still had.
+    pub fn copy_replaced(&mut self) {
+        self.replaced = true;
+    }
+
+    /// Whether what users have decided and were promised may be gone.
+    fn lacks_wishes(&self) -> bool {
+        self.replaced || self.lost
+    }
+
+    /// Whether a message has come out of a copy that was erased, later than what was on its way then.
+    fn is_revenant(&self, message: &wire::Message) -> bool {
+        let content = self.first_of(message);
+        let once = self.said.get(&content).is_some_and(|said| said.profiles.len() == 1);
+        let erased = self.erased.get(&content).filter(|_| once && !self.replaced);
+        erased.is_some_and(|at| message.sent_at > at.0 + 1_000)
+    }
+
+    /// Devices are called what they call themselves, or what one of their users has named them.
+    fn check_names(&self, server: &Server) {
+        for account in server.storage.accounts() {
+            for device in server.devices(&account).devices {
+                let wishes = self.names.get(&(account.clone(), device.id.clone()));
+                let own = device.name == DEVICE_NAME && wishes.is_none_or(|wishes| !wishes.promised);
+                let name = Bytes::from(device.name.clone());
+                let wished = wishes.is_some_and(|wishes| wishes.fulfilled(&name, &self.renamed));
+                assert!(own || wished || self.replaced, "divergent: {device:?} after {wishes:?}");
+            }
+        }
     }
 
     /// What a tab had in memory is written anew, or could not be.
@@ -504,6 +572,7 @@ impl Model {
                     self.check_readers(account, conversation, &views, decided);
                 }
                 for message in &view.messages {
+                    assert!(!self.is_revenant(message), "sent though it was erased: {message:?}");
                     let stopped = self.stopped.iter().any(|id| id.to_bytes() == message.id);
                     assert!(!stopped || self.replaced, "sent though it was given up: {message:?}");
                 }
@@ -514,6 +583,7 @@ impl Model {
         }
         self.check_changes(server);
         self.check_notices(server);
+        self.check_names(server);
     }
 
     /// What was said in one tab has arrived in that order.
@@ -555,7 +625,8 @@ impl Model {
         let (least, most) = self.read.get(&of).copied().unwrap_or_default();
         let last = view.messages.len() as u64;
         // Marks that were lost with other things cannot be told from those that were not.
-        let right = self.replaced || least.min(last) <= view.read && view.read <= most.max(gone).min(last);
+        let reached = self.lost || least.min(last) <= view.read;
+        let right = self.replaced || reached && view.read <= most.max(gone).min(last);
         assert!(
             right,
             "divergent: {account} has read {} in {conversation}, not {least} to {most}",

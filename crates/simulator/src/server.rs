@@ -1,5 +1,7 @@
 //! The server: its own acceptance over a storage in memory, and connections as docs/protocol.md has them.
 
+mod devices;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     pin::pin,
@@ -29,6 +31,7 @@ use tutti_protocol::{
     },
 };
 
+pub use self::devices::{timeless, token, token_of};
 use crate::decided::Decided;
 
 /// How long a day lasts, in milliseconds.
@@ -81,6 +84,16 @@ pub struct Server {
     pub forwarded: Vec<Bytes>,
     /// Ids that devices without a lasting one have said.
     pub passing: BTreeSet<DeviceId>,
+    /// Who had a connection when lists of devices were told last.
+    there: BTreeSet<(String, DeviceId)>,
+    /// Accounts of whose devices something looks different since.
+    relisted: BTreeSet<String>,
+    /// Devices that were removed, and by whom, and that may still be connected.
+    removed: Vec<(String, String, Option<String>)>,
+    /// Tokens that it has turned away, since a device that was removed had come with them.
+    pub barred: BTreeSet<String>,
+    /// Tokens that have taken the place of another.
+    pub refreshed: u64,
     /// What must hold of all that it was asked for; none once it has gone back to a backup.
     pub decided: Option<Decided>,
     mirror: Option<Box<dyn Mirror>>,
@@ -174,6 +187,14 @@ struct Session {
     hold: Millis,
     /// It has pulled: from then on its account is there.
     present: bool,
+    /// When its token expires.
+    expires_at: Millis,
+    /// What its device calls itself.
+    name: String,
+    /// It wants to be told of the account's devices.
+    listens: bool,
+    /// How those looked when it came, or was told last.
+    list: Option<wire::Devices>,
 }
 
 impl Default for Server {
@@ -199,6 +220,11 @@ impl Default for Server {
             presences: BTreeMap::new(),
             forwarded: Vec::new(),
             passing: BTreeSet::new(),
+            there: BTreeSet::new(),
+            relisted: BTreeSet::new(),
+            removed: Vec::new(),
+            barred: BTreeSet::new(),
+            refreshed: 0,
             decided: Some(Decided::default()),
             mirror: None,
         }
@@ -210,6 +236,12 @@ impl Server {
     pub fn mirror(&mut self, mirror: Box<dyn Mirror>) {
         self.mirror = Some(mirror);
         self.day = DAY;
+    }
+
+    /// Whether the same happens to another server.
+    #[must_use]
+    pub fn is_mirrored(&self) -> bool {
+        self.mirror.is_some()
     }
 
     /// An account's conversations, as its log tells them.
@@ -480,6 +512,7 @@ impl Server {
     /// What is to be sent, in order.
     pub fn said(&mut self) -> Vec<Said> {
         self.tell_presences();
+        self.tell_lists();
         let said = std::mem::take(&mut self.out);
         match &mut self.mirror {
             Some(mirror) => mirror.said(said),
@@ -500,6 +533,11 @@ impl Server {
         {
             // Each post says hello again.
             return self.refuse(wire, Code::Conflict, 0);
+        }
+        if let Some(Session { account, source, post: true, .. }) = self.sessions.get(&wire)
+            && let Some(by) = source.lasting().and_then(|device| self.removal(account, device))
+        {
+            return self.revoke(wire, by);
         }
         let frame = codec::decode_client(bytes).expect("the engine sends what the codec takes").frame;
         match (frame, self.sessions.get_mut(&wire)) {
@@ -537,15 +575,22 @@ impl Server {
             }
             (Some(client_frame::Frame::Status(status)), Some(_)) => self.say(wire, status),
             (Some(client_frame::Frame::Ask(ask)), Some(_)) => self.ask(wire, &ask.account),
+            (Some(client_frame::Frame::Manage(manage)), Some(_)) => self.manage(wire, manage, now),
+            (Some(client_frame::Frame::Refresh(refresh)), Some(_)) => {
+                self.refresh(wire, &refresh.token, now);
+            }
             // Late frames of a connection that was ended.
             _ => {}
         }
     }
 
     fn hello(&mut self, wire: Wire, hello: wire::Hello, now: Millis) {
-        if hello.token != token(&hello.account) {
-            return self.refuse(wire, Code::Auth, 0);
-        }
+        let id = DeviceId::try_from(&hello.device).expect("the engine sends what the codec takes");
+        let source = if hello.passing { Source::Passing(id) } else { Source::Device(id) };
+        let expires_at = match self.admit(&hello.account, source, &hello.token, now) {
+            Ok(expires_at) => expires_at,
+            Err(why) => return self.turn_away(wire, why),
+        };
         let post = self.open.get(&wire) == Some(&Transport::Post);
         if self.is_superseded(&hello.account, &hello.device, hello.epoch) {
             return self.refuse(wire, Code::Conflict, 0);
@@ -556,8 +601,6 @@ impl Server {
         let head = poll(self.storage.head(&hello.account)).expect("memory holds").0;
         let platform = Platform::from(hello.platform());
         let tail = poll(self.storage.tail(&hello.account)).expect("memory holds").0;
-        let id = DeviceId::try_from(&hello.device).expect("the engine sends what the codec takes");
-        let source = if hello.passing { Source::Passing(id) } else { Source::Device(id) };
         self.passing.extend(hello.passing.then_some(id));
         let (account, device, epoch) = (hello.account, hello.device, hello.epoch);
         let hide_reads = hello.privacy.is_some_and(|privacy| privacy.hide_reads);
@@ -574,8 +617,13 @@ impl Server {
             live,
             hold,
             present,
+            expires_at,
+            name: hello.device_name,
+            listens: hello.devices && !post,
+            list: None,
         };
         self.sessions.insert(wire, session);
+        self.note_sighting(wire, &hello.token, now);
         let log = self.storage.log_id().to_bytes();
         let (server_time, ping_interval) = (now.0, 25_000);
         let welcome = wire::Welcome {
@@ -586,8 +634,8 @@ impl Server {
             status: true,
             tail,
             notifications: true,
-            devices: false,
-            token_ttl: 0,
+            devices: true,
+            token_ttl: devices::ttl(expires_at, now),
         };
         self.send(wire, server_frame::Frame::Welcome(welcome));
     }
@@ -746,6 +794,7 @@ impl Server {
     fn perform<W: Work>(&mut self, work: &W) -> tutti_acceptance::storage::Result<W::Answer> {
         let (answer, growth) = poll(perform(&self.storage, work))?;
         self.grown.extend(growth.accounts().cloned());
+        growth.devices().iter().cloned().for_each(|change| self.note_change(change));
         Ok(answer)
     }
 
@@ -915,12 +964,6 @@ impl Server {
         let frame = codec::encode(&wire::ServerFrame { frame: Some(frame) });
         self.out.push((wire, Some(frame)));
     }
-}
-
-/// The token that is good for an account.
-#[must_use]
-pub fn token(account: &str) -> String {
-    format!("token of {account}")
 }
 
 /// What a future answers that never waits, as those of the storage in memory.

@@ -97,6 +97,16 @@ impl Store {
         *self = Self { generation: self.generation + 1, given_up, ..Self::default() };
     }
 
+    /// The application wants nothing of it to be left.
+    ///
+    /// # Errors
+    /// When it was told to fail.
+    pub fn delete(&mut self) -> Result<(), StoreError> {
+        self.begin()?;
+        self.erase();
+        Ok(())
+    }
+
     /// The records of a table.
     pub fn table(&self, table: Table) -> impl DoubleEndedIterator<Item = (Key, &Bytes)> {
         self.records.iter().filter(move |((of, _), _)| *of == table).map(|((_, key), value)| (*key, value))

@@ -9,7 +9,7 @@ use rand_chacha::{
 };
 use tutti_engine::{Config, Input, Message, PushKey, State};
 use tutti_protocol::{
-    LogId, Millis, OperationId, TabId, codec, limits,
+    DeviceId, LogId, Millis, OperationId, TabId, codec, limits,
     local::{self, channel_frame},
     wire::{self, Availability, NotificationState, operation},
 };
@@ -75,7 +75,7 @@ impl Dice {
 
     /// A tab that can do something.
     fn tab(&mut self, world: &World) -> Option<At> {
-        self.one_of(world.alive().into_iter().filter(|at| !world.tab(*at).frozen))
+        self.one_of(world.alive().into_iter().filter(|at| !world.tab(*at).frozen && !world.tab(*at).ended))
     }
 
     /// A tab, even a frozen one.
@@ -119,6 +119,15 @@ impl Dice {
         });
         let pick = self.roll(messages.len());
         Some((at, messages.get(pick)?.clone()))
+    }
+
+    /// A profile of the account of a tab, and the device in it.
+    fn device(&mut self, world: &World, at: At) -> Option<(usize, DeviceId)> {
+        let account = &world.profiles[at.0].account;
+        let same = |profile: &usize| world.profiles[*profile].account == *account;
+        let profiles: Vec<usize> = (0..world.profiles.len()).filter(same).collect();
+        let profile = profiles[self.roll(profiles.len())];
+        Some((profile, world.device_of(profile)?))
     }
 
     fn bytes<const N: usize>(&mut self) -> [u8; N] {
@@ -468,6 +477,40 @@ pub const VOCABULARY: &[Word] = &[
         world.set_anonymous(at, anonymous);
         Some(format!("{at:?} wants {} lasting id", if anonymous { "no" } else { "a" }))
     }),
+    // Another server, to which the same happens, has its own devices and tokens.
+    word("list devices", [1, 1, 1, 1], |world, dice| {
+        let at = dice.tab(world).filter(|_| !world.server.is_mirrored())?;
+        world.list_devices(at);
+        Some(format!("{at:?} wants to see its devices"))
+    }),
+    word("rename a device", [1, 1, 1, 2], |world, dice| {
+        let at = dice.tab(world).filter(|_| !world.server.is_mirrored())?;
+        let (other, device) = dice.device(world, at)?;
+        let name = world.text();
+        world.rename_device(at, device, &name);
+        Some(format!("{at:?} calls the device of profile {other} {name}"))
+    }),
+    word("remove a device", [1, 1, 1, 1], |world, dice| {
+        // As rare as it is, or nothing would be left of the others.
+        let at = dice.tab(world).filter(|_| !world.server.is_mirrored())?;
+        let (other, device) = dice.device(world, at).filter(|_| dice.roll(3) == 0)?;
+        world.remove_device(at, device);
+        Some(format!("{at:?} removes the device of profile {other}"))
+    }),
+    word("remove a device from without", [1, 1, 1, 1], |world, dice| {
+        let profile = dice.profile(world);
+        let removed = dice.roll(4) == 0 && !world.server.is_mirrored() && world.remove_from_without(profile);
+        removed.then(|| format!("the device of profile {profile} is removed by the back end"))
+    }),
+    word("erase for good", [1, 1, 1, 1], |world, dice| {
+        let at = dice.one_of(world.awake().into_iter()).filter(|_| !world.server.is_mirrored())?;
+        let revoke = dice.coin();
+        if dice.roll(3) > 0 {
+            return None;
+        }
+        world.erase_for_good(at, revoke);
+        Some(format!("{at:?} wants nothing to be left, nor of its device at the server: {revoke}"))
+    }),
     word("take over", [0, 0, 1, 0], |world, dice| {
         let at = dice.tab(world)?;
         let robbed = dice.any_tab(world)?;
@@ -743,6 +786,15 @@ pub const VOCABULARY: &[Word] = &[
         world.profiles[profile].expired_tokens = tokens;
         Some(format!("profile {profile} is given {tokens} expired tokens"))
     }),
+    word("tokens last", [0, 1, 1, 0], |world, dice| {
+        world.tokens_last = dice.coin().then(|| 1_000 + dice.millis(100_000));
+        Some(format!("tokens are good for {:?} ms", world.tokens_last))
+    }),
+    word("no tokens", [0, 1, 1, 0], |world, dice| {
+        let (profile, times) = (dice.profile(world), 1 + dice.roll(3) as u32);
+        world.profiles[profile].missing_tokens = times;
+        Some(format!("profile {profile} is given no token {times} times"))
+    }),
     word("back up", [0, 0, 1, 0], |world, _| {
         world.backup = Some(world.server.storage.backup());
         Some("the server is backed up".to_owned())
@@ -793,7 +845,9 @@ pub fn heal(world: &mut World) {
     for place in &mut world.profiles {
         place.store.fail = None;
         place.expired_tokens = 0;
+        place.missing_tokens = 0;
     }
+    world.tokens_last = None;
     world.clear_up();
     world.reachable = true;
     world.server.refill(None);

@@ -4,6 +4,7 @@
 //! which lane moves next is chance, from a seed. Time passes when nothing can move.
 
 mod anonymity;
+mod devices;
 pub mod shown;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -31,13 +32,15 @@ use tutti_protocol::{
 use self::shown::Shown;
 use crate::{
     model::Model,
-    server::{Server, View, token},
+    server::{Server, View},
     store::Store,
 };
 
 /// What a tab reads when it opens.
 pub const RESIDENT: [Table; 4] = [Table::Meta, Table::Journal, Table::Heads, Table::Outbox];
 const START: u64 = 1_750_000_000_000;
+/// What all devices call themselves.
+pub const DEVICE_NAME: &str = "test";
 /// How often clients compare all with the server, in milliseconds.
 pub const SYNC_INTERVAL: u64 = 15 * 60_000;
 
@@ -66,6 +69,8 @@ pub struct World {
     pub reachable: bool,
     /// Connections open, but nothing that is sent arrives.
     pub swallows: bool,
+    /// For how long the tokens are good that are signed from now on, in milliseconds; none: for ever.
+    pub tokens_last: Option<u64>,
     /// What was read in the store is not told until [`World::tell_loaded`].
     pub reads_slowly: bool,
     loaded: Vec<(At, Input)>,
@@ -79,6 +84,8 @@ pub struct World {
     pub seed: u64,
     /// Profiles in which a tab may have missed what another said, or that it is gone.
     unheard: BTreeSet<usize>,
+    /// Profiles in which something was lost between tabs that live and are awake.
+    deafened: BTreeSet<usize>,
     lanes: BTreeMap<(At, Source), VecDeque<(u64, Task)>>,
     last: u64,
     effects: u64,
@@ -131,6 +138,10 @@ pub struct Profile {
     had_other_ids: bool,
     /// Tokens that it is given next, and that have expired already.
     pub expired_tokens: u32,
+    /// How often it is given none next.
+    pub missing_tokens: u32,
+    /// How often its user has signed in again.
+    sign_ins: u64,
     /// Who holds the lock, and who waits for it.
     lock: Option<(u64, LockId)>,
     queue: VecDeque<(u64, LockId)>,
@@ -260,6 +271,7 @@ impl World {
             visible: true,
             reachable: true,
             swallows: false,
+            tokens_last: None,
             reads_slowly: false,
             loaded: Vec::new(),
             chance: ChaCha8Rng::seed_from_u64(seed),
@@ -267,6 +279,7 @@ impl World {
             backup: None,
             seed,
             unheard: BTreeSet::new(),
+            deafened: BTreeSet::new(),
             lanes: BTreeMap::new(),
             last: 0,
             effects: 0,
@@ -291,6 +304,8 @@ impl World {
             anonymous: false,
             had_other_ids: false,
             expired_tokens: 0,
+            missing_tokens: 0,
+            sign_ins: 0,
             lock: None,
             queue: VecDeque::new(),
             leaderships: BTreeMap::new(),
@@ -313,7 +328,7 @@ impl World {
         place.store.fail = failing;
         let identity = Identity {
             account: place.account.clone(),
-            device_name: "test".into(),
+            device_name: DEVICE_NAME.into(),
             platform: place.platform,
             tab,
         };
@@ -401,7 +416,10 @@ impl World {
     /// Tabs that do something, and hear the others.
     #[must_use]
     pub fn awake(&self) -> Vec<At> {
-        let awake = |at: &At| !self.tab(*at).frozen && !self.tab(*at).suspended;
+        let awake = |at: &At| {
+            let tab = self.tab(*at);
+            !tab.frozen && !tab.suspended && !tab.ended
+        };
         self.alive().into_iter().filter(awake).collect()
     }
 
@@ -834,7 +852,8 @@ impl World {
                 }
             }
         }
-        for who in tab.typists.iter().filter(|_| !tab.ended && !closes) {
+        let over = closes || tab.engine.status().connection == Connection::Closed;
+        for who in tab.typists.iter().filter(|_| !over) {
             let late = self.now - tab.typed.get(who).copied().unwrap_or_default();
             assert!(late < limits::TYPING_EXPIRES, "{at:?} shows that {who:?} types, {late} ms later");
         }
@@ -977,6 +996,10 @@ impl World {
         for profile in 0..self.profiles.len() {
             let awake = self.awake().into_iter().filter(|at| at.0 == profile);
             let statuses: Vec<Status> = awake.map(|at| self.tab(at).engine.status()).collect();
+            if statuses.is_empty() {
+                // Its device was removed.
+                continue;
+            }
             let leaders = statuses.iter().filter(|status| status.leader).count();
             assert_eq!(leaders, 1, "stuck: one of those who are awake leads in profile {profile}");
             let agree = |pair: &[Status]| pair[0].working_offline == pair[1].working_offline;
@@ -1324,18 +1347,6 @@ impl World {
         }
     }
 
-    /// What the application gives a profile for a token.
-    fn token_for(&mut self, at: At) -> String {
-        let place = &mut self.profiles[at.0];
-        match place.expired_tokens.checked_sub(1) {
-            Some(left) => {
-                place.expired_tokens = left;
-                "expired".to_owned()
-            }
-            None => token(&place.account),
-        }
-    }
-
     fn run(&mut self, at: At, source: Source, task: Task) {
         match task {
             Task::Input(input) => self.input(at, input),
@@ -1399,20 +1410,20 @@ impl World {
                 self.push(at, source, Task::Input(Input::Renewed(result)));
             }
             Task::Erase => {
-                let place = &mut self.profiles[at.0];
-                place.store.erase();
-                place.leaderships.clear();
-                self.push(at, source, Task::Input(Input::Erased(Ok(()))));
+                let result = self.delete_store(at);
+                self.push(at, source, Task::Input(Input::Erased(result)));
             }
-            Task::Connect(id, transport) if self.reachable => {
-                let wire = self.next();
-                self.server.opened(wire, transport);
-                let token = self.token_for(at);
-                if let Some(tab) = self.profiles[at.0].tabs.get_mut(&at.1) {
-                    tab.socket = Some(Socket { id, wire, mute: false, deaf: false });
+            Task::Connect(id, transport) if self.reachable => match self.token_for(at) {
+                Ok(token) => {
+                    let wire = self.next();
+                    self.server.opened(wire, transport);
+                    if let Some(tab) = self.profiles[at.0].tabs.get_mut(&at.1) {
+                        tab.socket = Some(Socket { id, wire, mute: false, deaf: false });
+                    }
+                    self.push(at, Source::Server, Task::Input(Input::Connected(id, token)));
                 }
-                self.push(at, Source::Server, Task::Input(Input::Connected(id, token)));
-            }
+                Err(failure) => self.push(at, Source::Server, Task::Input(Input::Disconnected(id, failure))),
+            },
             Task::Connect(id, _) => {
                 if let Some(tab) = self.profiles[at.0].tabs.get_mut(&at.1) {
                     tab.failed = Some((id, None));
@@ -1447,6 +1458,7 @@ impl World {
 
     /// Puts what the server has said on its way.
     pub fn deliver(&mut self) {
+        self.server.expire(self.clock());
         for (wire, bytes) in self.server.said() {
             for at in self.alive() {
                 let Some(socket) = self.tab(at).socket.filter(|socket| socket.wire == wire) else { continue };
@@ -1488,6 +1500,7 @@ impl World {
     }
 
     fn carry_out(&mut self, at: At, effect: Effect) {
+        self.check_ended(at, &effect);
         match effect {
             Effect::Persist(id, batch) => {
                 // Each on its own: commits that overlap have no order.
@@ -1526,6 +1539,7 @@ impl World {
                 for to in others {
                     if self.chance.next_u32() % 100 < self.weather.channel_loss {
                         self.unheard.insert(at.0);
+                        self.deafened.insert(at.0);
                         continue;
                     }
                     if self.weather.channel_disorder {
@@ -1588,10 +1602,12 @@ impl World {
             }
             Effect::FetchToken(id) => {
                 let token = self.token_for(at);
-                self.push(at, Source::Server, Task::Input(Input::TokenFetched(id, Ok(token))));
+                self.push(at, Source::Server, Task::Input(Input::TokenFetched(id, token)));
             }
             Effect::Close => {
                 self.release(at.0, |(tab, _)| tab == at.1);
+                // With what it had in memory alone.
+                self.model.gone(at);
                 if let Some(tab) = self.profiles[at.0].tabs.get_mut(&at.1) {
                     tab.ended = true;
                 }

@@ -204,6 +204,9 @@ impl Engine {
         message: Option<wire::Message>,
         now: Now,
     ) {
+        if let Some(code) = self.closed {
+            return self.resolve(request, Err(closed(code)));
+        }
         // After all that this device did before, whatever its wall clock has done since.
         let corrected = self.corrected(now);
         if let Some(newest) = self.replica.newest_clock() {

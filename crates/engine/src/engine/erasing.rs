@@ -83,6 +83,10 @@ impl Engine {
         let Some(reason) = self.erasing.take() else {
             return;
         };
+        if result.is_ok() {
+            // Once more: who has just opened the store that is no more has not heard it.
+            self.tell_erased(&reason);
+        }
         let result = result.map_err(|error| Failure::from(&error));
         for request in std::mem::take(&mut self.erasers) {
             self.effects.push_back(Effect::Resolve(request, result.clone().map(|()| Reply::Done)));
@@ -97,16 +101,19 @@ impl Engine {
         if self.closed.is_some() {
             return;
         }
-        let (revoked, by) = match &reason {
-            Reason::Wanted => (false, None),
-            Reason::Removed(by) => (true, by.clone()),
-        };
         // First, so that nobody takes the store for one that was lost, and begins another with what it has.
-        let erased = local::Erased { revoked, by: by.unwrap_or_default() };
-        self.broadcast(channel_frame::Frame::Erased(erased));
+        self.tell_erased(&reason);
         self.end(&reason);
         self.erasing = Some(reason);
         self.effects.push_back(Effect::Erase);
+    }
+
+    fn tell_erased(&mut self, reason: &Reason) {
+        let erased = match reason {
+            Reason::Wanted => local::Erased::default(),
+            Reason::Removed(by) => local::Erased { revoked: true, by: by.clone().unwrap_or_default() },
+        };
+        self.broadcast(channel_frame::Frame::Erased(erased));
     }
 
     /// The store was erased while this tab heard nothing: on purpose, for all that it knows.

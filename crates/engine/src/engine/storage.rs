@@ -5,7 +5,7 @@ use tutti_protocol::{
     local::{self, Queued, channel_frame},
 };
 
-use super::{Engine, Enqueued, IDLE, Reading, Reload, Renewal, Role, queued_id};
+use super::{Engine, Enqueued, IDLE, Reading, Reload, Renewal, Role, calls::closed, queued_id};
 use crate::{
     BatchId, Effect, Event, Extent, Failure, LoadId, Located, Now, Replica, Reply,
     batch::{Key, Snapshot, StoreError, Table},
@@ -56,12 +56,13 @@ impl Engine {
     pub(super) fn handle_persist_failed(&mut self, id: BatchId, error: StoreError, now: Now) {
         if self.writing.as_ref().is_some_and(|(batch, _)| *batch == id) {
             let (_, written) = self.writing.take().unwrap_or_default();
-            if error == StoreError::Erased {
+            if error == StoreError::Erased && self.closed.is_none() {
                 // They are as good as ever, once there is a store again.
                 self.waiting.splice(..0, written);
             } else {
+                let failure = self.closed.map_or_else(|| Failure::from(&error), closed);
                 for Enqueued { request, .. } in written {
-                    self.answer(request, Err(Failure::from(&error)));
+                    self.answer(request, Err(failure.clone()));
                 }
             }
             self.handle_loss(&error, now);
@@ -197,7 +198,7 @@ impl Engine {
     /// that was it.
     pub(super) fn handle_loss(&mut self, error: &StoreError, now: Now) -> bool {
         match error {
-            StoreError::Erased if self.resumed && self.closed.is_none() => self.let_go(),
+            StoreError::Erased if (self.suspended || self.resumed) && self.closed.is_none() => self.let_go(),
             StoreError::Erased if self.renewal.is_none() && self.closed.is_none() => {
                 // Whatever was complained of before: this is news of its own.
                 self.events.push_back(Event::Failed(Failure::from(error)));
@@ -205,7 +206,7 @@ impl Engine {
                 self.step_down();
                 self.reload = None;
                 // If another tab did that, it has said so, and that may just not have been heard yet.
-                self.renewal = Some(Renewal { again_at: Some(now.monotonic.plus(ERASED)) });
+                self.renewal = Some(Renewal { again_at: Some(now.monotonic.plus(ERASED)), listens: true });
             }
             StoreError::Version if self.closed.is_none() => {
                 self.events.push_back(Event::Failed(Failure::from(error)));
@@ -236,7 +237,7 @@ impl Engine {
             Err(error) if self.handle_loss(&error, now) => return,
             Err(error) => {
                 let again_at = Some(now.monotonic.plus(self.storage.next(&mut self.entropy)));
-                self.renewal = Some(Renewal { again_at });
+                self.renewal = Some(Renewal { again_at, listens: false });
                 return self.complain(Failure::from(&error));
             }
         };

@@ -93,6 +93,10 @@ impl Engine {
         if self.closed.is_some() || std::mem::replace(&mut self.suspended, true) {
             return;
         }
+        if self.renewal.as_ref().is_some_and(|renewal| renewal.listens) {
+            // It will not hear who has erased the store.
+            return self.let_go();
+        }
         self.leadership.leave();
         self.step_down();
         self.broadcast(channel_frame::Frame::Leave(local::Leave {}));

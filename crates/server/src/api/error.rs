@@ -12,7 +12,7 @@ use tutti_protocol::Code;
 
 use tutti_acceptance::{accept::Refusal, storage::StorageError};
 
-use crate::settings::BadSetting;
+use crate::{push::Off, settings::BadSetting};
 
 /// A refusal: `{"error": {"code", "message", "field"?}}`.
 #[derive(Clone, Debug)]
@@ -52,6 +52,11 @@ impl ApiError {
     /// Not there, or not the caller's: the two look the same.
     pub(crate) fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, Code::NotFound, "not found")
+    }
+
+    /// There is no key to subscribe with.
+    pub(crate) fn push_off(off: Off) -> Self {
+        Self::new(StatusCode::NOT_FOUND, Code::NotFound, off.to_string())
     }
 
     pub(crate) fn method_not_allowed() -> Self {

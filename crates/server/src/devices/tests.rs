@@ -1,6 +1,6 @@
 use tokio::time::{Instant, advance, timeout};
 use tutti_acceptance::{
-    devices::{Register, Rename},
+    devices::{Register, Remove, Rename},
     storage::MemoryStorage,
     work::{Work, perform},
 };
@@ -120,6 +120,19 @@ async fn many_changes_are_told_together_and_the_last_one_always() {
     while last != "100" {
         last = told(&a).await[2].1.clone();
     }
+    is_told_nothing(&a).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_a_removed_device_goes_is_no_further_change() {
+    let fixture = Fixture::new().await;
+    let a = fixture.enter("a", 1, true);
+    let c = fixture.enter("c", 2, true);
+    told(&a).await;
+    let (account, device) = ("alice".to_owned(), "c".to_owned());
+    fixture.perform(Remove { account, device, by: None, now: Millis(2) }).await;
+    assert_eq!(told(&a).await.len(), 2);
+    drop(c);
     is_told_nothing(&a).await;
 }
 

@@ -12,7 +12,10 @@ use tutti_protocol::{
 };
 
 use super::caller::Caller;
-use crate::clock::now;
+use crate::{
+    clock::now,
+    push::{SubscribeError, SubscriptionError},
+};
 
 impl Caller<'_> {
     /// Does it, if the account may do more now, and says what came of it.
@@ -61,21 +64,26 @@ impl Caller<'_> {
         let Some(device) = self.lasting_id().map(str::to_owned) else {
             return Err(refusal(Code::Unsupported, "a device without a lasting id is not pushed to"));
         };
-        let set = SetPush { account: self.account.clone(), device, push: subscription(push)? };
+        let set = SetPush { account: self.account.clone(), device, push: self.subscription(push)? };
         self.app.writer.write(set).await.map_err(refused)
     }
-}
 
-/// The subscription that a device wants, if it is one that may be pushed to; none: it wants none any more.
-fn subscription(push: wire::SetPush) -> Result<Option<Subscription>, Refusal> {
-    let wire::SetPush { endpoint, p256dh, auth } = push;
-    if endpoint.is_empty() {
-        return Ok(None);
+    /// The subscription that a device wants, if it is one that may be pushed to; none: it wants none any more.
+    fn subscription(&self, push: wire::SetPush) -> Result<Option<Subscription>, Refusal> {
+        let wire::SetPush { endpoint, p256dh, auth } = push;
+        if endpoint.is_empty() {
+            return Ok(None);
+        }
+        self.app.push.subscription(&endpoint, &p256dh, &auth).map_err(|error| {
+            let code = match &error {
+                SubscribeError::Off(_) => Code::Unsupported,
+                SubscribeError::Subscription(SubscriptionError::NotAllowed(_)) => Code::Forbidden,
+                SubscribeError::Subscription(_) => Code::Invalid,
+            };
+            refusal(code, &error.to_string())
+        })?;
+        Ok(Some(Subscription { endpoint, p256dh, auth }))
     }
-    if !endpoint.starts_with("https://") {
-        return Err(refusal(Code::Invalid, "a device is pushed to over https alone"));
-    }
-    Ok(Some(Subscription { endpoint, p256dh, auth }))
 }
 
 fn refused(error: StorageError) -> Refusal {

@@ -29,7 +29,8 @@ impl Fixture {
         let storage: Arc<dyn Storage> = Arc::new(SqliteStorage::open(&file).await.unwrap());
         let hub = Arc::new(Hub::new(Duration::MAX, Limits::default()));
         let lists = Arc::new(Lists::new(storage.clone(), hub.clone(), Duration::ZERO));
-        let writer = Writer::start(storage.clone(), hub, lists);
+        let (alerts, _) = Alerts::new();
+        let writer = Writer::start(storage.clone(), hub, lists, alerts);
         Self { storage, writer, data }
     }
 

@@ -107,6 +107,7 @@ fn example(route: &Route) -> Example {
         ("GET", "/api/connections") => {
             (BackendOrDeveloper, 200, "/api/connections?user_id=alice", Value::Null)
         }
+        ("GET", path @ "/api/push") => (Anyone, 200, path, Value::Null),
         ("GET", path @ ("/healthz" | "/readyz")) => (Anyone, 200, path, Value::Null),
         (method, path) => panic!(
             "{method} {path} has no row: say here who may call it, and what it is asked about what is Alice's"

@@ -38,10 +38,16 @@ pub(crate) fn text(id: &Bytes) -> String {
     OperationId::try_from(id).unwrap().to_string()
 }
 
-/// A server on which nobody has ever been. It believes the tokens of all others in these tests.
+/// A server on which nobody has ever been. It believes the tokens of all others in these tests, and pushes with their
+/// key.
 pub(crate) async fn nowhere(dev: bool) -> TestServer {
-    let secret = ["--token-secret", "a secret for the tests alone"];
-    if dev { TestServer::start_with(&secret).await } else { TestServer::start_in_earnest(&secret).await }
+    let secrets = [
+        ["--token-secret", "a secret for the tests alone"],
+        ["--vapid-key", "yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw"],
+        ["--vapid-subject", "mailto:push@chat.example"],
+    ]
+    .concat();
+    if dev { TestServer::start_with(&secrets).await } else { TestServer::start_in_earnest(&secrets).await }
 }
 
 /// What everyone says who they are with.

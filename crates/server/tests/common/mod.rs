@@ -272,14 +272,18 @@ pub(crate) async fn send<S: Stream>(socket: &mut WebSocketStream<S>, frame: clie
 
 /// The next frame; `None` once the server has closed.
 pub(crate) async fn receive<S: Stream>(socket: &mut WebSocketStream<S>) -> Option<Frame> {
-    loop {
-        match timeout(PATIENCE, socket.next()).await.expect("something to happen")? {
-            Ok(Message::Binary(bytes)) => return codec::decode_server(bytes).unwrap().frame,
-            Ok(Message::Close(_)) => return None,
-            Ok(_) => {}
-            Err(error) => panic!("{error}"),
+    let next = async {
+        loop {
+            match socket.next().await? {
+                Ok(Message::Binary(bytes)) => return codec::decode_server(bytes).unwrap().frame,
+                Ok(Message::Close(_)) => return None,
+                // The server's pings keep no test alive.
+                Ok(_) => {}
+                Err(error) => panic!("{error}"),
+            }
         }
-    }
+    };
+    timeout(PATIENCE, next).await.expect("something to happen")
 }
 
 /// The code of the error that a connection ends with; nothing may follow it.
