@@ -57,7 +57,8 @@ impl Engine {
             self.reload.iter_mut().for_each(|reload| reload.id = id);
         }
         if self.renewal.as_mut().is_some_and(|renewal| renewal.again_at.take_if(due).is_some()) {
-            self.renew();
+            // What somebody has deleted on purpose is not to be begun anew.
+            if self.deleted { self.let_go() } else { self.renew() }
         }
     }
 
