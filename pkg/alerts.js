@@ -7,12 +7,13 @@ const AT_ONCE = 3;
 /** As the browser knows an alert: of two with one tag there is one. */
 export const tagOf = (id) => `tutti-${id}`;
 
-/** In a page or worker: the leader has the service worker show what comes, and closes what has been seen. */
+/** In a page or worker: has the service worker show what comes, and closes what has been seen. Each tab does, since none
+ *  knows whether another will; the service worker shows each once. */
 export function mirrorAlerts(client) {
   if (!globalThis.navigator?.serviceWorker || "registration" in globalThis) return;
   client.on("notifications", (changed) => {
     // Without push, or once the client is closed, there is nothing to be done.
-    if (client.status().role === "leader") mirror(client, changed).catch(() => {});
+    mirror(client, changed).catch(() => {});
   });
 }
 

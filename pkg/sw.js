@@ -64,13 +64,15 @@ async function sync({ account, token, notification }) {
   }
 }
 
-/** Shows a notification, unless somebody looks at a page of this origin, which shows it as it likes. */
+/** Shows a notification once, unless somebody looks at a page of this origin, which shows it as it likes. */
 async function alert({ account, notification }) {
   const pages = await self.clients.matchAll({ type: "window", includeUncontrolled: true });
   if (pages.some(({ visibilityState }) => visibilityState === "visible")) return;
+  const tag = tagOf(notification.id);
+  if ((await self.registration.getNotifications({ tag })).length > 0) return;
   const { title = notification.title, ...more } = (await options.present?.(notification, account)) ?? {};
   const data = { tutti: { account, notification } };
-  const shown = { body: notification.body, ...more, tag: tagOf(notification.id), data };
+  const shown = { body: notification.body, ...more, tag, data };
   await self.registration.showNotification(title, shown);
 }
 

@@ -26,12 +26,12 @@ use indexed_db_futures::{
     prelude::*,
     transaction::{Transaction, TransactionDurability, TransactionMode, TransactionOptions},
 };
-use js_sys::{ArrayBuffer, Function, Number, Uint8Array};
+use js_sys::{ArrayBuffer, Function, Number, Promise, Reflect, Uint8Array};
 use tutti_engine::batch::{Batch, Claim, Durability, Key, Snapshot, StoreError, Table, Write};
 use tutti_protocol::{Epoch, OperationId, Revision};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::spawn_local;
-use web_sys::{CryptoKey, IdbRequest, IdbTransaction};
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+use web_sys::{CryptoKey, IdbDatabase, IdbFactory, IdbRequest, IdbTransaction, IdbVersionChangeEvent};
 
 use super::{
     Store,
@@ -160,6 +160,11 @@ impl IdbStore {
     }
 
     async fn open_connection(&self) -> Result<Rc<Connection>, Fault> {
+        // Whoever looks after what it knows must not make another in its place.
+        let known = self.generation.borrow().is_some();
+        if known && !exists(database_name(&self.profile)).await? {
+            return Err(StoreError::Erased.into());
+        }
         let connection = Rc::new(Connection::open(&self.profile, self.on_lost.clone()).await?);
         connection.database.as_sys().set_onclose(self.on_lost.borrow().as_ref());
         Ok(connection)
@@ -223,7 +228,7 @@ struct Connection {
     /// Whether this browser undoes a transaction in which something fails after `commit` was called.
     undoes: Rc<Cell<bool>>,
     sealer: Sealer,
-    _on_version_change: Closure<dyn FnMut()>,
+    _on_version_change: Closure<dyn FnMut(IdbVersionChangeEvent)>,
 }
 
 impl Connection {
@@ -232,11 +237,11 @@ impl Connection {
         // A newer tab, or one that erases, waits until this handle is closed. The next call here
         // opens another, and then learns what has become of the database.
         let handle = database.clone();
-        let on_version_change = Closure::new(move || {
+        let on_version_change = Closure::new(move |event: IdbVersionChangeEvent| {
             handle.as_sys().close();
             if let Some(listener) = &*on_lost.borrow() {
                 // It is our own, and throws nothing.
-                let _ = listener.call0(&JsValue::UNDEFINED);
+                let _ = listener.call1(&JsValue::UNDEFINED, &event);
             }
         });
         database.as_sys().set_onversionchange(Some(on_version_change.as_ref().unchecked_ref()));
@@ -492,6 +497,43 @@ async fn open_database(name: String) -> Result<Database, Fault> {
             Fault::Final(StoreError::Version) => open_later(name).await,
             fault => Err(fault),
         },
+    }
+}
+
+/// Whether there is such a database, of whichever version. None is made.
+async fn exists(name: String) -> Result<bool, Fault> {
+    let (tell, told) = oneshot::channel();
+    spawn_local(async move { drop(tell.send(look_for(&name).await)) });
+    match unless_blocked(told).await.and_then(Result::ok) {
+        None => Err(StoreError::Blocked.into()),
+        Some(found) => found.map_err(|thrown| Fault::from(Error::from(thrown))),
+    }
+}
+
+async fn look_for(name: &str) -> Result<bool, JsValue> {
+    let factory = Reflect::get(&js_sys::global(), &"indexedDB".into())?.unchecked_into::<IdbFactory>();
+    let opening = factory.open(name)?;
+    let is_missing = Rc::<Cell<bool>>::default();
+    let (missing, request) = (is_missing.clone(), opening.clone());
+    let leave_it = Closure::once(move || {
+        missing.set(true);
+        if let Some(transaction) = request.transaction() {
+            // With this the one that would be made is not. It has just begun, so it can be aborted.
+            let _ = transaction.abort();
+        }
+    });
+    opening.set_onupgradeneeded(Some(leave_it.as_ref().unchecked_ref()));
+    let opened = Promise::new(&mut |resolve, reject| {
+        opening.set_onsuccess(Some(&resolve));
+        opening.set_onerror(Some(&reject));
+    });
+    match JsFuture::from(opened).await {
+        Ok(_) => {
+            opening.result()?.unchecked_into::<IdbDatabase>().close();
+            Ok(true)
+        }
+        Err(_) if is_missing.get() => Ok(false),
+        Err(_) => Err(opening.error()?.map_or(JsValue::NULL, JsValue::from)),
     }
 }
 

@@ -1,6 +1,7 @@
 // Fault 52: whatever a script hands the client is taken as what it is, or refused with a typed error, and nothing has
 // changed then.
 import assert from "node:assert/strict";
+import { createECDH } from "node:crypto";
 import { after, before, test } from "node:test";
 import { inPage } from "./support/client.mjs";
 import { Stage } from "./support/stage.mjs";
@@ -21,8 +22,9 @@ before(async () => {
   await server.call("POST", "/api/notifications", { accounts: ["ann"], title: "a title", body: "" });
   await until("it is told", async () => (await client.call("notifications")).length === 1);
   await client.call("syncNow");
+  // Without a key there would be no need to look at what push is to be enabled with.
+  await client.call("configure", { pushNotificationSenderId: createECDH("prime256v1").generateKeys("base64url") });
 });
-
 /** As source, and the kinds of argument that such a value is fine for. */
 const VALUES = {
   undefined: ["undefined", "optional", "config"],
@@ -90,12 +92,19 @@ const METHODS = {
   sessions: [["read", "optional", "prefix"]],
   notifications: [[{ includeDismissed: [true, "optional"], limit: [1, "optional"] }]],
   markNotification: [["ID"], ["read"]],
+  renameDevice: [["ID"], ["a name"]],
+  removeDevice: [["ID"]],
+  enablePush: [["a registration"]],
   takeOver: [["ID"]],
   configure: [[{ shareTyping: [true, "optional"], syncInterval: [15, "optional", "minutes"] }, "config"]],
   setOffline: [[true]],
+  erase: [[{ revoke: [true, "optional"] }]],
   on: [["messages"], ["LISTENER", "listener"]],
 };
-const WITHOUT_ARGUMENTS = ["constructor", "free", "account", "deviceId", "tabId", "status", "syncNow", "config", "close"];
+const WITHOUT_ARGUMENTS = [
+  ...["constructor", "free", "account", "deviceId", "tabId", "status", "syncNow", "config", "close"],
+  ...["devices", "disablePush", "pushRegistration"],
+];
 
 /** Every call with one thing wrong: `{ what, source }`. */
 function* calls(id) {
@@ -147,6 +156,7 @@ async function everything() {
     config: await client.call("config"),
     status: await client.status(),
     connections: await server.connections("ann"),
+    devices: (await server.call("GET", "/api/devices?user_id=ann")).devices.map(({ id, name, push }) => ({ id, name, push })),
   };
 }
 

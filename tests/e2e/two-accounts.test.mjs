@@ -319,6 +319,66 @@ test("P4 the key and the records of one account's database are no good for the o
   assert.deepEqual(profile.pageErrors, []);
 });
 
+for (const [way, go, why] of [
+  ["is removed by another device", (ann, phone) => phone.call("removeDevice", ann.marks.device), "revoked"],
+  ["erases", (ann) => ann.clients[1].call("erase"), "closed"],
+  ["erases, and tells the server", (ann) => ann.clients[1].call("erase", { revoke: true }), "revoked"],
+]) {
+  test(`P4 when one of two accounts in a profile ${way}, every byte of the other stays where it is`, async () => {
+    const profile = await witnessedProfile();
+    const [ann, bea] = [new Person("ann"), new Person("bea")];
+    const shared = await profile.tab();
+    await ann.open(profile);
+    await bea.open(profile, shared);
+    await ann.open(profile, shared);
+    await bea.open(profile);
+    for (const person of [ann, bea]) await person.live();
+    for (const client of [...ann.clients, ...bea.clients]) await client.call("syncNow");
+    const phone = await (await stage.profile(server)).client(ann.account);
+    await phone.online();
+    [ann.database] = (await witnessed(ann.clients[0].page)).databases;
+    [bea.database] = (await witnessed(bea.clients[1].page)).databases;
+    const fingerprint = (name) => inPage(shared, (name) => harness.databases.fingerprint(name), name);
+    const before = await fingerprint(bea.database);
+    assert.ok(before.records > 5 && before.keys === 1);
+    assert.notDeepEqual(await fingerprint(ann.database), before);
+    const [connection] = await server.connections(bea.account);
+    // That somebody stops to type is told some time later.
+    const toldOf = (client) => client.run(({ log: { typing, presence, ...others } }) => JSON.stringify(others));
+    const told = await Promise.all(bea.clients.map(toldOf));
+
+    await go(ann, phone);
+    for (const client of ann.clients) {
+      await client.untilStatus("at its end", ({ connection, reason }) => connection === "closed" && reason === why);
+      await assert.rejects(client.call("conversations"), { code: why });
+    }
+    const names = async () => (await inPage(shared, namesInUse)).databases.join();
+    await until("only Bea's database is left", async () => (await names()) === bea.database);
+    const { held, waiting } = await inPage(shared, namesInUse);
+    const { locks } = await witnessed(bea.clients[1].page);
+    assert.deepEqual([held, waiting], [locks, locks], "her tabs have and wait for their lock as before");
+    assert.deepEqual(await fingerprint(bea.database), before, "not a byte of it has changed");
+    assert.deepEqual(await server.connections(bea.account), [connection], "nor has her connection");
+    for (const [at, client] of bea.clients.entries()) {
+      assert.equal(await toldOf(client), told[at], "she was told nothing");
+      assert.equal((await client.status()).connection, "online");
+      const said = await everything(client);
+      assert.deepEqual(found(bea.own, said), Object.keys(bea.own));
+      assert.deepEqual(found(ann.marks, said), []);
+    }
+    // She goes on, and Ann begins anew beside her.
+    const { id } = await bea.clients[0].send(TO_FRIEND, "heron afterwards");
+    await until("it has arrived", () => friend.call("message", id));
+    const again = await profile.client(ann.account);
+    await again.online();
+    assert.notEqual(again.deviceId, ann.marks.device);
+    assert.deepEqual(found(bea.marks, await everything(again)), []);
+    await leave([again, phone]);
+    assert.deepEqual(profile.pageErrors, []);
+    await profile.close();
+  });
+}
+
 /** Somebody who has an account, and does things. */
 class Person {
   #name;
@@ -424,6 +484,8 @@ class Person {
       ["discard", sentId],
       ["markRead", `group:${group}`],
       ["markNotification", notedId, "dismissed"],
+      ["renameDevice", this.marks.device, "not mine"],
+      ["removeDevice", this.marks.device],
     ]) {
       await assert.rejects(client.call(...call), { code: "not-found", isSyncError: true }, call[0]);
     }

@@ -80,6 +80,8 @@ pub struct Engine {
     suspended: bool,
     /// It was suspended, heard nothing meanwhile, and has not read the store since.
     resumed: bool,
+    /// Another tab deletes the store, or has done so.
+    deleted: bool,
     /// Why this client is at its end.
     closed: Option<Code>,
     renewal: Option<Renewal>,
@@ -306,6 +308,7 @@ impl Engine {
             resumed: false,
             closed: None,
             renewal: None,
+            deleted: false,
             config: Configured { change: 0, config: setup.config },
             passing: None,
             limit: None,
@@ -480,6 +483,10 @@ impl Engine {
             }
             Input::Renewed(result) => self.handle_renewed(result, now),
             Input::StoreLost => self.reload_later(now),
+            Input::StoreDeleted => {
+                self.deleted = true;
+                self.reload_later(now);
+            }
             Input::ReadFailed(error) => {
                 // Whoever wanted to read is told anyway.
                 let _ = self.handle_loss(&error, now);

@@ -272,6 +272,9 @@ pub enum Input {
     Renewed(Result<Snapshot, StoreError>),
     /// What the store was opened with is gone; nobody knows yet what became of it.
     StoreLost,
+    /// Another tab deletes the store, which is how it is erased on purpose. This one may hear of that otherwise, or not:
+    /// one that stood still has not.
+    StoreDeleted,
     /// A record could not be read for the application.
     ReadFailed(StoreError),
     /// The tab is going away.

@@ -29,6 +29,22 @@ export async function tally(name) {
   return Object.fromEntries(content.map(({ table, records }) => [table, records.filter(isSealed).length]));
 }
 
+/** What a database holds, so that any two that differ in a byte differ here. Of a key that cannot be read: that it is. */
+export async function fingerprint(name) {
+  const content = await read(name, ["keys", ...TABLES]);
+  let keys = 0;
+  const readable = (value) => {
+    if (value instanceof CryptoKey) return `key ${(keys += 1)}`;
+    if (value instanceof ArrayBuffer) return [...new Uint8Array(value)].join();
+    if (ArrayBuffer.isView(value)) return [...new Uint8Array(value.buffer, value.byteOffset, value.byteLength)].join();
+    return value;
+  };
+  const records = content.flatMap(({ table, records }) => records.map(([key, value]) => [table, readable(key), readable(value)]));
+  const bytes = new TextEncoder().encode(JSON.stringify(records));
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  return { records: records.length, bytes: bytes.length, keys, digest: [...digest].join() };
+}
+
 /** Puts the sealed records of some tables of one database into another, beside what is there or in its place. */
 export async function copy(from, to, tables) {
   if (!kept.has(to)) kept.set(to, await read(to, ["keys", ...TABLES]));

@@ -7,11 +7,12 @@ import { unsealed } from "./unseal.js";
 
 const clients = [];
 
-/** Opens a client and records its events from the first on. Returns its number. */
+/** Opens a client and records its events from the first on. Returns its number. Without a token the page's own function
+ *  fetches them: `harness.token`. */
 async function open(options) {
   await init();
   const begun = performance.now();
-  const client = await SyncClient.open(options);
+  const client = await SyncClient.open({ token: () => harness.token(), ...options });
   const log = {
     messages: [],
     conversations: [],

@@ -66,6 +66,8 @@ impl Engine {
             Some((at, true)) if at.plus(ERASED) <= now.monotonic => {
                 self.renewal = Some(Renewal { again_at: Some(now.monotonic.plus(ERASED)), listens: false });
             }
+            // What somebody has deleted on purpose is not to be begun anew.
+            Some(_) if self.deleted => self.let_go(),
             Some(_) => self.renew(),
             None => {}
         }

@@ -22,6 +22,10 @@ pub(super) enum Reason {
 impl Engine {
     /// `revoke`: once the server has removed this device, and not before.
     pub(super) fn handle_erase(&mut self, request: RequestId, revoke: bool, now: Now) {
+        if self.erasing.is_some() && !revoke {
+            // That is being done.
+            return self.erasers.push(request);
+        }
         if let Some(code) = self.closed {
             return self.resolve(request, Err(closed(code)));
         }
