@@ -343,8 +343,10 @@ fn comparable(frame: Bytes) -> Frame {
         Frame::Refreshed(refreshed) => refreshed.token_ttl = 0,
         Frame::Managed(managed) => {
             managed.message = String::new();
-            for device in managed.devices.iter_mut().flat_map(|list| &mut list.devices) {
-                (device.registered_at, device.last_seen) = (0, 0);
+            for list in &mut managed.devices {
+                // Two that were registered in one moment there were not in one here.
+                list.devices.sort_by(|a, b| a.id.cmp(&b.id));
+                list.devices.iter_mut().for_each(|it| (it.registered_at, it.last_seen) = (0, 0));
             }
         }
         Frame::Submitted(_) | Frame::Pong(_) | Frame::Status(_) | Frame::Revoked(_) => {}
