@@ -343,7 +343,7 @@ fn comparable(frame: Bytes) -> Frame {
         Frame::Refreshed(refreshed) => refreshed.token_ttl = 0,
         Frame::Managed(managed) => {
             managed.message = String::new();
-            for list in &mut managed.devices {
+            if let Some(list) = &mut managed.devices {
                 // Two that were registered in one moment there were not in one here.
                 list.devices.sort_by(|a, b| a.id.cmp(&b.id));
                 list.devices.iter_mut().for_each(|it| (it.registered_at, it.last_seen) = (0, 0));
