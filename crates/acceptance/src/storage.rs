@@ -228,7 +228,8 @@ pub trait Transaction: Send {
     /// Which notifications of messages of a conversation an account has not read: those that have the id of their message.
     async fn unread_messages(&mut self, account: AccountKey, conversation: &str) -> Result<Vec<OperationId>>;
 
-    /// Takes the words from all notifications of a message, in every account, and writes that into their logs.
+    /// Takes the words from all notifications of a message, in every account, and writes that into their logs, in the
+    /// order of their ids.
     /// Answers whose they were.
     async fn erase_notifications(&mut self, message: OperationId) -> Result<BTreeSet<String>>;
 

@@ -16,6 +16,9 @@ use tutti_protocol::{
     },
 };
 
+/// Where one may be pushed to. Nobody is, here.
+const SERVICE: &str = "https://fcm.googleapis.com/fcm/send/1";
+
 /// A device of Alice's that wants to know of the others.
 struct Device {
     client: Client,
@@ -130,8 +133,8 @@ fn remove(device: &str) -> What {
 }
 
 fn push(endpoint: &str) -> What {
-    let p256dh = Bytes::from([&[4; 1][..], &[7; 64]].concat());
-    What::SetPush(SetPush { endpoint: endpoint.to_owned(), p256dh, auth: Bytes::from(vec![9; 16]) })
+    let (p256dh, auth) = (Bytes::from_static(&common::POINT), Bytes::from(vec![9; 16]));
+    What::SetPush(SetPush { endpoint: endpoint.to_owned(), p256dh, auth })
 }
 
 fn names(devices: &[wire::Device]) -> Vec<(&str, &str)> {
@@ -235,7 +238,7 @@ async fn what_is_done_about_devices_is_done_by_post_too() {
         }
     };
     assert_eq!(manage(rename(&id(1), "the other")).await.code, "");
-    assert_eq!(manage(push("https://push.example/1")).await.code, "");
+    assert_eq!(manage(push(SERVICE)).await.code, "");
     let list = manage(What::List(ListDevices {})).await.devices.unwrap().devices;
     assert_eq!(names(&list), [(&*id(1), "the other"), (&*id(2), "device 2")]);
     let shown: Vec<_> = list.iter().map(|device| (device.online, device.push)).collect();
@@ -379,7 +382,7 @@ async fn what_was_removed_and_revoked_stays_so_when_the_server_is_started_anew()
         let mut laptop = Device::greet(&server, listening(&other, 1)).await.unwrap();
         let _phone = Device::greet(&server, listening(&own, 2)).await.unwrap();
         assert_eq!(laptop.code(rename(&id(1), "named")).await, "");
-        assert_eq!(laptop.code(push("https://push.example/1")).await, "");
+        assert_eq!(laptop.code(push(SERVICE)).await, "");
         assert_eq!(laptop.code(remove(&id(2))).await, "");
         server.stop().await;
     }
@@ -398,13 +401,18 @@ async fn a_device_says_where_it_is_pushed_to_and_that_goes_with_it() {
     let mut phone = Device::connect(&server, 2).await;
     let pushed =
         async || -> Vec<Value> { listed(&server).await.iter().map(|it| it["push"].clone()).collect() };
-    assert_eq!(laptop.code(push("https://push.example/1")).await, "");
+    assert_eq!(laptop.code(push(SERVICE)).await, "");
     assert_eq!(pushed().await, [json!(true), json!(false)]);
-    assert_eq!(phone.code(push("http://push.example/1")).await, "invalid");
+    assert_eq!(phone.code(push("http://fcm.googleapis.com/1")).await, "forbidden");
+    assert_eq!(phone.code(push("https://inside.example/1")).await, "forbidden");
+    let p256dh = Bytes::from(vec![4; 65]);
+    let auth = Bytes::from(vec![9; 16]);
+    let no_point = SetPush { endpoint: SERVICE.to_owned(), p256dh, auth };
+    assert_eq!(phone.code(What::SetPush(no_point)).await, "invalid");
     assert_eq!(pushed().await, [json!(true), json!(false)]);
     assert_eq!(laptop.code(What::SetPush(SetPush::default())).await, "");
     assert_eq!(pushed().await, [json!(false), json!(false)]);
-    assert_eq!(phone.code(push("https://push.example/2")).await, "");
+    assert_eq!(phone.code(push(SERVICE)).await, "");
     assert!(laptop.is_told(|list| list[1].push).await[1].online);
 }
 
@@ -415,7 +423,7 @@ async fn a_device_without_a_lasting_id_does_what_others_do_and_is_named_nowhere(
     let hello = wire::Hello { passing: true, ..listening(&token(server.addr, "alice").await, 2) };
     let mut passing = Device::greet(&server, hello).await.unwrap();
     assert_eq!(names(&passing.list().await), [(&*id(1), "device 1")]);
-    assert_eq!(passing.code(push("https://push.example/1")).await, "unsupported");
+    assert_eq!(passing.code(push(SERVICE)).await, "unsupported");
     assert_eq!(lasting.code(remove(&id(2))).await, "not-found");
     assert_eq!(passing.code(rename(&id(1), "named")).await, "");
     assert_eq!(passing.code(remove(&id(1))).await, "");
@@ -444,7 +452,7 @@ async fn those_who_want_to_know_are_told_when_the_list_has_changed() {
         let list = device.is_told(|list| list.len() > 3).await;
         assert_eq!(list.len(), 5, "both at once");
     }
-    assert_eq!(laptop.code(push("https://push.example/1")).await, "");
+    assert_eq!(laptop.code(push(SERVICE)).await, "");
     phone.is_told(|list| list[0].push).await;
     over_http(&server, Method::PATCH, "x", json!({"name": "z"})).await;
     phone.is_told(|list| list.iter().any(|device| device.name == "z")).await;

@@ -280,14 +280,17 @@ impl Mirror for Twin {
 }
 
 /// A welcome with the time of another, by which the clients of the simulation set their clocks, and no more than the
-/// other can do; any other frame as it is.
+/// other can do; a list of devices with the times of another, with which those of the clients are compared; any other
+/// frame as it is.
 fn with_time_of(real: Bytes, simulated: Bytes) -> Bytes {
     let mut real = codec::decode_server(real).unwrap();
-    let simulated = codec::decode_server(simulated).unwrap();
-    if let (Some(Frame::Welcome(real)), Some(Frame::Welcome(simulated))) = (&mut real.frame, simulated.frame)
-    {
-        real.server_time = simulated.server_time;
-        (real.devices, real.token_ttl) = (simulated.devices, simulated.token_ttl);
+    match (&mut real.frame, codec::decode_server(simulated).unwrap().frame) {
+        (Some(Frame::Welcome(real)), Some(Frame::Welcome(simulated))) => {
+            real.server_time = simulated.server_time;
+            (real.devices, real.token_ttl) = (simulated.devices, simulated.token_ttl);
+        }
+        (Some(Frame::Managed(real)), Some(Frame::Managed(simulated))) => real.devices = simulated.devices,
+        _ => {}
     }
     codec::encode(&real)
 }
@@ -338,7 +341,14 @@ fn comparable(frame: Bytes) -> Frame {
         Frame::Bye(bye) => bye.wait = 0,
         Frame::Error(error) => error.message = String::new(),
         Frame::Refreshed(refreshed) => refreshed.token_ttl = 0,
-        Frame::Managed(managed) => managed.message = String::new(),
+        Frame::Managed(managed) => {
+            managed.message = String::new();
+            if let Some(list) = &mut managed.devices {
+                // Two that were registered in one moment there were not in one here.
+                list.devices.sort_by(|a, b| a.id.cmp(&b.id));
+                list.devices.iter_mut().for_each(|it| (it.registered_at, it.last_seen) = (0, 0));
+            }
+        }
         Frame::Submitted(_) | Frame::Pong(_) | Frame::Status(_) | Frame::Revoked(_) => {}
     }
     frame

@@ -931,7 +931,9 @@ impl Transaction for MemoryTransaction {
         for name in names.iter() {
             let has_words = |it: &wire::Notification| it.message == message && !notification::is_erased(it);
             let about = self.state.accounts.get(name).map(|account| account.notifications.clone());
-            for mut erased in about.into_iter().flatten().filter(has_words) {
+            let mut about: Vec<_> = about.into_iter().flatten().filter(has_words).collect();
+            about.sort_by(|a, b| a.id.cmp(&b.id));
+            for mut erased in about {
                 notification::erase(&mut erased);
                 self.state.account(name).tell_notification(Bytes::new(), erased);
                 told.insert(name.clone());

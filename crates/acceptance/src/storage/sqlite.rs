@@ -1030,7 +1030,7 @@ impl Transaction for SqliteTransaction {
     async fn erase_notifications(&mut self, message: OperationId) -> Result<BTreeSet<String>> {
         let rows = sqlx::query(
             "SELECT n.account, a.name, n.content FROM notifications n CROSS JOIN accounts a ON a.id = n.account
-             WHERE n.message = ? AND n.message <> x'' AND n.size > 0",
+             WHERE n.message = ? AND n.message <> x'' AND n.size > 0 ORDER BY n.account, n.id",
         )
         .bind(&message.as_bytes()[..])
         .fetch_all(&mut *self.0)

@@ -117,6 +117,10 @@ async fn a_recall_takes_the_words_from_what_tells_of_the_message_for_good() {
         assert_eq!(fixture.notifications(account).await.len(), told.len());
         let (erased, whole): (Vec<_>, Vec<_>) = told.into_iter().partition(is_erased);
         assert!(erased.iter().all(|it| it.state() == NotificationState::Dismissed), "{erased:?}");
+        assert!(
+            erased.is_sorted_by_key(|it| it.id.clone()),
+            "every storage tells them in one order: {erased:?}"
+        );
         assert_eq!(whole.into_iter().map(|it| it.title).collect::<Vec<_>>(), left, "{account}");
     }
     // Nor is anybody told of it later.

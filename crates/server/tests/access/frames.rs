@@ -12,7 +12,7 @@ use tutti_protocol::{
 };
 
 use crate::{
-    common::{SERVER_KEY, TestServer, accepted_seq, framed, hello, id, message, open, post, refusal},
+    common::{POINT, SERVER_KEY, TestServer, accepted_seq, framed, hello, id, message, open, post, refusal},
     world::{
         DEVICE, REMOVED, SESSION, SPARE, Tokens, World, direct_message, group_message, notification, nowhere,
         say, set,
@@ -119,8 +119,8 @@ fn frames(tokens: &Tokens) -> Vec<client_frame::Frame> {
     };
     let remove = |device: &str| manage(What::Remove(wire::RemoveDevice { device: device.to_owned() }));
     let push = wire::SetPush {
-        endpoint: "https://push.example/theirs".to_owned(),
-        p256dh: Bytes::from(vec![4; 65]),
+        endpoint: "https://fcm.googleapis.com/fcm/send/theirs".to_owned(),
+        p256dh: Bytes::from_static(&POINT),
         auth: Bytes::from(vec![7; 16]),
     };
     let history = |conversation| Said::PullHistory(wire::PullHistory { conversation, from: 1, to: 9 });
