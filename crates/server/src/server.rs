@@ -79,7 +79,8 @@ impl Server {
         let lock = lock(&config.data)?;
         let keys = config.keys()?;
         let transport = config.transport()?;
-        let storage: Arc<dyn Storage> = Arc::new(SqliteStorage::open(&config.data.join("tutti.db")).await?);
+        let storage = SqliteStorage::open(&config.data.join("tutti.db"), &keys.master).await?;
+        let storage: Arc<dyn Storage> = Arc::new(storage);
         let settings: Settings = match storage.settings().await? {
             Some(text) => serde_json::from_str(&text)?,
             None => Settings::default(),
