@@ -22,5 +22,5 @@ pub(crate) fn audit() -> Result<()> {
 
 fn deny(checks: &[&str]) -> Result<()> {
     let program = setup::CARGO_DENY.find_or_install()?;
-    run(command(program).args(["--locked", "check", "--hide-inclusion-graph"]).args(checks))
+    run(command(program).args(["--workspace", "--locked", "check", "--hide-inclusion-graph"]).args(checks))
 }

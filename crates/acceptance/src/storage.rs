@@ -14,7 +14,7 @@ use tutti_protocol::{DeviceId, LogId, Millis, OperationId, Position, Seq, wire};
 
 pub use memory::MemoryStorage;
 #[cfg(feature = "sqlite")]
-pub use sqlite::SqliteStorage;
+pub use sqlite::{MasterKeys, SqliteStorage};
 
 use crate::{
     devices::{Device, Known, Removed, Subscription, Token, TokenMark},

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use tempfile::TempDir;
-use tutti_acceptance::storage::{SqliteStorage, Storage};
+use tutti_acceptance::storage::{MasterKeys, SqliteStorage, Storage};
 
 mod suite;
 
@@ -12,5 +12,6 @@ type Data = TempDir;
 
 async fn open() -> (Arc<dyn Storage>, Data) {
     let data = tempfile::tempdir().unwrap();
-    (Arc::new(SqliteStorage::open(&data.path().join("tutti.db")).await.unwrap()), data)
+    let keys = MasterKeys::new("a master key for the tests alone");
+    (Arc::new(SqliteStorage::open(&data.path().join("tutti.db"), &keys).await.unwrap()), data)
 }

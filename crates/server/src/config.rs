@@ -9,6 +9,7 @@ use std::{
 };
 
 use clap::Parser;
+use tutti_acceptance::storage::MasterKeys;
 
 use crate::{
     limits::Limits,
@@ -36,6 +37,21 @@ pub struct Config {
     /// Secret that user tokens are signed with
     #[arg(long, env = "TUTTI_TOKEN_SECRET", hide_env_values = true)]
     pub token_secret: Option<String>,
+
+    /// Key that the database is sealed under: without it nobody can read what accounts have stored, nor can you
+    #[arg(long, env = "TUTTI_MASTER_KEY", hide_env_values = true)]
+    pub master_key: Option<String>,
+
+    /// Master key from before, to change it: at the start all is put under the present one, and this one is not needed
+    /// any more; repeatable
+    #[arg(
+        long = "old-master-key",
+        env = "TUTTI_OLD_MASTER_KEYS",
+        hide_env_values = true,
+        value_delimiter = ',',
+        value_name = "MASTER_KEY"
+    )]
+    pub old_master_keys: Vec<String>,
 
     /// Origin that web pages may connect from, or "none" for programs that give none; repeatable
     /// [default: the server's own and localhost, and such programs]
@@ -98,13 +114,15 @@ const PRESENCE_GRACE: u64 = 2_000;
 /// Whom push services ask in development: nobody.
 const DEVELOPER: &str = "mailto:developer@example.com";
 
-/// The two secrets of a server.
+/// The secrets of a server.
 #[derive(Clone)]
 pub struct Keys {
     /// Authenticates the application's back end.
     pub server: String,
     /// Signs user tokens.
     pub token: String,
+    /// What the database is sealed under.
+    pub master: MasterKeys,
 }
 
 /// How connections are kept from being listened to.
@@ -162,6 +180,9 @@ pub enum ConfigError {
     /// There is no TLS to reach push services with.
     #[error("cannot encrypt connections to push services: {0}")]
     PushTls(#[from] rustls::Error),
+    /// A master key that could not be given as an old one later.
+    #[error("--master-key has a comma in it, which is what separates old master keys; make one without")]
+    Comma,
     /// A key file cannot be read or written.
     #[error("cannot keep a key in {0}: {1}")]
     KeyFile(PathBuf, #[source] io::Error),
@@ -188,14 +209,23 @@ impl Config {
                 None if self.dev => kept_key(&self.data.join(file), random_key)?,
                 None => return Err(ConfigError::NoKey { flag, env }),
             };
-            if key.len() < MIN_KEY {
-                return Err(ConfigError::ShortKey(flag));
-            }
-            Ok(key)
+            long_enough(key, flag)
         };
-        Ok(Keys {
-            server: key(&self.server_key, "--server-key", "TUTTI_SERVER_KEY", "server.key")?,
-            token: key(&self.token_secret, "--token-secret", "TUTTI_TOKEN_SECRET", "token.secret")?,
+        let server = key(&self.server_key, "--server-key", "TUTTI_SERVER_KEY", "server.key")?;
+        let token = key(&self.token_secret, "--token-secret", "TUTTI_TOKEN_SECRET", "token.secret")?;
+        let master = key(&self.master_key, "--master-key", "TUTTI_MASTER_KEY", "master.key")?;
+        Ok(Keys { server, token, master: self.master_keys(&master)? })
+    }
+
+    /// This master key, and those before it.
+    fn master_keys(&self, present: &str) -> Result<MasterKeys, ConfigError> {
+        if present.contains(',') {
+            return Err(ConfigError::Comma);
+        }
+        // A variable that is set to nothing gives none.
+        let mut old = self.old_master_keys.iter().filter(|key| !key.is_empty());
+        old.try_fold(MasterKeys::new(present), |keys, old| {
+            Ok(keys.with_old(&long_enough(old.clone(), "--old-master-key")?))
         })
     }
 
@@ -242,6 +272,10 @@ impl Config {
     }
 }
 
+fn long_enough(key: String, flag: &'static str) -> Result<String, ConfigError> {
+    if key.len() < MIN_KEY { Err(ConfigError::ShortKey(flag)) } else { Ok(key) }
+}
+
 /// The key in a file that only its owner can read; made up if there is none.
 fn kept_key(
     file: &Path,
@@ -277,10 +311,38 @@ mod tests {
 
     #[test]
     fn without_keys_the_refusal_says_how_to_make_them() {
-        let error = config(&["--listen", "0.0.0.0:8787"]).keys().err().unwrap();
-        assert!(error.to_string().contains("openssl rand -hex 32"), "{error}");
-        let short = config(&["--server-key", "guess", "--token-secret", "guess"]);
-        assert!(matches!(short.keys(), Err(ConfigError::ShortKey(_))));
+        const LONG: &str = "sixteen characters";
+        let all = ["--server-key", "--token-secret", "--master-key"];
+        for flag in all {
+            let with = |key| all.into_iter().flat_map(move |it| [it, if it == flag { key } else { LONG }]);
+            let args: Vec<_> = with("").filter(|arg| *arg != flag && !arg.is_empty()).collect();
+            let error = config(&args).keys().err().unwrap().to_string();
+            assert!(error.contains("openssl rand -hex 32") && error.contains(flag), "{error}");
+            let error = config(&with("guess").collect::<Vec<_>>()).keys().err().unwrap();
+            assert!(matches!(error, ConfigError::ShortKey(short) if short == flag), "{error}");
+        }
+    }
+
+    #[test]
+    fn old_master_keys_are_given_one_by_one_or_separated_by_commas() {
+        let keys =
+            |args: &[&str]| config(&[&["--server-key", LONG, "--token-secret", LONG], args].concat()).keys();
+        const LONG: &str = "sixteen characters";
+        let old = [
+            "--old-master-key",
+            "an old key of mine,the one before it",
+            "--old-master-key",
+            "the first one of all",
+        ];
+        assert!(keys(&[&["--master-key", LONG], &old[..]].concat()).is_ok());
+        assert!(keys(&["--master-key", LONG, "--old-master-key", ""]).is_ok(), "a variable without a value");
+        for (args, flag) in [
+            (["--master-key", LONG, "--old-master-key", "guess"], "--old-master-key"),
+            (["--master-key", "one, and another", "--old-master-key", LONG], "--master-key"),
+        ] {
+            let error = keys(&args).err().unwrap().to_string();
+            assert!(error.starts_with(flag), "{error}");
+        }
     }
 
     #[test]
@@ -328,7 +390,7 @@ mod tests {
         assert_ne!(first.server, first.token);
         let pushes = [config.web_push().unwrap(), config.web_push().unwrap()];
         assert_eq!(pushes[0].public_key().unwrap(), pushes[1].public_key().unwrap());
-        for file in ["server.key", "token.secret", "vapid.key"] {
+        for file in ["server.key", "token.secret", "master.key", "vapid.key"] {
             let mode = fs::metadata(data.path().join(file)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
         }

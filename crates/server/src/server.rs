@@ -81,7 +81,8 @@ impl Server {
         let lock = lock(&config.data)?;
         let keys = config.keys()?;
         let transport = config.transport()?;
-        let storage: Arc<dyn Storage> = Arc::new(SqliteStorage::open(&config.data.join("tutti.db")).await?);
+        let storage = SqliteStorage::open(&config.data.join("tutti.db"), &keys.master).await?;
+        let storage: Arc<dyn Storage> = Arc::new(storage);
         let push = config.web_push()?;
         if let Err(off) = push.public_key() {
             tracing::info!("{off}");

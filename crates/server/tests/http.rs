@@ -387,6 +387,7 @@ fn a_public_address_without_keys_is_refused_with_the_way_to_make_them() {
         .arg(data.path())
         .env_remove("TUTTI_SERVER_KEY")
         .env_remove("TUTTI_TOKEN_SECRET")
+        .env_remove("TUTTI_MASTER_KEY")
         .output()
         .unwrap();
     assert!(!output.status.success());

@@ -2,10 +2,10 @@
 
 mod common;
 
-use std::{fs, path::Path};
+use std::fs;
 
 use bytes::Bytes;
-use common::{Client, SERVER_KEY, TestServer, hello, id, message, send, token};
+use common::{Client, SERVER_KEY, TestServer, hello, holds, id, message, send, token};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tutti_protocol::wire::{
@@ -154,14 +154,9 @@ async fn acquaint(server: &TestServer, one: &str, other: &str, number: u32) {
     client.submit(vec![message(id(200, number), &format!("direct:{other}"), &json!("hi"))]).await;
 }
 
-fn holds(directory: &Path, canary: &[u8]) -> bool {
-    fs::read_dir(directory).unwrap().any(|entry| {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            return holds(&path, canary);
-        }
-        fs::read(path).unwrap().windows(canary.len()).any(|window| window == canary)
-    })
+/// All that is stored, as it lies on the disk: it is sealed, so a word would not be found in it.
+fn stored(server: &TestServer) -> [Vec<u8>; 2] {
+    ["tutti.db", "tutti.db-wal"].map(|file| fs::read(server.data().join(file)).unwrap())
 }
 
 #[tokio::test]
@@ -172,6 +167,7 @@ async fn status_reaches_the_other_members_and_own_devices_that_are_connected_and
     let mut phone = Device::connect(&server, "alice", 2).await;
     let mut bob = Device::connect(&server, "bob", 3).await;
     let mut carla = Device::connect(&server, "carla", 4).await;
+    let before = stored(&server);
 
     laptop.types("direct:bob", true).await;
     assert_eq!(phone.told().await, [told("direct:bob", "alice", "true")]);
@@ -192,12 +188,14 @@ async fn status_reaches_the_other_members_and_own_devices_that_are_connected_and
     }
     assert_eq!(laptop.told().await, [], "nobody is told what they say themselves");
 
+    assert!(stored(&server) == before, "nothing was written");
+
     // Whoever comes later has missed it, and it is nowhere.
     let mut later = Device::connect(&server, "bob", 5).await;
     assert_eq!(later.told().await, []);
     assert!(!holds(server.data(), CANARY.as_bytes()));
     laptop.0.submit(vec![message(id(1, 1), "direct:bob", &json!("that is kept"))]).await;
-    assert!(holds(server.data(), b"that is kept"), "or this would find nothing");
+    assert!(stored(&server) != before && holds(server.data(), &id(1, 1)), "or this would find nothing");
     let log = server.client("bob", 6).await.pull_all(0).await;
     assert_eq!(log.len(), 2, "the group and the message: {log:?}");
 }
@@ -365,6 +363,7 @@ async fn the_back_end_says_a_status_to_who_is_there() {
     let mut alice = Device::connect(&server, "alice", 1).await;
     let mut bob = Device::connect(&server, "bob", 2).await;
     let mut carla = Device::connect(&server, "carla", 3).await;
+    let before = stored(&server);
     let post = async |body: Value| server.call(Method::POST, "/api/status", body).await;
     for (to, seen_by_bob) in [("direct:bob", "direct:alice"), ("group:team", "group:team")] {
         let body = json!({"from": "alice", "to": to, "type": "wave", "content": CANARY});
@@ -384,6 +383,7 @@ async fn the_back_end_says_a_status_to_who_is_there() {
     assert_eq!(post(body).await, (StatusCode::ACCEPTED, Value::Null));
     assert_eq!((bob.told().await, carla.told().await), (vec![], vec![]));
     assert!(!holds(server.data(), CANARY.as_bytes()));
+    assert!(stored(&server) == before, "nothing was written");
 
     for (field, body) in [
         ("from", json!({"to": "direct:bob", "type": "wave", "content": 1})),

@@ -1,4 +1,4 @@
--- What identifies this database.
+-- What identifies this database, and the master keys that it is sealed under.
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
     value BLOB NOT NULL
@@ -8,7 +8,8 @@ CREATE TABLE accounts (
     id   INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
     head INTEGER NOT NULL DEFAULT 0,            -- last seq in the account's log
-    tail INTEGER NOT NULL DEFAULT 0             -- last seq that is no longer kept, but for the last messages of views
+    tail INTEGER NOT NULL DEFAULT 0,            -- last seq that is no longer kept, but for the last messages of views
+    key  INTEGER REFERENCES contents            -- what its content is sealed under, wrapped; NULL: it has none yet
 ) STRICT;
 
 -- A conversation as one account sees it.
@@ -24,7 +25,7 @@ CREATE TABLE views (
     UNIQUE (account, conversation)
 ) STRICT;
 
--- What can be erased for good. Where SQLite moves a row from page to page it leaves a copy behind, even with
+-- Content, sealed, and the keys of accounts, wrapped: what can be erased for good. Where SQLite moves a row from page to page it leaves a copy behind, even with
 -- secure_delete, and no later erasing reaches that. So these rows are only added at the end and never removed,
 -- and each keeps its length for good: it is overwritten where it stands, and what follows its content is zeros.
 CREATE TABLE contents (
@@ -40,7 +41,7 @@ CREATE TABLE messages (
     device      BLOB,                           -- NULL: sent through the HTTP API, or by one without a lasting id
     type        TEXT NOT NULL,
     content     INTEGER NOT NULL REFERENCES contents DEFERRABLE INITIALLY DEFERRED,
-    size        INTEGER NOT NULL,               -- of the content in bytes; 0 once it was recalled, or no log refers to it
+    size        INTEGER NOT NULL,               -- of the sealed content in bytes; 0 once it was recalled, or no log refers to it
     sent_at     INTEGER NOT NULL,
     edited_at   INTEGER NOT NULL DEFAULT 0,     -- 0: never
     edit_clock  INTEGER,                        -- what decided the present content, if it was edited
@@ -70,7 +71,7 @@ CREATE TABLE fields (
     target INTEGER NOT NULL REFERENCES targets,
     name   TEXT NOT NULL,
     value  INTEGER NOT NULL REFERENCES contents,
-    size   INTEGER NOT NULL,                    -- of the value in bytes; 0: removed, which is remembered
+    size   INTEGER NOT NULL,                    -- of the sealed value in bytes; 0: removed, which is remembered
     clock  INTEGER NOT NULL,
     device BLOB NOT NULL,                       -- the mark of who set it
     PRIMARY KEY (target, name)
@@ -86,7 +87,7 @@ CREATE TABLE notifications (
     created_at   INTEGER NOT NULL,
     state        INTEGER NOT NULL,              -- 0 unread, 1 read, 2 dismissed
     content      INTEGER NOT NULL REFERENCES contents, -- its words, as a protobuf of them alone
-    size         INTEGER NOT NULL,              -- of those in bytes; 0: they are gone
+    size         INTEGER NOT NULL,              -- of those in bytes, sealed; 0: they are gone
     PRIMARY KEY (account, id),
     UNIQUE (account, seq)
 ) STRICT, WITHOUT ROWID;
@@ -133,7 +134,7 @@ CREATE TABLE readings (
 CREATE TABLE operations (
     account     INTEGER NOT NULL REFERENCES accounts,
     id          BLOB NOT NULL,
-    digest      BLOB NOT NULL,
+    digest      BLOB NOT NULL,                  -- sealed: it would tell whether a guess of the content is right
     seq         INTEGER NOT NULL,
     accepted_at INTEGER NOT NULL,
     PRIMARY KEY (account, id)

@@ -1,12 +1,16 @@
 //! The default storage: one SQLite file, write-ahead log, every commit forced to the disk.
 //!
-//! One connection writes, so that writers never meet; a few others read beside it.
+//! One connection writes, so that writers never meet; a few others read beside it. Content is sealed under the key of
+//! the account that it comes from; what statements look at is not.
 
 mod devices;
+mod rotation;
+mod seal;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
+    sync::Arc,
     time::Duration,
 };
 
@@ -23,6 +27,10 @@ use tutti_protocol::{
     wire::{self, event::Body},
 };
 
+pub use seal::MasterKeys;
+
+use seal::{Keyring, Seal, What};
+
 use super::{
     AccountKey, Addressee, Addressees, Delivery, Entry, MessageKey, NewFields, NewMessage, News, Noted,
     Overview, Page, Place, Reader, Reading, Receipt, Result, RosterKey, Storage, StorageError, StoredMessage,
@@ -34,9 +42,9 @@ use crate::{
 };
 
 const SCHEMA: &str = include_str!("schema.sql");
-const SCHEMA_VERSION: i64 = 5;
+const SCHEMA_VERSION: i64 = 6;
 /// What brings a database of one version to the next; older ones are not known any more.
-const UPGRADES: &[(i64, &str)] = &[(4, include_str!("sqlite/upgrade_4.sql"))];
+const UPGRADES: &[(i64, &str)] = &[(5, include_str!("sqlite/upgrade_5.sql"))];
 const READERS: u32 = 4;
 /// How long a statement waits for whoever is in its way.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -53,19 +61,27 @@ const FIELDS: i64 = 5;
 const READ_BY: i64 = 6;
 const NOTIFICATION: i64 = 7;
 
+/// The wrapped key of an account.
+macro_rules! key_of {
+    ($account:literal) => {
+        concat!("(SELECT k.bytes FROM contents k WHERE k.key = ", $account, ".key)")
+    };
+}
+
 /// What is read of a message, for [`read_message`]. From which device it was sent is nobody's business but the
 /// sender's own.
 macro_rules! message_columns {
     () => {
         "v.conversation, l.position, l.inbound, m.id, m.sender, CASE WHEN m.sender = a.name THEN m.device END,
-         m.type, substr(c.bytes, 1, m.size), m.sent_at, m.edited_at, m.recalled"
+         m.type, substr(c.bytes, 1, m.size), m.sent_at, m.edited_at, m.recalled,
+         (SELECT k.bytes FROM accounts s CROSS JOIN contents k ON k.key = s.key WHERE s.name = m.sender)"
     };
 }
 
-/// The fields of a target, as a JSON array of names and values.
+/// The fields of a target, as a JSON array of names and sealed values in hexadecimal.
 macro_rules! fields_of_target {
     () => {
-        "(SELECT json_group_array(json_array(f.name, CAST(substr(v.bytes, 1, f.size) AS TEXT)))
+        "(SELECT json_group_array(json_array(f.name, hex(substr(v.bytes, 1, f.size))))
           FROM fields f JOIN contents v ON v.key = f.value
           WHERE f.target = t.id AND f.size > 0)"
     };
@@ -89,7 +105,9 @@ const PAGE: &str = concat!(
     " END, a.head, a.tail, l.seq, l.kind, l.operation, r.members, reader.name,
      coalesce(l.device, held.device) = '', coalesce(coalesce(l.device, held.device) <> ?4, 0), ",
     notification_columns!(),
-    " FROM accounts a
+    ", CASE WHEN l.kind IN (5, 7) THEN ",
+    key_of!("a"),
+    " END FROM accounts a
     LEFT JOIN log l ON l.account = a.id AND l.seq > ?2
     LEFT JOIN views v ON v.id = l.view
     LEFT JOIN messages m ON m.key = l.message
@@ -139,6 +157,8 @@ const OVERVIEW_READERS: i64 = 4 * limits::READERS as i64;
 const SHARED: &str = concat!(
     "SELECT t.name, t.updated_at, t.device, ",
     fields_of_target!(),
+    ", ",
+    key_of!("a"),
     " FROM accounts a
     CROSS JOIN targets t ON t.account = a.id AND t.name > ?2
     WHERE a.name = ?1
@@ -150,6 +170,8 @@ const SHARED: &str = concat!(
 const NOTIFIED: &str = concat!(
     "SELECT ",
     notification_columns!(),
+    ", ",
+    key_of!("a"),
     " FROM accounts a
     CROSS JOIN notifications n ON n.account = a.id AND n.id > ?2
     CROSS JOIN contents w ON w.key = n.content
@@ -253,15 +275,18 @@ const CHANGE_TOLD: &str = "
     SELECT json_group_object(a.name, a.head) FROM log l CROSS JOIN accounts a ON a.id = l.account
     WHERE l.message = ?1 AND l.kind = 1";
 
-/// The targets of those who hold a message, `?1`, with a draft in its conversation that has a text, `?2`,
-/// in it.
-const DRAFTS: &str = "
-    SELECT json_group_array(f.target) FROM log l
+/// The drafts, `?2`, that those who hold a message, `?1`, have in its conversation.
+const DRAFTS: &str = concat!(
+    "SELECT t.id, t.name, substr(c.bytes, 1, f.size), a.name, ",
+    key_of!("a"),
+    " FROM log l
     CROSS JOIN views v ON v.id = l.view
     CROSS JOIN targets t ON t.account = l.account AND t.name = v.conversation
-    CROSS JOIN fields f ON f.target = t.id AND f.name = ?3
+    CROSS JOIN fields f ON f.target = t.id AND f.name = ?2
     CROSS JOIN contents c ON c.key = f.value
-    WHERE l.message = ?1 AND l.kind = 1 AND instr(CAST(substr(c.bytes, 1, f.size) AS TEXT), ?2) > 0";
+    CROSS JOIN accounts a ON a.id = l.account
+    WHERE l.message = ?1 AND l.kind = 1 AND f.size > 0"
+);
 
 /// The steps to tell those of the accounts in a JSON array, `?1`, who call a conversation `?2`, how far the
 /// reader `?3` has read: to find who has in the own log what stands in the reader's view, `?4`, up to `?5`,
@@ -316,14 +341,17 @@ pub struct SqliteStorage {
     writer: SqlitePool,
     readers: SqlitePool,
     log_id: LogId,
+    keyring: Arc<Keyring>,
 }
 
 impl SqliteStorage {
-    /// Opens the database in a file, made if need be.
+    /// Opens the database in a file, made if need be. If it was sealed under an old one of these master keys, it
+    /// is under the present one afterwards.
     ///
     /// # Errors
-    /// When the file cannot be opened, is none of ours, or is of a later version.
-    pub async fn open(file: &Path) -> Result<Self> {
+    /// When the file cannot be opened, is none of ours or of another version, or is sealed under a master key that is
+    /// none of these.
+    pub async fn open(file: &Path, keys: &MasterKeys) -> Result<Self> {
         let options = SqliteConnectOptions::new()
             .filename(file)
             .create_if_missing(true)
@@ -342,17 +370,18 @@ impl SqliteStorage {
             .before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }))
             .connect_with(options.clone())
             .await?;
-        let log_id = prepare(&writer).await?;
+        let log_id = prepare(&writer, keys).await?;
         // A server that was killed may not have come to it.
         checkpoint(&mut *writer.acquire().await?).await?;
         let readers =
             SqlitePoolOptions::new().max_connections(READERS).connect_with(options.read_only(true)).await?;
-        Ok(Self { writer, readers, log_id })
+        let keyring = Arc::new(Keyring::new(keys.present.clone()));
+        Ok(Self { writer, readers, log_id, keyring })
     }
 }
 
-/// Brings the schema up to date and finds or mints the log's identity.
-async fn prepare(writer: &SqlitePool) -> Result<LogId> {
+/// Makes the schema if need be, finds or mints the log's identity, and has all under the present master key.
+async fn prepare(writer: &SqlitePool, keys: &MasterKeys) -> Result<LogId> {
     let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
     let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *transaction).await?;
     match version {
@@ -370,13 +399,20 @@ async fn prepare(writer: &SqlitePool) -> Result<LogId> {
         older if UPGRADES.iter().any(|(from, _)| *from == older) => upgrade(&mut transaction, older).await?,
         other => {
             return Err(StorageError::new(format!(
-                "the database is of version {other}, which this server does not know; its own is {SCHEMA_VERSION}"
+                "the database is of version {other}, this server knows {SCHEMA_VERSION} alone: \
+                 use the server that made it, or begin with another data directory"
             )));
         }
     }
     let id: Vec<u8> =
         sqlx::query_scalar("SELECT value FROM meta WHERE key = 'log'").fetch_one(&mut *transaction).await?;
+    let is_settled = rotation::begin(&mut transaction, keys).await?;
     transaction.commit().await?;
+    if !is_settled {
+        rotation::run(writer, keys).await?;
+    } else if !keys.old.is_empty() {
+        tracing::info!("no account's key is under an old master key; they are needed for backups alone");
+    }
     LogId::try_from(&id[..]).map_err(StorageError::new)
 }
 
@@ -402,7 +438,9 @@ impl Storage for SqliteStorage {
 
     async fn begin(&self) -> Result<Box<dyn Transaction>> {
         let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        Ok(Box::new(SqliteTransaction(transaction)))
+        let keyring = self.keyring.clone();
+        let found = Found { keyring, accounts: BTreeMap::new(), seals: BTreeMap::new() };
+        Ok(Box::new(SqliteTransaction(transaction, found)))
     }
 
     async fn head(&self, account: &str) -> Result<Seq> {
@@ -452,7 +490,7 @@ impl Storage for SqliteStorage {
             if after < page.tail {
                 break;
             }
-            let Some(event) = read_event(&row)? else {
+            let Some(event) = read_event(&row, account, &self.keyring)? else {
                 break;
             };
             if event.seq != page.next.next().0 {
@@ -484,13 +522,14 @@ impl Storage for SqliteStorage {
             .bind(!reader.compensated)
             .fetch_all(&self.readers)
             .await?;
-        rows.iter().map(read_overview).collect()
+        rows.iter().map(|row| read_overview(row, &self.keyring)).collect()
     }
 
     async fn shared(&self, account: &str, after: &str, most: usize) -> Result<Vec<wire::Fields>> {
         let rows = sqlx::query(SHARED).bind(account).bind(after).bind(most as i64);
         let rows = rows.fetch_all(&self.readers).await?;
-        rows.iter().filter_map(|row| read_fields(row, 0).transpose()).collect()
+        let read = |row| read_fields(row, 0, || self.keyring.seal(account, row.try_get(4)?));
+        rows.iter().filter_map(|row| read(row).transpose()).collect()
     }
 
     async fn notifications(
@@ -505,7 +544,9 @@ impl Storage for SqliteStorage {
             .bind(most as i64)
             .fetch_all(&self.readers)
             .await?;
-        rows.iter().map(|row| read_notification(row, 0)).collect()
+        let read =
+            |row: &SqliteRow| read_notification(row, 0, &*self.keyring.seal(account, row.try_get(6)?)?);
+        rows.iter().map(read).collect()
     }
 
     async fn active(&self, account: &str, after: &str, since: Millis) -> Result<Option<(String, Position)>> {
@@ -537,7 +578,7 @@ impl Storage for SqliteStorage {
             .bind(!reader.compensated)
             .fetch_all(&self.readers)
             .await?;
-        rows.iter().filter_map(|row| read_message(row).transpose()).collect()
+        rows.iter().filter_map(|row| read_message(row, &self.keyring).transpose()).collect()
     }
 
     async fn devices(&self, account: &str) -> Result<Vec<Device>> {
@@ -602,22 +643,35 @@ async fn set_patience(connection: &mut SqliteConnection, millis: u32) -> Result<
     Ok(())
 }
 
-struct SqliteTransaction(sqlx::Transaction<'static, Sqlite>);
+/// A transaction, and what it has found out so far.
+struct SqliteTransaction(sqlx::Transaction<'static, Sqlite>, Found);
+
+struct Found {
+    keyring: Arc<Keyring>,
+    accounts: BTreeMap<String, AccountKey>,
+    seals: BTreeMap<i64, Arc<Seal>>,
+}
 
 #[async_trait]
 impl Transaction for SqliteTransaction {
     async fn account(&mut self, name: &str) -> Result<AccountKey> {
+        if let Some(known) = self.1.accounts.get(name) {
+            return Ok(*known);
+        }
         let known: Option<i64> = sqlx::query_scalar("SELECT id FROM accounts WHERE name = ?")
             .bind(name)
             .fetch_optional(&mut *self.0)
             .await?;
-        if let Some(key) = known {
-            return Ok(AccountKey(key));
-        }
-        let key = sqlx::query_scalar("INSERT INTO accounts (name) VALUES (?) RETURNING id")
-            .bind(name)
-            .fetch_one(&mut *self.0)
-            .await?;
+        let key = match known {
+            Some(key) => key,
+            None => {
+                sqlx::query_scalar("INSERT INTO accounts (name) VALUES (?) RETURNING id")
+                    .bind(name)
+                    .fetch_one(&mut *self.0)
+                    .await?
+            }
+        };
+        self.1.accounts.insert(name.to_owned(), AccountKey(key));
         Ok(AccountKey(key))
     }
 
@@ -628,19 +682,20 @@ impl Transaction for SqliteTransaction {
             .fetch_optional(&mut *self.0)
             .await?;
         let Some(row) = row else { return Ok(None) };
-        let digest: &[u8] = row.try_get(0)?;
+        let digest = self.seal_of(account).await?.open(What::Digest(id.as_bytes()), row.try_get(0)?)?;
         Ok(Some(Receipt {
-            digest: digest.try_into().map_err(StorageError::new)?,
+            digest: digest[..].try_into().map_err(StorageError::new)?,
             seq: Seq(column(&row, 1)?),
             accepted_at: Millis(column(&row, 2)?),
         }))
     }
 
     async fn keep_receipt(&mut self, account: AccountKey, id: OperationId, receipt: &Receipt) -> Result<()> {
+        let digest = self.seal_of(account).await?.seal(What::Digest(id.as_bytes()), &receipt.digest)?;
         sqlx::query("INSERT INTO operations (account, id, digest, seq, accepted_at) VALUES (?, ?, ?, ?, ?)")
             .bind(account.0)
             .bind(&id.as_bytes()[..])
-            .bind(&receipt.digest[..])
+            .bind(digest)
             .bind(signed(receipt.seq.0)?)
             .bind(signed(receipt.accepted_at.0)?)
             .execute(&mut *self.0)
@@ -649,6 +704,9 @@ impl Transaction for SqliteTransaction {
     }
 
     async fn store_message(&mut self, message: &NewMessage<'_>) -> Result<Option<MessageKey>> {
+        let sender = self.account(message.sender).await?;
+        let seal = self.seal_of(sender).await?;
+        let content = seal.seal(What::Message(message.id.as_bytes()), message.content)?;
         let row = sqlx::query(
             "INSERT INTO messages (id, sender, device, type, sent_at, size, content)
              VALUES (?, ?, ?, ?, ?, ?, (SELECT coalesce(max(key), 0) + 1 FROM contents))
@@ -659,13 +717,13 @@ impl Transaction for SqliteTransaction {
         .bind(message.device)
         .bind(message.kind)
         .bind(signed(message.sent_at.0)?)
-        .bind(size(message.content)?)
+        .bind(size(&content)?)
         .fetch_optional(&mut *self.0)
         .await?;
         let Some(row) = row else { return Ok(None) };
         sqlx::query("INSERT INTO contents (key, bytes) VALUES (?, ?)")
             .bind(row.try_get::<i64, _>(1)?)
-            .bind(&message.content[..])
+            .bind(content)
             .execute(&mut *self.0)
             .await?;
         Ok(Some(MessageKey(row.try_get(0)?)))
@@ -703,17 +761,19 @@ impl Transaction for SqliteTransaction {
         stamp: &Stamp,
         now: Millis,
     ) -> Result<()> {
-        let before = sqlx::query_scalar("SELECT content FROM messages WHERE key = ?")
+        let row = sqlx::query("SELECT content, id, sender FROM messages WHERE key = ?")
             .bind(message.0)
             .fetch_one(&mut *self.0)
             .await?;
-        let place = self.put_content(Some(before), content).await?;
+        let sender = self.account(row.try_get(2)?).await?;
+        let content = self.seal_of(sender).await?.seal(What::Message(row.try_get(1)?), content)?;
+        let place = self.put_content(Some(row.try_get(0)?), &content).await?;
         sqlx::query(
             "UPDATE messages SET content = ?, size = ?, edited_at = ?, edit_clock = ?, edit_device = ?
              WHERE key = ?",
         )
         .bind(place)
-        .bind(size(content)?)
+        .bind(size(&content)?)
         .bind(signed(now.0)?)
         .bind(signed(stamp.clock.0)?)
         .bind(&stamp.device[..])
@@ -756,15 +816,11 @@ impl Transaction for SqliteTransaction {
         text: &str,
         now: Millis,
     ) -> Result<BTreeSet<String>> {
-        let targets: String = sqlx::query_scalar(DRAFTS)
-            .bind(message.0)
-            .bind(text)
-            .bind(target::DRAFT)
-            .fetch_one(&mut *self.0)
-            .await?;
-        if targets == "[]" {
+        let targets = self.find_drafts(message, text).await?;
+        if targets.is_empty() {
             return Ok(BTreeSet::new());
         }
+        let targets = serde_json::to_string(&targets).map_err(StorageError::new)?;
         for erase in [
             "UPDATE contents SET bytes = zeroblob(length(bytes)) WHERE key IN (
                  SELECT value FROM fields WHERE name = ?1
@@ -915,7 +971,8 @@ impl Transaction for SqliteTransaction {
         .bind(target)
         .fetch_all(&mut *self.0)
         .await?;
-        rows.iter().map(read_field).collect()
+        let seal = self.seal_of(account).await?;
+        rows.iter().map(|row| read_field(row, target, &seal)).collect()
     }
 
     async fn targets(&mut self, account: AccountKey) -> Result<usize> {
@@ -946,8 +1003,10 @@ impl Transaction for SqliteTransaction {
         .bind(&new.device[..])
         .fetch_one(&mut *self.0)
         .await?;
+        let seal = self.seal_of(account).await?;
         for (name, field) in new.fields.iter() {
-            self.put_field(target, name, field).await?;
+            let sealed = seal.seal(What::Field(new.target, name), &field.value)?;
+            self.put_field(target, name, &field.stamp, &sealed).await?;
         }
         sqlx::query("INSERT INTO log (account, seq, operation, kind, target) VALUES (?, ?, ?, ?, ?)")
             .bind(account.0)
@@ -963,6 +1022,7 @@ impl Transaction for SqliteTransaction {
     async fn notify(&mut self, account: AccountKey, notification: &wire::Notification) -> Result<Noted> {
         let wire::Notification { title, body, data, .. } = notification.clone();
         let words = wire::Notification { title, body, data, ..wire::Notification::default() }.encode_to_vec();
+        let words = self.seal_of(account).await?.seal(What::Notification(&notification.id), &words)?;
         let content = self.put_content(None, &words).await?;
         let seq = self.next_seq(account).await?;
         sqlx::query(
@@ -1228,6 +1288,53 @@ impl Transaction for SqliteTransaction {
 }
 
 impl SqliteTransaction {
+    /// What seals an account's content. Its key is made when it is needed first.
+    async fn seal_of(&mut self, account: AccountKey) -> Result<Arc<Seal>> {
+        if let Some(seal) = self.1.seals.get(&account.0) {
+            return Ok(seal.clone());
+        }
+        let row = sqlx::query(concat!("SELECT a.name, ", key_of!("a"), " FROM accounts a WHERE a.id = ?"))
+            .bind(account.0)
+            .fetch_one(&mut *self.0)
+            .await?;
+        let (name, known): (&str, Option<Vec<u8>>) = (row.try_get(0)?, row.try_get(1)?);
+        let wrapped = match known {
+            Some(wrapped) => wrapped,
+            None => self.mint_key(account, name).await?,
+        };
+        let seal = self.1.keyring.seal(name, Some(&wrapped))?;
+        self.1.seals.insert(account.0, seal.clone());
+        Ok(seal)
+    }
+
+    /// Gives an account a key, and answers it, wrapped.
+    async fn mint_key(&mut self, account: AccountKey, name: &str) -> Result<Vec<u8>> {
+        let wrapped = self.1.keyring.mint(name)?;
+        let key = self.put_content(None, &wrapped).await?;
+        sqlx::query("UPDATE accounts SET key = ? WHERE id = ?")
+            .bind(key)
+            .bind(account.0)
+            .execute(&mut *self.0)
+            .await?;
+        Ok(wrapped)
+    }
+
+    /// The targets of those who hold a message with a draft in its conversation that has a text in it.
+    async fn find_drafts(&mut self, message: MessageKey, text: &str) -> Result<Vec<i64>> {
+        let mut found = Vec::new();
+        let mut drafts = sqlx::query(DRAFTS).bind(message.0).bind(target::DRAFT).fetch(&mut *self.0);
+        while let Some(draft) = drafts.try_next().await? {
+            let (what, sealed) = (What::Field(draft.try_get(1)?, target::DRAFT), draft.try_get(2)?);
+            let seal = self.1.keyring.seal(draft.try_get(3)?, draft.try_get(4)?);
+            // Nobody can read one that cannot be opened, and a recall is not held up by it: it goes, too.
+            if seal.and_then(|seal| seal.open(what, sealed)).is_ok_and(|draft| !contains(&draft, text)) {
+                continue;
+            }
+            found.push(draft.try_get(0)?);
+        }
+        Ok(found)
+    }
+
     /// The next seq of an account's log.
     async fn next_seq(&mut self, account: AccountKey) -> Result<i64> {
         Ok(sqlx::query_scalar("UPDATE accounts SET head = head + 1 WHERE id = ? RETURNING head")
@@ -1311,13 +1418,13 @@ impl SqliteTransaction {
         Ok(if next_is_kept == Some(false) { (last, false) } else { (found, true) })
     }
 
-    async fn put_field(&mut self, target: i64, name: &str, field: &Field) -> Result<()> {
+    async fn put_field(&mut self, target: i64, name: &str, stamp: &Stamp, sealed: &[u8]) -> Result<()> {
         let before = sqlx::query_scalar("SELECT value FROM fields WHERE target = ? AND name = ?")
             .bind(target)
             .bind(name)
             .fetch_optional(&mut *self.0)
             .await?;
-        let place = self.put_content(before, &field.value).await?;
+        let place = self.put_content(before, sealed).await?;
         sqlx::query(
             "INSERT INTO fields (target, name, value, size, clock, device) VALUES (?, ?, ?, ?, ?, ?)
              ON CONFLICT (target, name) DO UPDATE SET value = excluded.value, size = excluded.size,
@@ -1326,9 +1433,9 @@ impl SqliteTransaction {
         .bind(target)
         .bind(name)
         .bind(place)
-        .bind(size(&field.value)?)
-        .bind(signed(field.stamp.clock.0)?)
-        .bind(&field.stamp.device[..])
+        .bind(size(sealed)?)
+        .bind(signed(stamp.clock.0)?)
+        .bind(&stamp.device[..])
         .execute(&mut *self.0)
         .await?;
         Ok(())
@@ -1384,25 +1491,31 @@ fn device(addressee: Addressee) -> Option<String> {
     }
 }
 
+fn contains(content: &[u8], text: &str) -> bool {
+    String::from_utf8_lossy(content).contains(text)
+}
+
 fn json(names: &BTreeSet<String>) -> Result<String> {
     serde_json::to_string(names).map_err(StorageError::new)
 }
 
 // Where the columns of a page's rows stand that come after those of a message.
-const TARGET: usize = 11;
+const TARGET: usize = 12;
 const HEAD: usize = TARGET + 4;
 const ENTRY: usize = HEAD + 2;
 const ADDRESSEE: usize = ENTRY + 5;
 const NOTIFIED_OF: usize = ADDRESSEE + 2;
+const OWN_KEY: usize = NOTIFIED_OF + 6;
 
-/// Reads a row of [`PAGE`]; `None` for the one that stands for nothing to follow.
-fn read_event(row: &SqliteRow) -> Result<Option<wire::Event>> {
+/// Reads a row of [`PAGE`], of an account's log; `None` for the one that stands for nothing to follow.
+fn read_event(row: &SqliteRow, account: &str, keyring: &Keyring) -> Result<Option<wire::Event>> {
     let Some(seq) = row.try_get::<Option<i64>, _>(ENTRY)? else {
         return Ok(None);
     };
+    let own_seal = || keyring.seal(account, row.try_get(OWN_KEY)?);
     let body = match row.try_get(ENTRY + 1)? {
         MESSAGE | CHANGED if row.try_get(ADDRESSEE + 1)? => None,
-        MESSAGE => read_message(row)?.map(Body::Message),
+        MESSAGE => read_message(row, keyring)?.map(Body::Message),
         READ => Some(Body::Read(wire::Read {
             conversation: row.try_get(0)?,
             position: column(row, 1)?,
@@ -1412,8 +1525,8 @@ fn read_event(row: &SqliteRow) -> Result<Option<wire::Event>> {
             conversation: row.try_get(0)?,
             members: serde_json::from_str(row.try_get(ENTRY + 3)?).map_err(StorageError::new)?,
         })),
-        CHANGED => read_message(row)?.map(Body::Changed),
-        FIELDS => read_fields(row, TARGET)?.map(Body::Fields),
+        CHANGED => read_message(row, keyring)?.map(Body::Changed),
+        FIELDS => read_fields(row, TARGET, own_seal)?.map(Body::Fields),
         READ_BY => Some(Body::ReadBy(wire::ReadBy {
             conversation: row.try_get(0)?,
             account: row.try_get(ENTRY + 4)?,
@@ -1421,14 +1534,20 @@ fn read_event(row: &SqliteRow) -> Result<Option<wire::Event>> {
         })),
         // One that a later entry tells of, or that is kept no longer.
         NOTIFICATION if row.try_get::<Option<&[u8]>, _>(NOTIFIED_OF)?.is_none() => None,
-        NOTIFICATION => Some(Body::Notification(read_notification(row, NOTIFIED_OF)?)),
+        NOTIFICATION => Some(Body::Notification(read_notification(row, NOTIFIED_OF, &*own_seal()?)?)),
         kind => return Err(StorageError::new(format!("an entry of the unknown kind {kind}"))),
     };
     Ok(Some(wire::Event { seq: number(seq)?, operation: optional_bytes(row, ENTRY + 2)?, body }))
 }
 
 /// Reads the columns of a message; `None` for one that is kept no longer.
-fn read_message(row: &SqliteRow) -> Result<Option<wire::Message>> {
+fn read_message(row: &SqliteRow, keyring: &Keyring) -> Result<Option<wire::Message>> {
+    let content = match row.try_get::<Option<&[u8]>, _>(7)?.unwrap_or_default() {
+        [] => Bytes::new(),
+        sealed => {
+            keyring.seal(row.try_get(4)?, row.try_get(11)?)?.open(What::Message(row.try_get(3)?), sealed)?
+        }
+    };
     let message = wire::Message {
         conversation: row.try_get(0)?,
         position: column(row, 1)?,
@@ -1437,7 +1556,7 @@ fn read_message(row: &SqliteRow) -> Result<Option<wire::Message>> {
         sender: row.try_get(4)?,
         device: optional_bytes(row, 5)?,
         r#type: row.try_get(6)?,
-        content: optional_bytes(row, 7)?,
+        content,
         sent_at: column(row, 8)?,
         edited_at: column(row, 9)?,
         recalled: row.try_get(10)?,
@@ -1446,12 +1565,12 @@ fn read_message(row: &SqliteRow) -> Result<Option<wire::Message>> {
 }
 
 /// Reads a row of [`OVERVIEWS`].
-fn read_overview(row: &SqliteRow) -> Result<Overview> {
+fn read_overview(row: &SqliteRow, keyring: &Keyring) -> Result<Overview> {
     let conversation: String = row.try_get(TARGET)?;
     let mut news = Vec::new();
     // Of a group in which nothing was said there is no message.
     if row.try_get::<Option<i64>, _>(1)?.is_some() {
-        news.extend(read_message(row)?.map(Body::Message));
+        news.extend(read_message(row, keyring)?.map(Body::Message));
     }
     let position = column(row, TARGET + 1)?;
     if position > 0 {
@@ -1471,24 +1590,35 @@ fn read_overview(row: &SqliteRow) -> Result<Overview> {
 }
 
 /// Reads the columns of a target from this one on, unless a later entry has its fields.
-fn read_fields(row: &SqliteRow, first: usize) -> Result<Option<wire::Fields>> {
+fn read_fields(
+    row: &SqliteRow,
+    first: usize,
+    seal: impl FnOnce() -> Result<Arc<Seal>>,
+) -> Result<Option<wire::Fields>> {
     let Some(fields) = row.try_get::<Option<&str>, _>(first + 3)? else {
         return Ok(None);
     };
+    let target: String = row.try_get(first)?;
     let mut fields: Vec<(String, String)> = serde_json::from_str(fields).map_err(StorageError::new)?;
     fields.sort_unstable();
-    let field = |(name, value): (String, String)| wire::Field { name, value: value.into() };
+    let seal = seal()?;
+    let field = |(name, sealed): (String, String)| {
+        let value = seal.open(What::Field(&target, &name), &bytes_of_hex(&sealed)?)?;
+        Ok(wire::Field { name, value })
+    };
     Ok(Some(wire::Fields {
-        target: row.try_get(first)?,
-        fields: fields.into_iter().map(field).collect(),
+        fields: fields.into_iter().map(field).collect::<Result<_>>()?,
+        target,
         updated_at: column(row, first + 1)?,
         device: optional_bytes(row, first + 2)?,
     }))
 }
 
 /// Reads the columns of a notification from this one on.
-fn read_notification(row: &SqliteRow, first: usize) -> Result<wire::Notification> {
-    let words = wire::Notification::decode(optional_bytes(row, first + 5)?).map_err(StorageError::new)?;
+fn read_notification(row: &SqliteRow, first: usize, seal: &Seal) -> Result<wire::Notification> {
+    let sealed = row.try_get::<Option<&[u8]>, _>(first + 5)?.unwrap_or_default();
+    let words = seal.open(What::Notification(row.try_get(first)?), sealed)?;
+    let words = wire::Notification::decode(words).map_err(StorageError::new)?;
     Ok(wire::Notification {
         id: optional_bytes(row, first)?,
         conversation: row.try_get(first + 1)?,
@@ -1499,9 +1629,22 @@ fn read_notification(row: &SqliteRow, first: usize) -> Result<wire::Notification
     })
 }
 
-fn read_field(row: &SqliteRow) -> Result<(String, Field)> {
+fn read_field(row: &SqliteRow, target: &str, seal: &Seal) -> Result<(String, Field)> {
     let stamp = Stamp { clock: Timestamp(column(row, 2)?), device: optional_bytes(row, 3)? };
-    Ok((row.try_get(0)?, Field { stamp, value: optional_bytes(row, 1)? }))
+    let name: String = row.try_get(0)?;
+    let value = seal.open(What::Field(target, &name), row.try_get(1)?)?;
+    Ok((name, Field { stamp, value }))
+}
+
+/// What SQLite's `hex` has written.
+fn bytes_of_hex(hex: &str) -> Result<Vec<u8>> {
+    let digit = |digit: u8| char::from(digit).to_digit(16);
+    let byte = |pair: &[u8]| match pair {
+        [high, low] => u8::try_from(digit(*high)? << 4 | digit(*low)?).ok(),
+        _ => None,
+    };
+    let bytes: Option<_> = hex.as_bytes().chunks(2).map(byte).collect();
+    bytes.ok_or_else(|| StorageError::new("hexadecimal digits were expected"))
 }
 
 fn optional_bytes(row: &SqliteRow, index: usize) -> Result<Bytes> {

@@ -1,9 +1,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 use tokio::time::Duration;
-use tutti_acceptance::{groups::PutGroup, reach::Reach, source::Source, storage::SqliteStorage};
+use tutti_acceptance::{
+    groups::PutGroup,
+    reach::Reach,
+    source::Source,
+    storage::{MasterKeys, SqliteStorage},
+};
 use tutti_protocol::{
     DeviceId, Millis, Seq,
     wire::{self, event, operation::Body},
@@ -26,7 +32,8 @@ impl Fixture {
     async fn new() -> Self {
         let data = tempfile::tempdir().unwrap();
         let file = data.path().join("tutti.db");
-        let storage: Arc<dyn Storage> = Arc::new(SqliteStorage::open(&file).await.unwrap());
+        let storage: Arc<dyn Storage> =
+            Arc::new(SqliteStorage::open(&file, &MasterKeys::new("a key")).await.unwrap());
         let hub = Arc::new(Hub::new(Duration::MAX, Limits::default()));
         let lists = Arc::new(Lists::new(storage.clone(), hub.clone(), Duration::ZERO));
         let (alerts, _) = Alerts::new();
@@ -36,6 +43,16 @@ impl Fixture {
 
     async fn submit(&self, account: &str, operations: &[wire::Operation]) -> Vec<Verdict> {
         self.writer.decide(submission(account, operations)).await
+    }
+
+    /// The content of the one message that there is, as it lies on the disk.
+    async fn sealed_content(&self) -> Vec<u8> {
+        let file = SqliteConnectOptions::new().filename(self.data.path().join("tutti.db")).read_only(true);
+        let mut connection = SqliteConnection::connect_with(&file).await.unwrap();
+        let sql = "SELECT bytes FROM contents CROSS JOIN messages ON content = contents.key";
+        let sealed = sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        sealed
     }
 
     async fn messages(&self, account: &str) -> Vec<wire::Message> {
@@ -149,11 +166,12 @@ async fn what_one_sends_to_many_holds_nobody_up_and_stays_in_order() {
 #[tokio::test]
 async fn what_was_recalled_is_soon_in_no_file_any_more() {
     let fixture = Fixture::new().await;
-    fixture.submit("alice", &[send(1, "direct:bob", "canary")]).await;
+    fixture.submit("alice", &[send(1, "direct:bob", "hi")]).await;
+    let sealed = fixture.sealed_content().await;
     let is_there = || {
         std::fs::read_dir(fixture.data.path()).unwrap().any(|file| {
             let content = std::fs::read(file.unwrap().path()).unwrap();
-            content.windows(6).any(|window| window == b"canary")
+            content.windows(sealed.len()).any(|window| window == sealed)
         })
     };
     assert!(is_there());

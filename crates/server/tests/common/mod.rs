@@ -36,6 +36,7 @@ use tutti_server::{Config, Server};
 /// Nothing that is waited for here takes this long unless it is broken.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) const SERVER_KEY: &str = "a key for the tests alone";
+pub(crate) const MASTER_KEY: &str = "a master key for the tests alone";
 
 /// A point of P-256, uncompressed: its generator (FIPS 186-5).
 pub(crate) const POINT: [u8; 65] = [
@@ -138,8 +139,9 @@ impl TestServer {
 
 pub(crate) fn config(data: &Path, args: &[&str]) -> Config {
     let data = data.to_str().unwrap();
-    let base =
-        ["tutti-server", "--listen", "127.0.0.1:0", "--data", data, "--dev", "--server-key", SERVER_KEY];
+    let base = ["tutti-server", "--listen", "127.0.0.1:0", "--data", data, "--dev"];
+    let keys = ["--server-key", SERVER_KEY, "--master-key", MASTER_KEY];
+    let base = [&base[..], &keys].concat();
     Config::parse_from(base.iter().chain(args))
 }
 
@@ -335,6 +337,17 @@ pub(crate) async fn eventually(mut holds: impl AsyncFnMut() -> bool) {
     })
     .await
     .expect("it to come true");
+}
+
+/// Whether these bytes are in any file of a directory.
+pub(crate) fn holds(directory: &Path, bytes: &[u8]) -> bool {
+    std::fs::read_dir(directory).unwrap().any(|entry| {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            return holds(&path, bytes);
+        }
+        std::fs::read(path).unwrap().windows(bytes.len()).any(|window| window == bytes)
+    })
 }
 
 /// An id that no other in the test has.

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::slice;
 
 use tempfile::TempDir;
 use tutti_protocol::Code;
@@ -15,10 +15,20 @@ use crate::{
     work::perform,
 };
 
+const MASTER: &str = "a master key for the tests alone";
+
 async fn open() -> (SqliteStorage, TempDir) {
     let data = tempfile::tempdir().unwrap();
-    let storage = SqliteStorage::open(&data.path().join("tutti.db")).await.unwrap();
+    let storage = open_in(&data).await;
     (storage, data)
+}
+
+async fn open_in(data: &TempDir) -> SqliteStorage {
+    try_open(data, &MasterKeys::new(MASTER)).await.unwrap()
+}
+
+async fn try_open(data: &TempDir, keys: &MasterKeys) -> Result<SqliteStorage> {
+    SqliteStorage::open(&data.path().join("tutti.db"), keys).await
 }
 
 /// A transaction that brings an account a message of so many bytes.
@@ -44,7 +54,7 @@ async fn a_database_keeps_its_identity_and_what_was_committed() {
     deliver(&storage, 1, 10).await.unwrap();
     let id = storage.log_id();
     storage.close().await;
-    let storage = SqliteStorage::open(&data.path().join("tutti.db")).await.unwrap();
+    let storage = open_in(&data).await;
     assert_eq!(storage.log_id(), id);
     assert_eq!(storage.head("bob").await.unwrap(), Seq(1));
     let (other, _data) = open().await;
@@ -233,13 +243,13 @@ async fn a_database_of_another_version_is_left_alone() {
         let sql = sqlx::AssertSqlSafe(format!("PRAGMA user_version = {version}"));
         sqlx::raw_sql(sql).execute(&storage.writer).await.unwrap();
         storage.close().await;
-        let error = SqliteStorage::open(&data.path().join("tutti.db")).await.err().unwrap();
+        let error = try_open(&data, &MasterKeys::new(MASTER)).await.err().unwrap();
         assert!(error.to_string().contains(&format!("version {version}")), "{error}");
     }
 }
 
 /// As it was before devices could be removed.
-const SCHEMA_4: &str = include_str!("schema_4.sql");
+const SCHEMA_5: &str = include_str!("schema_5.sql");
 
 /// Tables and indexes, each with its columns, whatever their definitions look like.
 async fn shape(storage: &SqliteStorage) -> Vec<String> {
@@ -262,14 +272,14 @@ async fn a_database_of_the_version_before_is_brought_up_to_date() {
     let file = data.path().join("tutti.db");
     let options = SqliteConnectOptions::new().filename(&file).create_if_missing(true);
     let mut older = options.connect().await.unwrap();
-    sqlx::raw_sql(SCHEMA_4).execute(&mut older).await.unwrap();
+    sqlx::raw_sql(SCHEMA_5).execute(&mut older).await.unwrap();
     let content = "INSERT INTO meta VALUES ('log', x'01010101010101010101010101010101');
                    INSERT INTO devices VALUES ('alice', 'd', NULL, NULL, 5, NULL), ('alice', 'e', 'E', 'web', 6, 7);
-                   PRAGMA user_version = 4";
+                   PRAGMA user_version = 5";
     sqlx::raw_sql(content).execute(&mut older).await.unwrap();
     older.close().await.unwrap();
     for _ in 0..2 {
-        let storage = SqliteStorage::open(&file).await.unwrap();
+        let storage = try_open(&data, &MasterKeys::new(MASTER)).await.unwrap();
         assert_eq!(storage.log_id(), LogId::from([1; 16]));
         let seen = Device {
             name: "E".to_owned(),
@@ -352,6 +362,54 @@ fn submission(account: &str, operations: Vec<wire::Operation>) -> Submission {
     }
 }
 
+/// All that is sealed in a database now: contents, fields, words, and the keys of accounts.
+async fn sealed(storage: &SqliteStorage) -> Vec<Vec<u8>> {
+    sqlx::query_scalar(
+        "SELECT substr(bytes, 1, size) FROM (
+             SELECT content, size FROM messages UNION ALL SELECT value, size FROM fields
+             UNION ALL SELECT content, size FROM notifications UNION ALL SELECT key, 72 FROM accounts
+         ) CROSS JOIN contents ON contents.key = content WHERE size > 0",
+    )
+    .fetch_all(&storage.readers)
+    .await
+    .unwrap()
+}
+
+/// The contents of these messages, and all fields, as they lie sealed in a database now.
+async fn sealed_of(storage: &SqliteStorage, messages: [u128; 2]) -> Vec<Vec<u8>> {
+    let sql = "SELECT substr(bytes, 1, size) FROM (
+                   SELECT content, size FROM messages WHERE id IN (?, ?) UNION ALL SELECT value, size FROM fields
+               ) CROSS JOIN contents ON contents.key = content WHERE size > 0";
+    let [one, other] = messages.map(|id| id.to_be_bytes().to_vec());
+    sqlx::query_scalar(sql).bind(one).bind(other).fetch_all(&storage.readers).await.unwrap()
+}
+
+/// What is sealed in a database now besides the keys of accounts.
+async fn sealed_content(storage: &SqliteStorage) -> Vec<Vec<u8>> {
+    let keys: Vec<Vec<u8>> = wrapped_keys(storage).await.into_values().collect();
+    sealed(storage).await.into_iter().filter(|sealed| !keys.contains(sealed)).collect()
+}
+
+/// The wrapped keys of accounts.
+async fn wrapped_keys(storage: &SqliteStorage) -> BTreeMap<String, Vec<u8>> {
+    let sql = "SELECT a.name, k.bytes FROM accounts a CROSS JOIN contents k ON k.key = a.key";
+    let rows = sqlx::query(sql).fetch_all(&storage.readers).await.unwrap();
+    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+}
+
+/// How much of these is in any file of a directory: from none, 0, to all, 1. They are looked for in pieces of eight
+/// bytes, since SQLite keeps what is long in many places.
+fn share_anywhere(data: &TempDir, all: &[Vec<u8>]) -> f64 {
+    let pieces: std::collections::HashSet<&[u8]> = all.iter().flat_map(|one| one.chunks_exact(8)).collect();
+    let mut found = std::collections::HashSet::new();
+    for file in std::fs::read_dir(data.path()).unwrap() {
+        let content = std::fs::read(file.unwrap().path()).unwrap();
+        found.extend(content.windows(8).filter_map(|window| pieces.get(window).copied()));
+    }
+    assert!(!pieces.is_empty());
+    found.len() as f64 / pieces.len() as f64
+}
+
 async fn accept(storage: &dyn Storage, account: &str, operation: wire::Operation) {
     let verdicts = decide(storage, submission(account, vec![operation]), &mut BTreeSet::new()).await;
     assert!(matches!(verdicts[..], [Verdict::Accepted { .. }]), "{verdicts:?}");
@@ -363,19 +421,20 @@ async fn what_was_recalled_is_in_no_file_any_more() {
     let canaries = ["canary-first", "canary-edited", "canary-in-a-draft"];
     let [first, edited, draft] = canaries.map(|canary| format!("\"{canary}{}\"", "x".repeat(5_000)));
     accept(&storage, "alice", send(1, "direct:bob", first)).await;
+    let mut all = sealed_content(&storage).await;
     accept(&storage, "alice", edit(2, 1, 1, edited)).await;
     let id = OperationId::from(1_u128.to_be_bytes());
     accept(&storage, "bob", set(3, 1, "direct:alice", "draft", draft.replace("xxxx\"", &format!("{id}\""))))
         .await;
-    for canary in canaries {
-        assert!(is_anywhere(&data, canary.as_bytes()), "{canary} was there");
+    all.extend(sealed_content(&storage).await);
+    assert_eq!(all.len(), 3);
+    for one in &all {
+        assert!(one.len() > 5_000 && share_anywhere(&data, slice::from_ref(one)) > 0.9, "it was there");
     }
     let (_, growth) = perform(&storage, &submission("alice", vec![recall(4, 1)])).await.unwrap();
     assert!(growth.has_erased());
     assert!(storage.scrub().await.unwrap());
-    for canary in canaries {
-        assert!(!is_anywhere(&data, canary.as_bytes()), "{canary} is there");
-    }
+    assert_eq!(share_anywhere(&data, &all), 0.0);
     let (_, growth) = perform(&storage, &submission("alice", vec![recall(5, 1)])).await.unwrap();
     assert!(!growth.has_erased(), "nothing was left to erase");
 }
@@ -384,16 +443,17 @@ async fn what_was_recalled_is_in_no_file_any_more() {
 async fn who_still_reads_is_waited_for_but_not_long() {
     let (storage, data) = open().await;
     accept(&storage, "alice", send(1, "direct:bob", "\"canary\"".to_owned())).await;
+    let sealed = sealed_content(&storage).await;
     let mut reading = storage.readers.begin().await.unwrap();
     sqlx::query("SELECT count(*) FROM messages").fetch_one(&mut *reading).await.unwrap();
     accept(&storage, "alice", recall(2, 1)).await;
     let start = std::time::Instant::now();
     assert!(!storage.scrub().await.unwrap());
     assert!(start.elapsed() < Duration::from_secs(2));
-    assert!(is_anywhere(&data, b"canary"));
+    assert_eq!(share_anywhere(&data, &sealed), 1.0);
     reading.commit().await.unwrap();
     assert!(storage.scrub().await.unwrap());
-    assert!(!is_anywhere(&data, b"canary"));
+    assert_eq!(share_anywhere(&data, &sealed), 0.0);
     let patience: i64 = sqlx::query_scalar("PRAGMA busy_timeout").fetch_one(&storage.writer).await.unwrap();
     assert_eq!(patience, 5_000, "others are waited for as before");
 }
@@ -420,31 +480,33 @@ async fn what_tells_of_a_recalled_message_leaves_nothing_behind() {
     accept(&storage, "alice", send(1, "direct:bob", "\"hi\"".to_owned())).await;
     let notification = wire::Notification {
         id: Bytes::from_static(&[9; 16]),
-        title: "canary".to_owned(),
+        title: "the title".to_owned(),
         message: OperationId::from(1_u128.to_be_bytes()).to_bytes(),
         ..wire::Notification::default()
     };
     let accounts = BTreeSet::from(["alice".to_owned(), "bob".to_owned()]);
     perform(&storage, &Notify { accounts, notification, now: Millis(5) }).await.unwrap().0.unwrap();
-    assert!(is_anywhere(&data, b"canary"));
+    let all = sealed_content(&storage).await;
+    assert_eq!((all.len(), share_anywhere(&data, &all)), (3, 1.0));
     accept(&storage, "alice", recall(2, 1)).await;
     assert!(storage.scrub().await.unwrap());
-    assert!(!is_anywhere(&data, b"canary"));
+    assert_eq!(share_anywhere(&data, &all), 0.0);
 }
 
 #[tokio::test]
 async fn a_server_that_was_killed_before_it_came_to_it_scrubs_when_it_starts() {
     let (storage, data) = open().await;
-    accept(&storage, "alice", send(1, "direct:bob", "\"canary\"".to_owned())).await;
+    accept(&storage, "alice", send(1, "direct:bob", "\"hi\"".to_owned())).await;
+    let sealed = sealed_content(&storage).await;
     accept(&storage, "alice", recall(2, 1)).await;
     // As it lies on the disk at this moment.
     let killed = tempfile::tempdir().unwrap();
     for file in ["tutti.db", "tutti.db-wal"] {
         std::fs::copy(data.path().join(file), killed.path().join(file)).unwrap();
     }
-    assert!(is_anywhere(&killed, b"canary"));
-    let _storage = SqliteStorage::open(&killed.path().join("tutti.db")).await.unwrap();
-    assert!(!is_anywhere(&killed, b"canary"));
+    assert_eq!(share_anywhere(&killed, &sealed), 1.0);
+    let _storage = open_in(&killed).await;
+    assert_eq!(share_anywhere(&killed, &sealed), 0.0);
 }
 
 /// SplitMix64.
@@ -474,7 +536,7 @@ async fn messages_of_all_sizes_that_were_edited_and_recalled_leave_nothing_behin
             format!("\"{}\"", format!("<canary {message}>").repeat(times as usize))
         };
         let mut recalled = BTreeSet::new();
-        let mut messages = 0;
+        let (mut ever, mut messages) = (BTreeSet::new(), 0);
         for id in 0..600 {
             let message = 1_000 + u128::from(rng.below(u64::try_from(messages).unwrap() + 1));
             let clock = u64::try_from(id).unwrap();
@@ -497,12 +559,14 @@ async fn messages_of_all_sizes_that_were_edited_and_recalled_leave_nothing_behin
                 }
             };
             accept(&storage, account, operation).await;
+            ever.extend(sealed_of(&storage, [message, 1_000 + messages]).await);
         }
         assert!(storage.scrub().await.unwrap());
-        let left: Vec<_> = (recalled.iter())
-            .filter(|message| is_anywhere(&data, format!("<canary {message}>").as_bytes()))
-            .collect();
-        assert!(left.is_empty(), "seed {seed}: {left:?} of {}", recalled.len());
+        let now = BTreeSet::from_iter(sealed(&storage).await);
+        let gone: Vec<_> = ever.difference(&now).cloned().collect();
+        assert!(gone.len() > recalled.len() && recalled.len() > 5, "and as many that were edited");
+        assert_eq!(share_anywhere(&data, &gone), 0.0, "seed {seed}");
+        assert!(share_anywhere(&data, &Vec::from_iter(now)) > 0.9, "what is there is found");
     }
 }
 
@@ -652,4 +716,255 @@ async fn it_does_what_the_storage_in_memory_does() {
         }
     }
     assert_eq!(kinds.len(), 8, "every kind of entry came up, and superseded ones");
+}
+
+/// Things that accounts have said, in every way in which something is stored.
+async fn say(storage: &SqliteStorage) -> [&'static str; 7] {
+    accept(storage, "alice", send(1, "direct:bob", "\"canary of a message\"".to_owned())).await;
+    accept(storage, "alice", edit(2, 1, 1, "\"canary of an edit\"".to_owned())).await;
+    accept(storage, "alice", send(3, "direct:bob", "\"canary that was recalled\"".to_owned())).await;
+    accept(storage, "alice", recall(4, 3)).await;
+    accept(storage, "bob", set(5, 1, "direct:alice", "draft", "\"canary of a draft\"".to_owned())).await;
+    accept(storage, "bob", set(6, 1, "session:article", "place", "\"canary of a place\"".to_owned())).await;
+    let notification = wire::Notification {
+        id: Bytes::from_static(&[9; 16]),
+        title: "canary of a title".to_owned(),
+        body: "canary of a body".to_owned(),
+        ..wire::Notification::default()
+    };
+    let accounts = BTreeSet::from(["bob".to_owned()]);
+    perform(storage, &Notify { accounts, notification, now: Millis(5) }).await.unwrap().0.unwrap();
+    [
+        "canary of a message",
+        "canary of an edit",
+        "canary that was recalled",
+        "canary of a draft",
+        "canary of a place",
+        "canary of a title",
+        "canary of a body",
+    ]
+}
+
+/// All that bob gets told, in pages and in a snapshot.
+async fn told(storage: &SqliteStorage) -> Result<String> {
+    let reader = Reader { device: reader(7), compensated: true, notified: true };
+    let page = storage.page("bob", Seq(0), reader.device).await?;
+    let positions = (Position(1), Position(9));
+    Ok(format!(
+        "{page:?} {:?} {:?} {:?} {:?}",
+        storage.overviews("bob", reader, "", 9).await?,
+        storage.shared("bob", "", 9).await?,
+        storage.notifications("bob", None, 9).await?,
+        storage.stretch("bob", reader, "direct:alice", positions, 9).await?
+    ))
+}
+
+#[tokio::test]
+async fn nothing_that_was_said_can_be_read_in_any_file() {
+    let (storage, data) = open().await;
+    let canaries = say(&storage).await;
+    let key_of_bob = {
+        let wrapped = &wrapped_keys(&storage).await["bob"];
+        MasterKeys::new(MASTER).present.unwrap("bob", wrapped).unwrap()
+    };
+    let digests = ["alice", "bob"].map(async |account| {
+        let mut tx = storage.begin().await.unwrap();
+        let key = tx.account(account).await.unwrap();
+        let id = if account == "alice" { 1_u128 } else { 5 };
+        tx.receipt(key, id.to_be_bytes().into()).await.unwrap().unwrap().digest
+    });
+    let [alices, bobs] = digests;
+    let secrets = [&alices.await[..], &bobs.await[..], &key_of_bob[..], MASTER.as_bytes(), b"canary"];
+    for scrubbed in [false, true] {
+        for secret in secrets {
+            assert!(!is_anywhere(&data, secret), "{scrubbed}: {:?}", String::from_utf8_lossy(secret));
+        }
+        assert!(is_anywhere(&data, b"session:article"), "what is not sealed is found");
+        assert!(storage.scrub().await.unwrap());
+    }
+    storage.close().await;
+    let told = told(&open_in(&data).await).await.unwrap();
+    for (canary, number) in canaries.into_iter().zip([0, 3, 0, 2, 2, 2, 2]) {
+        assert_eq!(told.matches(canary).count(), number, "{canary}\n{told}");
+    }
+}
+
+#[tokio::test]
+async fn sealed_content_that_lies_elsewhere_is_refused() {
+    let swap_messages = "UPDATE messages SET (content, size) = (SELECT o.content, o.size FROM messages o
+                             WHERE o.key <> messages.key AND o.sender = messages.sender AND o.size > 0)
+                         WHERE id = x'00000000000000000000000000000001'";
+    let take_account = "UPDATE accounts SET name = 'carol' WHERE name = 'bob';
+                        UPDATE accounts SET name = 'bob' WHERE name = 'alice'";
+    for (harm, is_error) in [
+        ("SELECT 1", false),
+        (swap_messages, true),
+        ("UPDATE messages SET sender = 'bob' WHERE size > 0", true),
+        (
+            "UPDATE fields SET (value, size) = (SELECT content, size FROM notifications) WHERE name = 'draft'",
+            true,
+        ),
+        ("UPDATE fields SET name = 'place' WHERE name = 'draft'", true),
+        ("UPDATE targets SET name = 'session:paper' WHERE name = 'session:article'", true),
+        ("UPDATE notifications SET id = x'00'", true),
+        ("UPDATE accounts SET key = (SELECT o.key FROM accounts o WHERE o.id <> accounts.id)", true),
+        ("UPDATE accounts SET key = NULL", true),
+        ("UPDATE accounts SET name = 'carol' WHERE name = 'bob'", false),
+        (take_account, true),
+    ] {
+        let (storage, data) = open().await;
+        say(&storage).await;
+        accept(&storage, "alice", send(10, "direct:bob", "\"another\"".to_owned())).await;
+        told(&storage).await.unwrap();
+        sqlx::raw_sql(harm).execute(&storage.writer).await.unwrap();
+        let outcome = told(&storage).await;
+        assert_eq!(outcome.is_err(), is_error, "{harm}: {outcome:?}");
+        storage.close().await;
+        assert_eq!(told(&open_in(&data).await).await.is_err(), is_error, "{harm}, after a start");
+        if let Err(error) = outcome {
+            assert!(error.to_string().contains("open"), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_byte_that_was_changed_is_an_error_for_who_reads_it_alone() {
+    let (storage, _data) = open().await;
+    deliver(&storage, 1, 10).await.unwrap();
+    accept(&storage, "carol", send(2, "direct:dave", "\"hi\"".to_owned())).await;
+    let (content, whole): (i64, Vec<u8>) = {
+        let row = sqlx::query(
+            "SELECT key, bytes FROM contents WHERE key = (
+                                   SELECT content FROM messages WHERE sender = 'alice')",
+        )
+        .fetch_one(&storage.writer)
+        .await
+        .unwrap();
+        (row.get(0), row.get(1))
+    };
+    let write = async |bytes: Vec<u8>| {
+        let write = sqlx::query("UPDATE contents SET bytes = ? WHERE key = ?").bind(bytes).bind(content);
+        write.execute(&storage.writer).await.unwrap();
+    };
+    for at in 0..whole.len() {
+        let mut changed = whole.clone();
+        changed[at] ^= 0x80;
+        write(changed).await;
+        let error = storage.page("bob", Seq(0), reader(7)).await.unwrap_err().to_string();
+        assert!(error.contains("the content of message 00000000-0000-0000-0000-000000000001"), "{error}");
+        storage.page("dave", Seq(0), reader(7)).await.unwrap();
+    }
+    write(whole).await;
+    storage.page("bob", Seq(0), reader(7)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_draft_that_cannot_be_opened_holds_up_no_recall() {
+    let (storage, _data) = open().await;
+    accept(&storage, "alice", send(1, "direct:bob", "\"hi\"".to_owned())).await;
+    accept(&storage, "bob", set(2, 1, "direct:alice", "draft", "\"hm\"".to_owned())).await;
+    let harm = "UPDATE contents SET bytes = randomblob(length(bytes)) WHERE key = (SELECT value FROM fields)";
+    sqlx::raw_sql(harm).execute(&storage.writer).await.unwrap();
+    assert!(told(&storage).await.is_err());
+    accept(&storage, "alice", recall(3, 1)).await;
+    told(&storage).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_key_that_was_not_committed_seals_nothing() {
+    let (storage, data) = open().await;
+    let mut tx = storage.begin().await.unwrap();
+    let account = tx.account("alice").await.unwrap();
+    let receipt = Receipt { digest: [7; 32], seq: Seq(0), accepted_at: Millis(1) };
+    tx.keep_receipt(account, 1_u128.to_be_bytes().into(), &receipt).await.unwrap();
+    drop(tx);
+    accept(&storage, "alice", send(2, "direct:bob", "\"hi\"".to_owned())).await;
+    storage.close().await;
+    assert!(told(&open_in(&data).await).await.unwrap().contains("hi"));
+}
+
+#[tokio::test]
+async fn another_master_key_is_refused_and_changes_nothing() {
+    let (storage, data) = open().await;
+    say(&storage).await;
+    let before = told(&storage).await.unwrap();
+    storage.close().await;
+    for keys in [MasterKeys::new("another"), MasterKeys::new("another").with_old("and another")] {
+        let error = try_open(&data, &keys).await.err().unwrap().to_string();
+        assert!(error.contains("another master key") && error.contains("old master key"), "{error}");
+    }
+    assert_eq!(told(&open_in(&data).await).await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn the_master_key_is_changed_and_the_old_one_opens_nothing_any_more() {
+    let (storage, data) = open().await;
+    say(&storage).await;
+    let before = told(&storage).await.unwrap();
+    let wrapped = wrapped_keys(&storage).await;
+    let content = sealed_content(&storage).await;
+    storage.close().await;
+
+    let storage = try_open(&data, &MasterKeys::new("new").with_old("none").with_old(MASTER)).await.unwrap();
+    assert_eq!(told(&storage).await.unwrap(), before);
+    assert_eq!(sealed_content(&storage).await, content, "no content is written for it");
+    let old: Vec<_> = wrapped.into_values().collect();
+    assert_eq!(share_anywhere(&data, &old), 0.0, "nothing is left that the old one opens");
+    storage.close().await;
+
+    assert!(try_open(&data, &MasterKeys::new(MASTER)).await.is_err());
+    let storage = try_open(&data, &MasterKeys::new("new")).await.unwrap();
+    assert_eq!(told(&storage).await.unwrap(), before);
+    accept(&storage, "alice", send(20, "direct:bob", "\"more\"".to_owned())).await;
+    storage.close().await;
+
+    // Back again, which is a change like any.
+    let storage = try_open(&data, &MasterKeys::new(MASTER).with_old("new")).await.unwrap();
+    assert!(told(&storage).await.unwrap().contains("more"));
+}
+
+#[tokio::test]
+async fn a_change_of_the_master_key_goes_on_where_it_was_interrupted() {
+    const ACCOUNTS: usize = 1_100;
+    let (storage, data) = open().await;
+    let mut tx = storage.begin().await.unwrap();
+    let receipt = Receipt { digest: [7; 32], seq: Seq(0), accepted_at: Millis(1) };
+    let id = OperationId::from(1_u128.to_be_bytes());
+    for number in 0..ACCOUNTS {
+        let account = tx.account(&format!("account {number}")).await.unwrap();
+        tx.keep_receipt(account, id, &receipt).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+
+    // Killed with half of the accounts done, which is what lies in the file after any of the batches.
+    let both = MasterKeys::new("new").with_old(MASTER);
+    let mut tx = storage.writer.begin().await.unwrap();
+    assert!(!rotation::begin(&mut tx, &both).await.unwrap());
+    for (name, wrapped) in wrapped_keys(&storage).await.into_iter().take(ACCOUNTS / 2) {
+        let key = both.old[0].unwrap(&name, &wrapped).unwrap();
+        sqlx::query("UPDATE contents SET bytes = ? WHERE key = (SELECT key FROM accounts WHERE name = ?)")
+            .bind(both.present.wrap(&name, &key).unwrap())
+            .bind(&name)
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+    }
+    tx.commit().await.unwrap();
+    storage.close().await;
+
+    let alone = [MasterKeys::new(MASTER), MasterKeys::new("new"), MasterKeys::new("third").with_old("new")];
+    for keys in alone {
+        let error = try_open(&data, &keys).await.err().unwrap().to_string();
+        assert!(error.contains("was being changed"), "{error}");
+    }
+    // On to a third one, with those before it.
+    let all = MasterKeys::new("third").with_old(MASTER).with_old("new");
+    try_open(&data, &all).await.unwrap().close().await;
+    assert!(try_open(&data, &both).await.is_err());
+    let storage = try_open(&data, &MasterKeys::new("third")).await.unwrap();
+    let mut tx = storage.begin().await.unwrap();
+    for number in 0..ACCOUNTS {
+        let account = tx.account(&format!("account {number}")).await.unwrap();
+        assert_eq!(tx.receipt(account, id).await.unwrap().unwrap().digest, [7; 32]);
+    }
 }
