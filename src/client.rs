@@ -401,7 +401,7 @@ impl WasmSyncClient {
         let driver = self.driver.clone();
         promise(async move {
             let revoke = revoke?.unwrap_or(false);
-            driver.request(|request| Input::Erase { request, revoke }).await?;
+            driver.erase(revoke).await?;
             Ok(JsValue::UNDEFINED)
         })
     }

@@ -317,6 +317,18 @@ impl Driver {
     /// Hands the engine a call of the application and waits for its answer.
     pub(crate) async fn request(&self, input: impl FnOnce(RequestId) -> Input) -> Result<Reply, Failure> {
         self.check_open()?;
+        self.ask(input).await
+    }
+
+    /// Leaves nothing of the account here. While that is done the client is at its end, and can be asked for it again.
+    pub(crate) async fn erase(&self, revoke: bool) -> Result<(), Failure> {
+        if !self.engine.borrow().erases() {
+            self.check_open()?;
+        }
+        self.ask(|request| Input::Erase { request, revoke }).await.map(drop)
+    }
+
+    async fn ask(&self, input: impl FnOnce(RequestId) -> Input) -> Result<Reply, Failure> {
         let id = RequestId(self.last_request.get() + 1);
         self.last_request.set(id.0);
         let (answer, answered) = oneshot::channel();

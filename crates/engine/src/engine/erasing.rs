@@ -20,6 +20,12 @@ pub(super) enum Reason {
 }
 
 impl Engine {
+    /// Whether the copy is being erased by this tab.
+    #[must_use]
+    pub fn erases(&self) -> bool {
+        self.erasing.is_some()
+    }
+
     /// `revoke`: once the server has removed this device, and not before.
     pub(super) fn handle_erase(&mut self, request: RequestId, revoke: bool, now: Now) {
         if self.erasing.is_some() && !revoke {
