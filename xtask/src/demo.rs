@@ -40,8 +40,8 @@ pub(crate) fn demo(port: u16) -> Result<()> {
 
     let mut serve = command(target_dir().join("release/tutti-server"));
     serve.args(["--listen", &address.to_string(), "--dev", "--www", SITE, "--data"]);
-    // Of the third version of the database: earlier ones, which the server refuses, are left where they are.
-    let mut server = Child::spawn(serve.arg(target_dir().join("demo-3")))?;
+    // Of the fifth version of the database: earlier ones, which the server refuses, are left where they are.
+    let mut server = Child::spawn(serve.arg(target_dir().join("demo-5")))?;
     while !is_healthy(address) {
         server.ensure_running().context("the server did not start")?;
         thread::sleep(Duration::from_millis(50));

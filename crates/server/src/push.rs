@@ -6,7 +6,7 @@
 //!              │         └── vapid: who pushes (RFC 8292)
 //!              └── gone: subscriptions to remove
 //! ```
-//! ```ignore
+//! ```text
 //! let subscription = app.push.subscription(endpoint, p256dh, auth)?; // as the browser gave it
 //! let payload = Payload::new(text)?;
 //! app.push.enqueue(key, subscription, Push { payload, ttl, urgency: Urgency::High, topic: None });
