@@ -25,9 +25,10 @@ CREATE TABLE views (
     UNIQUE (account, conversation)
 ) STRICT;
 
--- Content, sealed, and the keys of accounts, wrapped: what can be erased for good. Where SQLite moves a row from page to page it leaves a copy behind, even with
--- secure_delete, and no later erasing reaches that. So these rows are only added at the end and never removed,
--- and each keeps its length for good: it is overwritten where it stands, and what follows its content is zeros.
+-- Content, sealed, and the keys of accounts, wrapped: what can be erased for good. Where SQLite moves a row from page
+-- to page it leaves a copy behind, even with secure_delete, and no later erasing reaches that. So these rows are only
+-- added at the end and never removed, and each keeps its length for good: it is overwritten where it stands, and what
+-- follows its content is zeros.
 CREATE TABLE contents (
     key   INTEGER PRIMARY KEY,
     bytes BLOB NOT NULL
@@ -41,7 +42,7 @@ CREATE TABLE messages (
     device      BLOB,                           -- NULL: sent through the HTTP API, or by one without a lasting id
     type        TEXT NOT NULL,
     content     INTEGER NOT NULL REFERENCES contents DEFERRABLE INITIALLY DEFERRED,
-    size        INTEGER NOT NULL,               -- of the sealed content in bytes; 0 once it was recalled, or no log refers to it
+    size        INTEGER NOT NULL,               -- of the content in bytes, sealed; 0: recalled, or no log refers to it
     sent_at     INTEGER NOT NULL,
     edited_at   INTEGER NOT NULL DEFAULT 0,     -- 0: never
     edit_clock  INTEGER,                        -- what decided the present content, if it was edited
