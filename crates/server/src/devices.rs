@@ -14,14 +14,11 @@ use tutti_acceptance::{
     storage::{Result as StorageResult, Storage},
 };
 use tutti_protocol::{
-    codec,
+    codec, limits,
     wire::{self, server_frame::Frame, status::Status as Kind},
 };
 
 use crate::hub::Hub;
-
-/// How often it is told at most that an account's list has changed.
-const PACE: Duration = Duration::from_millis(100);
 
 /// The lists of all accounts that have connections.
 pub(crate) struct Lists {
@@ -162,7 +159,7 @@ impl Lists {
                 Ok(devices) => self.deliver(&account, devices, changes),
                 Err(error) => tracing::warn!(%error, "a change of devices was not told"),
             }
-            sleep(PACE).await;
+            sleep(Duration::from_millis(limits::DEVICES_INTERVAL)).await;
         }
     }
 
