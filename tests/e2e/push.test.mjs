@@ -257,6 +257,65 @@ test("N2 a subscription that is no more is dropped, and push can be turned off",
   await empty.close();
 });
 
+test("N2 a subscription that the browser has ended is followed by another, in a page that is open or in the next one", async () => {
+  const device = await stage.profile(server);
+  let client = await subscribed(device, "jill");
+  const account = client.account;
+  /** To which subscription a message is pushed. */
+  const pushedTo = async () => {
+    const before = service.pushes.length;
+    await leave(client);
+    await server.message("bob", `direct:${account}`, "hello");
+    await service.push(before);
+    return service.origin + service.pushes[before].path;
+  };
+  const open = async (subscription, is) => {
+    const page = await device.tab();
+    await subscribeTo(page, subscription, is);
+    client = await device.clientIn(page, account, { config: { pushNotificationSenderId: key } });
+    await client.online();
+  };
+  const renewed = (client) => until("push goes on", () => client.page.evaluate(() => pushing.subscribed !== null));
+
+  const second = service.subscribe();
+  await subscribeTo(client.page, second);
+  const worker = await running(client.page);
+  await worker.evaluate(() => {
+    // As the browser does it, which alone may keep a worker for it.
+    const event = Object.assign(new ExtendableEvent("pushsubscriptionchange"), { waitUntil: () => {} });
+    dispatchEvent(event);
+  });
+  await renewed(client);
+  await client.call("syncNow");
+  assert.equal(await pushedTo(), second.endpoint);
+
+  const third = service.subscribe();
+  await open(third);
+  await renewed(client);
+  await client.call("syncNow");
+  assert.equal(await pushedTo(), third.endpoint);
+
+  // What is there is told to the server again, which may have lost it.
+  service.status = 410;
+  await open(third, { subscribed: true });
+  const laptop = await (await stage.profile(server)).client(account);
+  const isPushed = async () => (await laptop.call("devices")).some(({ push }) => push);
+  await leave(client);
+  await laptop.call("setPresence", "away");
+  await until("nobody is there", async () => (await laptop.call("presence", account)).presence === "away");
+  await server.message("bob", `direct:${account}`, "gone");
+  await until("it is dropped", async () => !(await isPushed()));
+  service.status = 201;
+  await open(third, { subscribed: true });
+  await until("it is known again", isPushed);
+
+  // Whoever has taken their leave back is not asked again.
+  await client.page.context().clearPermissions();
+  await subscribeTo(client.page, service.subscribe());
+  await client.run(({ client }) => client.renewPush());
+  assert.deepEqual(await client.page.evaluate(() => pushing.asked), []);
+});
+
 test("N2 what cannot be is refused with a reason", async () => {
   const page = await phone.tab();
   await subscribeTo(page, { ...service.subscribe(), endpoint: "https://127.0.0.1/inward" });
