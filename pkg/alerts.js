@@ -7,13 +7,26 @@ const AT_ONCE = 3;
 /** As the browser knows an alert: of two with one tag there is one. */
 export const tagOf = (id) => `tutti-${id}`;
 
-/** In a page or worker: has the service worker show what comes, and closes what has been seen. Each tab does, since none
- *  knows whether another will; the service worker shows each once. */
+/** In a page: has the service worker show what comes, closes what has been seen, and goes on with push. Each tab does,
+ *  since none knows whether another will; the service worker shows each once, and to go on twice is to go on. */
 export function mirrorAlerts(client) {
-  if (!globalThis.navigator?.serviceWorker || "registration" in globalThis) return;
+  const container = globalThis.navigator?.serviceWorker;
+  if (!container || "registration" in globalThis) return;
   client.on("notifications", (changed) => {
     // Without push, or once the client is closed, there is nothing to be done.
     mirror(client, changed).catch(() => {});
+  });
+  // A client that nobody uses any more is not kept for this.
+  const weak = new WeakRef(client);
+  const renew = () => weak.deref()?.renewPush().catch(() => {});
+  if (client.status().connection === "online") renew();
+  const off = client.on("status", ({ connection }) => {
+    if (connection !== "online") return;
+    off();
+    renew();
+  });
+  container.addEventListener("message", ({ data }) => {
+    if (data?.tutti === "renew") renew();
   });
 }
 

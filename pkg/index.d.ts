@@ -114,6 +114,9 @@ export class SyncClient {
    *  register the worker under several scopes. Rejects with "forbidden" when the user does not want it. */
   enablePush(registration: ServiceWorkerRegistration): Promise<void>;
   disablePush(): Promise<void>;
+  /** Tells the server again where to push to, if push is enabled, and subscribes anew if the browser has ended that by
+   *  itself. The package calls this in each page once it is online, and when the browser tells; you need not. */
+  renewPush(): Promise<void>;
   /** By which this account is pushed to on this browser, or null. */
   pushRegistration(): Promise<ServiceWorkerRegistration | null>;
 

@@ -24,6 +24,7 @@ self.addEventListener("push", (event) => event.waitUntil(pushed(event.data)));
 self.addEventListener("message", (event) => {
   if (event.data?.tutti === "alert") event.waitUntil(alert(event.data));
 });
+self.addEventListener("pushsubscriptionchange", (event) => event.waitUntil(changed()));
 self.addEventListener("notificationclick", (event) => event.waitUntil(clicked(event.notification)));
 
 /** What the server says in a push: for which account, of what, and a token for this device alone. */
@@ -66,7 +67,7 @@ async function sync({ account, token, notification }) {
 
 /** Shows a notification once, unless somebody looks at a page of this origin, which shows it as it likes. */
 async function alert({ account, notification }) {
-  const pages = await self.clients.matchAll({ type: "window", includeUncontrolled: true });
+  const pages = await openPages();
   if (pages.some(({ visibilityState }) => visibilityState === "visible")) return;
   const tag = tagOf(notification.id);
   if ((await self.registration.getNotifications({ tag })).length > 0) return;
@@ -76,14 +77,25 @@ async function alert({ account, notification }) {
   await self.registration.showNotification(title, shown);
 }
 
+/** The browser has ended the subscription, perhaps for another. For which account it was only a page knows: those that
+ *  are open subscribe anew, or the next one does. */
+async function changed() {
+  const other = await self.registration.pushManager.getSubscription();
+  await other?.unsubscribe();
+  for (const page of await openPages()) page.postMessage({ tutti: "renew" });
+}
+
 async function clicked(shown) {
   const clicked = shown.data?.tutti;
   if (!clicked) return;
   shown.close();
-  const pages = await self.clients.matchAll({ type: "window", includeUncontrolled: true });
+  const pages = await openPages();
   const page = pages[0] ? await pages[0].focus() : await self.clients.openWindow(options.page ?? self.registration.scope);
   page?.postMessage({ tutti: "clicked", ...clicked });
 }
+
+/** All pages of this origin. */
+const openPages = () => self.clients.matchAll({ type: "window", includeUncontrolled: true });
 
 /** Whether this browser has a copy of the account. */
 async function isHere(account) {

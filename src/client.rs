@@ -304,6 +304,17 @@ impl WasmSyncClient {
         })
     }
 
+    /// Goes on with push where it was enabled. The package calls it when it is online, and when the browser says that
+    /// a subscription has ended.
+    #[wasm_bindgen(js_name = renewPush)]
+    pub fn renew_push(&self) -> Promise {
+        let driver = self.driver.clone();
+        promise(async move {
+            driver.renew_push().await?;
+            Ok(JsValue::UNDEFINED)
+        })
+    }
+
     /// The service worker registration by which this account is pushed to, or null.
     #[wasm_bindgen(js_name = pushRegistration)]
     pub fn push_registration(&self) -> Promise {

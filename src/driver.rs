@@ -506,6 +506,21 @@ impl Driver {
         self.request(|request| Input::Manage { request, what: What::SetPush(subscription) }).await.map(drop)
     }
 
+    /// Tells the server again where to push to, and subscribes anew if the browser has ended that by itself.
+    pub(crate) async fn renew_push(&self) -> Result<(), Failure> {
+        self.check_open()?;
+        let Some(key) = self.config().push_key else {
+            return Ok(());
+        };
+        match push::renew(key, &self.store).await? {
+            Some(subscription) => self
+                .request(|request| Input::Manage { request, what: What::SetPush(subscription) })
+                .await
+                .map(drop),
+            None => Ok(()),
+        }
+    }
+
     /// By which it does that, or null.
     pub(crate) async fn push_registration(&self) -> Result<JsValue, Failure> {
         self.check_open()?;

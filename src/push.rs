@@ -16,7 +16,7 @@ use web_sys::{
 
 use crate::{
     error::{describe, invalid},
-    store::{AnyStore, digest},
+    store::{AnyStore, Pushed, digest},
 };
 
 /// Subscribes, or goes on with the subscription that this account has.
@@ -42,15 +42,56 @@ pub(crate) async fn subscribe(
         }
         JsFuture::from(present.unsubscribe().map_err(refused)?).await.map_err(refused)?;
     }
-    let options = PushSubscriptionOptionsInit::new();
-    options.set_user_visible_only(true);
+    begin(registration, &manager, key, store).await
+}
+
+/// This account's subscription, for the server to be told again: it may have lost it. Subscribes anew where the browser
+/// has ended it by itself. None: push was not enabled, or is not to be any more.
+///
+/// # Errors
+/// As [`subscribe`].
+pub(crate) async fn renew(key: PushKey, store: &AnyStore) -> Result<Option<wire::SetPush>, Failure> {
+    let Some(registration) = registered(store).await.map_err(refused)? else {
+        return Ok(None);
+    };
+    let manager = registration.push_manager().map_err(refused)?;
+    match present(&manager).await.map_err(refused)? {
+        Some(present) if is_own(&present, store).await => to_wire(&present).map(Some),
+        None if is_permitted(&manager).await.map_err(refused)? => {
+            begin(&registration, &manager, key, store).await.map(Some)
+        }
+        // Another account's, or the user has changed their mind.
+        Some(_) | None => Ok(None),
+    }
+}
+
+async fn begin(
+    registration: &ServiceWorkerRegistration,
+    manager: &PushManager,
+    key: PushKey,
+    store: &AnyStore,
+) -> Result<wire::SetPush, Failure> {
+    let options = visible();
     options.set_application_server_key(&key.as_str().into());
     let asked = manager.subscribe_with_options(&options).map_err(refused)?;
     let subscription: PushSubscription = JsFuture::from(asked).await.map_err(refused)?.unchecked_into();
     let subscribed = to_wire(&subscription)?;
-    let name = digest(&subscription.endpoint()).await.map_err(|error| Failure::from(&error))?;
-    store.set_push(Some(name)).await.map_err(|error| Failure::from(&error))?;
+    let digest = digest(&subscription.endpoint()).await.map_err(|error| Failure::from(&error))?;
+    let pushed = Pushed { digest, scope: registration.scope() };
+    store.set_push(Some(pushed)).await.map_err(|error| Failure::from(&error))?;
     Ok(subscribed)
+}
+
+/// Browsers push for nothing else.
+fn visible() -> PushSubscriptionOptionsInit {
+    let options = PushSubscriptionOptionsInit::new();
+    options.set_user_visible_only(true);
+    options
+}
+
+async fn is_permitted(manager: &PushManager) -> Result<bool, JsValue> {
+    let state = JsFuture::from(manager.permission_state_with_options(&visible())?).await?;
+    Ok(state == "granted")
 }
 
 /// Ends this account's subscription, if there is one that can be found from here. Whether there was.
@@ -77,15 +118,22 @@ pub(crate) async fn registration(store: &AnyStore) -> Option<ServiceWorkerRegist
 }
 
 async fn find(store: &AnyStore) -> Result<Option<(ServiceWorkerRegistration, PushSubscription)>, JsValue> {
-    for registration in registrations().await? {
-        let registration: ServiceWorkerRegistration = registration.unchecked_into();
-        if let Some(subscription) = present(&registration.push_manager()?).await?
-            && is_own(&subscription, store).await
-        {
-            return Ok(Some((registration, subscription)));
-        }
+    let Some(registration) = registered(store).await? else {
+        return Ok(None);
+    };
+    match present(&registration.push_manager()?).await? {
+        Some(subscription) if is_own(&subscription, store).await => Ok(Some((registration, subscription))),
+        Some(_) | None => Ok(None),
     }
-    Ok(None)
+}
+
+/// The registration that push was enabled with.
+async fn registered(store: &AnyStore) -> Result<Option<ServiceWorkerRegistration>, JsValue> {
+    let Ok(Some(Pushed { scope, .. })) = store.push().await else {
+        return Ok(None);
+    };
+    let mut registrations = registrations().await?.into_iter().map(JsCast::unchecked_into);
+    Ok(registrations.find(|registration: &ServiceWorkerRegistration| registration.scope() == scope))
 }
 
 /// All of this origin; in a service worker its own.
@@ -109,7 +157,7 @@ async fn present(manager: &PushManager) -> Result<Option<PushSubscription>, JsVa
 
 /// Whether it is this account's, and not another's that has used the registration.
 async fn is_own(subscription: &PushSubscription, store: &AnyStore) -> bool {
-    let known = store.push().await.ok().flatten();
+    let known = store.push().await.ok().flatten().map(|pushed| pushed.digest);
     known.is_some() && digest(&subscription.endpoint()).await.ok() == known
 }
 

@@ -96,12 +96,21 @@ pub async fn open(account: &str) -> Result<AnyStore, StoreError> {
     }
 }
 
+/// What is kept of a push subscription. The browser has the rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pushed {
+    /// Of its endpoint.
+    pub digest: String,
+    /// Of the service worker registration that it belongs to.
+    pub scope: String,
+}
+
 impl AnyStore {
-    /// By which digest this account's push subscription is known, if it has one.
+    /// How this account's push subscription is known, if it has one.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn push(&self) -> Result<Option<String>, StoreError> {
+    pub async fn push(&self) -> Result<Option<Pushed>, StoreError> {
         match self {
             Self::Idb(store) => store.push().await,
             Self::Memory(store) => Ok(store.push()),
@@ -112,11 +121,11 @@ impl AnyStore {
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub async fn set_push(&self, digest: Option<String>) -> Result<(), StoreError> {
+    pub async fn set_push(&self, push: Option<Pushed>) -> Result<(), StoreError> {
         match self {
-            Self::Idb(store) => store.set_push(digest).await,
+            Self::Idb(store) => store.set_push(push).await,
             Self::Memory(store) => {
-                store.set_push(digest);
+                store.set_push(push);
                 Ok(())
             }
         }

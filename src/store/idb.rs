@@ -34,7 +34,7 @@ use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{CryptoKey, IdbDatabase, IdbFactory, IdbRequest, IdbTransaction, IdbVersionChangeEvent};
 
 use super::{
-    Salvage, Store,
+    Pushed, Salvage, Store,
     seal::{Sealer, generate_key, profile_name, random_name},
 };
 
@@ -111,12 +111,12 @@ impl IdbStore {
         self.on_lost.replace(Some(listener));
     }
 
-    pub(super) async fn push(&self) -> Result<Option<String>, StoreError> {
+    pub(super) async fn push(&self) -> Result<Option<Pushed>, StoreError> {
         self.transact(async |connection| connection.push().await).await
     }
 
-    pub(super) async fn set_push(&self, digest: Option<String>) -> Result<(), StoreError> {
-        self.transact(async |connection| connection.set_push(digest.as_deref()).await).await
+    pub(super) async fn set_push(&self, push: Option<Pushed>) -> Result<(), StoreError> {
+        self.transact(async |connection| connection.set_push(push.as_ref()).await).await
     }
 
     /// Does some work on the database. A handle that turns out to be lost is thrown away and the
@@ -425,20 +425,24 @@ impl Connection {
         Ok(Claim::Won(Revision(number(revision.await?))))
     }
 
-    async fn push(&self) -> Result<Option<String>, Fault> {
+    async fn push(&self) -> Result<Option<Pushed>, Fault> {
         let transaction = self.reading(&[KEYS])?;
         let keys = transaction.object_store(KEYS)?;
-        let digest = keys.get::<JsValue, _, _>(PUSH).primitive()?;
+        let push = keys.get::<JsValue, _, _>(PUSH).primitive()?;
         drop(keys);
         finish(transaction).await?;
-        Ok(digest.await?.and_then(|digest| digest.as_string()))
+        let push = push.await?.and_then(|push| push.as_string());
+        Ok(push.and_then(|push| {
+            let (digest, scope) = push.split_once(' ')?;
+            Some(Pushed { digest: digest.to_owned(), scope: scope.to_owned() })
+        }))
     }
 
-    async fn set_push(&self, digest: Option<&str>) -> Result<(), Fault> {
+    async fn set_push(&self, push: Option<&Pushed>) -> Result<(), Fault> {
         let transaction = self.writing(&[KEYS], TransactionDurability::Relaxed)?;
         let keys = transaction.object_store(KEYS)?;
-        match digest {
-            Some(digest) => put(&keys, PUSH.into(), digest.into())?,
+        match push {
+            Some(Pushed { digest, scope }) => put(&keys, PUSH.into(), format!("{digest} {scope}").into())?,
             None => remove(&keys, KeyRange::Only(PUSH.into()))?,
         };
         drop(keys);

@@ -103,7 +103,7 @@ const METHODS = {
 };
 const WITHOUT_ARGUMENTS = [
   ...["constructor", "free", "account", "deviceId", "tabId", "status", "syncNow", "config", "close"],
-  ...["devices", "disablePush", "pushRegistration"],
+  ...["devices", "disablePush", "pushRegistration", "renewPush"],
 ];
 
 /** Every call with one thing wrong: `{ what, source }`. */

@@ -257,7 +257,7 @@ function path({ deviceId }, account) {
 async function asUser(device, account) {
   const headers = { authorization: `Bearer ${await server.token(account)}` };
   const response = await fetch(server.origin + path(device, account), { method: "DELETE", headers });
-  assert.equal(response.status, 200);
+  assert.equal(response.status, 204);
 }
 
 async function isGone(account, deviceId) {
@@ -277,7 +277,7 @@ async function everyCallIsRefused(tab, { toBob, deviceId }) {
     ...[["send", toBob, "x"], ["edit", id, "x"], ["recall", id], ["retry", id], ["discard", id], ["message", id]],
     ...[["history", toBob], ["search", "laptop"], ["conversations"], ["conversation", toBob], ["markRead", toBob]],
     ...[["setConversation", toBob, { pinned: true }], ["setSession", "key", { a: 1 }], ["session", "key"], ["sessions"]],
-    ...[["notifications"], ["markNotification", id, "read"], ["pushRegistration"], ["disablePush"], ["presence", "bob"]],
+    ...[["notifications"], ["markNotification", id, "read"], ["pushRegistration"], ["renewPush"], ["disablePush"], ["presence", "bob"]],
     ...[["devices"], ["renameDevice", deviceId, "x"], ["removeDevice", deviceId], ["takeOver", id], ["syncNow"]],
     ...[["configure", { shareTyping: false }], ["erase"], ["erase", { revoke: true }]],
   ];

@@ -42,8 +42,8 @@ const CAPABILITIES: &[Capability] = &[
     of("C2", "field by field, by timestamp", Built),
     of("C3", "interrupted networks are expected", Built),
     of("N1", "notifications, the same on all devices", Built),
-    of("N2", "Web Push when the application is not open", NotYet),
-    of("N3", "one notification a person", NotYet),
+    of("N2", "Web Push when the application is not open", Built),
+    of("N3", "one notification a person", Built),
     of("D1", "devices register themselves, or are registered over HTTP", Built),
     of("D2", "devices are listed, renamed and removed", Built),
     of("D3", "a removed device is cut off, and keeps nothing", Built),
@@ -57,6 +57,9 @@ const CAPABILITIES: &[Capability] = &[
     of("F logLevel", "what the console is told", Built),
     of("F pushNotificationSenderId", "who sends the push", Built),
     of("O", "the service switch", Built),
+    of("X2", "several instances over PostgreSQL and Redis", NotYet),
+    of("X3", "the HTTP API is described by OpenAPI", NotYet),
+    of("X4", "metrics for Prometheus", NotYet),
 ];
 
 const fn of(id: &'static str, what: &'static str, state: State) -> Capability {

@@ -14,14 +14,11 @@ use tutti_acceptance::{
     storage::{Result as StorageResult, Storage},
 };
 use tutti_protocol::{
-    codec,
+    codec, limits,
     wire::{self, server_frame::Frame, status::Status as Kind},
 };
 
 use crate::hub::Hub;
-
-/// How often it is told at most that an account's list has changed.
-const PACE: Duration = Duration::from_millis(100);
 
 /// The lists of all accounts that have connections.
 pub(crate) struct Lists {
@@ -162,7 +159,7 @@ impl Lists {
                 Ok(devices) => self.deliver(&account, devices, changes),
                 Err(error) => tracing::warn!(%error, "a change of devices was not told"),
             }
-            sleep(PACE).await;
+            sleep(Duration::from_millis(limits::DEVICES_INTERVAL)).await;
         }
     }
 
@@ -230,14 +227,9 @@ impl Mailbox {
 }
 
 fn into_wire(devices: Vec<Device>, is_online: impl Fn(&str) -> bool) -> wire::Devices {
-    let devices = devices.into_iter().map(|device| wire::Device {
-        online: is_online(&device.id),
-        id: device.id,
-        name: device.name,
-        platform: device.platform.map_or(wire::Platform::Unspecified, Into::into).into(),
-        registered_at: device.registered_at.0,
-        last_seen: device.last_seen.map_or(0, |at| at.0),
-        push: device.push.is_some(),
+    let devices = devices.into_iter().map(|device| {
+        let online = is_online(&device.id);
+        device.into_wire(online)
     });
     wire::Devices { devices: devices.collect() }
 }

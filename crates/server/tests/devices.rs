@@ -263,7 +263,7 @@ async fn a_device_that_is_removed_while_it_is_there_is_cut_off_and_told_by_whom(
     is_refused_as_removed(&server, &hello(&tokens[0], "alice", 2), &id(1)).await;
 
     let removed = over_http(&server, Method::DELETE, &id(3), json!(null)).await;
-    assert_eq!(removed, (StatusCode::OK, json!({"message": "Device removed successfully"})));
+    assert_eq!(removed, (StatusCode::NO_CONTENT, Value::Null));
     tablet.is_revoked("").await;
     is_refused_as_removed(&server, &hello(&tokens[1], "alice", 3), "").await;
     let fresh = token(server.addr, "alice").await;
@@ -289,7 +289,7 @@ async fn a_device_that_comes_while_it_is_removed_does_not_stay() {
         };
         let greeting = Client::greet(server.addr, hello(&own, "alice", device));
         let (removed, greeted) = tokio::join!(removing, greeting);
-        assert_eq!(removed.0, StatusCode::OK);
+        assert_eq!(removed.0, StatusCode::NO_CONTENT);
         let last = match greeted {
             Ok(mut client) => client.next().await,
             Err(frame) => frame,
@@ -504,7 +504,7 @@ async fn the_back_end_and_users_rename_and_remove_over_http() {
     assert_eq!(renamed.0, StatusCode::OK);
     for _ in 0..2 {
         let removed = server.call_as(&users, Method::DELETE, url, String::new()).await;
-        assert_eq!(removed, (StatusCode::OK, json!({"message": "Device removed successfully"})));
+        assert_eq!(removed, (StatusCode::NO_CONTENT, Value::Null));
     }
     let missing = server.call(Method::DELETE, "/api/devices/none?user_id=alice", json!(null)).await;
     assert_eq!(missing.0, StatusCode::NOT_FOUND);
@@ -523,7 +523,7 @@ async fn the_back_end_and_users_rename_and_remove_over_http() {
     let (status, answer) = server.call(Method::POST, "/api/devices", body).await;
     assert_eq!((status, &answer["error"]["code"]), (StatusCode::CONFLICT, &json!("conflict")));
     assert_eq!(answer["error"]["field"], "devices");
-    assert_eq!(over_http(&server, Method::DELETE, path, json!(null)).await.0, StatusCode::OK);
+    assert_eq!(over_http(&server, Method::DELETE, path, json!(null)).await.0, StatusCode::NO_CONTENT);
     assert_eq!(listed(&server).await, Vec::<Value>::new());
 }
 

@@ -84,19 +84,19 @@ export class PushService {
  * Headless browsers reach no push service. This puts the test's in its place, in a page: all but what a subscription is
  * stays the browser's own.
  */
-export function subscribeTo(page, subscription) {
-  return page.evaluate(({ endpoint, p256dh, auth }) => {
+export function subscribeTo(page, subscription, { subscribed = false } = {}) {
+  return page.evaluate(({ endpoint, p256dh, auth, subscribed }) => {
     const bytes = (text) => Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (at) => at.charCodeAt(0)).buffer;
-    globalThis.pushing = { subscribed: globalThis.pushing?.subscribed ?? null, asked: [] };
     const made = {
       endpoint,
       getKey: (name) => bytes({ p256dh, auth }[name]),
       unsubscribe: async () => ((pushing.subscribed = null), true),
     };
+    globalThis.pushing = { subscribed: subscribed ? made : null, asked: [] };
     PushManager.prototype.getSubscription = async () => pushing.subscribed;
     PushManager.prototype.subscribe = async (options) => {
       pushing.asked.push({ ...options });
       return (pushing.subscribed = made);
     };
-  }, subscription);
+  }, { ...subscription, subscribed });
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use axum::{Extension, Json, extract::State};
+use axum::{Extension, Json, extract::State, http::StatusCode};
 use serde_json::{Number, Value, json};
 use tutti_acceptance::{
     accept::Refusal,
@@ -76,8 +76,11 @@ pub(super) async fn rename(
     fields.finish()?;
     caller.must_speak_for(&account)?;
     count(&app, &account)?;
-    let is_there = app.writer.write(Rename { account, device, name }).await?;
-    answer(is_there, "Device renamed successfully")
+    if app.writer.write(Rename { account, device, name }).await? {
+        Ok(Json(json!({"message": "Device renamed successfully"})))
+    } else {
+        Err(ApiError::not_found())
+    }
 }
 
 pub(super) async fn remove(
@@ -85,21 +88,20 @@ pub(super) async fn remove(
     State(app): State<Arc<App>>,
     Id(device): Id,
     UserId(account): UserId,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<StatusCode, ApiError> {
     caller.must_speak_for(&account)?;
     count(&app, &account)?;
-    let is_there = app.writer.write(Remove { account, device, by: None, now: now() }).await?;
-    answer(is_there, "Device removed successfully")
+    if app.writer.write(Remove { account, device, by: None, now: now() }).await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(ApiError::not_found())
+    }
 }
 
 /// Counts as an operation of the account.
 fn count(app: &App, account: &str) -> Result<(), ApiError> {
     let grant = app.rates.take(account, 1, Instant::now());
     if grant.granted == 0 { Err(Refusal::rate_limited(grant.wait).into()) } else { Ok(()) }
-}
-
-fn answer(is_there: bool, message: &str) -> Result<Json<Value>, ApiError> {
-    if is_there { Ok(Json(json!({ "message": message }))) } else { Err(ApiError::not_found()) }
 }
 
 const USER_ID: &str = "an account's name, or a whole number";

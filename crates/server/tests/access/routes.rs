@@ -93,7 +93,7 @@ fn example(route: &Route) -> Example {
             (BackendOrUser, 200, path, json!({"user_id": "alice", "devices": ["another"]}))
         }
         ("PATCH", "/api/devices/{id}") => (BackendOrUser, 200, &*spare, json!({"name": "named"})),
-        ("DELETE", "/api/devices/{id}") => (BackendOrUser, 200, &*spare, Value::Null),
+        ("DELETE", "/api/devices/{id}") => (BackendOrUser, 204, &*spare, Value::Null),
         ("GET", "/api/devices") => (BackendOrUser, 200, "/api/devices?user_id=alice", Value::Null),
         ("POST", path @ "/api/messages") => (Backend, 200, path, message),
         ("POST", "/api/messages/{id}/recall") => (Backend, 200, &*recall, json!({"from": "alice"})),
