@@ -640,14 +640,15 @@ impl Driver {
         let mended = mend(&self.store, &self.profile, account, anonymous).await;
         self.mending.set(false);
         match mended {
+            // Another tab has moved it, and this one has not heard of that.
+            Ok(None) => self.feed(Input::StoreLost),
             Ok(mended) => {
                 self.note_mended(mended);
-                // Where there are no locks, nobody else tells a leader.
-                let lock = self.lock.borrow().as_ref().map(|(id, _)| *id);
-                if let (Some(_), Some(id)) = (mended, lock) {
-                    self.feed(Input::LockLost(id));
+                if self.channel.borrow().is_some() {
+                    // What this tab holds is of the store before, and so is its leadership.
+                    self.feed(Input::Suspended);
+                    self.feed(Input::Resumed);
                 }
-                self.feed(Input::StoreLost);
             }
             Err(error) => self.feed(Input::ReadFailed(error)),
         }

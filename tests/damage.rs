@@ -86,6 +86,25 @@ wasm_bindgen_test_configure!(run_in_browser);
         };
         return () => { IDBDatabase.prototype.transaction = sound; };
     }
+    /** Has another tab lead between two steps of the one that mends: once it has claimed, and before it writes. */
+    export async function claim_between(name) {
+        const other = await answer(indexedDB.open(name));
+        const sound = IDBDatabase.prototype.transaction;
+        let claims = 0;
+        IDBDatabase.prototype.transaction = function (tables, mode, ...more) {
+            const transaction = sound.call(this, tables, mode, ...more);
+            if (this.name === name && this !== other && mode === "readwrite" && [...tables].join() === "meta" && (claims += 1) === 1) {
+                const meta = sound.call(other, ["meta"], "readwrite").objectStore("meta");
+                meta.get("epoch").onsuccess = ({ target: { result } }) => {
+                    meta.put(true, `fence-${result}`);
+                    meta.put(result + 1, "epoch");
+                    other.close();
+                    IDBDatabase.prototype.transaction = sound;
+                };
+            }
+            return transaction;
+        };
+    }
 "#)]
 extern "C" {
     #[wasm_bindgen(catch)]
@@ -98,6 +117,8 @@ extern "C" {
     async fn another_key(name: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(catch)]
     async fn make_later(name: &str) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(catch)]
+    async fn claim_between(name: &str) -> Result<JsValue, JsValue>;
     fn fail_transactions(name: &str, reading: bool) -> Function;
 }
 
@@ -198,6 +219,41 @@ async fn whoever_finds_damage_leads_and_mends_and_all_tabs_go_on_with_what_is_le
         ask(tab, "close", &[]).await;
     }
     assert_eq!(filled.left(&new).await, [0, 3]);
+}
+
+#[wasm_bindgen_test]
+async fn an_operation_that_is_damaged_while_tabs_are_open_does_not_keep_another_from_leading() {
+    let filled = Filled::new().await;
+    let (old, other) = (open(&filled.account).await, open(&filled.account).await);
+    leads(&old).await;
+    damage(&filled.name, &filled.content, filled.position_of("outbox"), "flip").await.expect("damaged");
+    ask(&old, "close", &[]).await;
+    assert!(filled.told(&other).await.ends_with("lost: 1"));
+    while number(&ask(&other, "status", &[]).await, "pending") != 1.0 {
+        until(&other, "status", |_| true).await;
+    }
+    leads(&other).await;
+    assert_eq!(filled.left(&other).await, [0, 1]);
+}
+
+#[wasm_bindgen_test]
+async fn who_is_no_leader_any_more_mends_nothing() {
+    let filled = Filled::new().await;
+    let epoch = async || {
+        let store = IdbStore::open(&filled.account).await.expect("a store");
+        let epoch = store.salvage(&[]).await.expect("a snapshot").snapshot.epoch.0;
+        store.close();
+        epoch
+    };
+    let before = epoch().await;
+    damage(&filled.name, &filled.content, filled.position_of("heads"), "flip").await.expect("damaged");
+    claim_between(&filled.name).await.expect("a hook");
+    let client = open(&filled.account).await;
+    assert!(!filled.told(&client).await.contains("lost"));
+    leads(&client).await;
+    ask(&client, "close", &[]).await;
+    // It claims, another does, it claims again to mend, and once more to lead.
+    assert_eq!(epoch().await, before + 4);
 }
 
 #[wasm_bindgen_test]
