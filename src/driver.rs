@@ -612,7 +612,7 @@ impl Driver {
         let records = self.store.read(table, keys).await.map_err(|error| self.read_failed(error))?;
         if records.iter().any(Option::is_none) {
             // Another tab may just have put what it held elsewhere. If not, it is missing.
-            self.feel_for_damage();
+            self.mend_soon();
         }
         Ok(records)
     }
@@ -621,13 +621,14 @@ impl Driver {
     fn read_failed(&self, error: StoreError) -> Failure {
         let failure = Failure::from(&error);
         if matches!(error, StoreError::Damaged(_)) {
-            self.feel_for_damage();
+            self.mend_soon();
         }
         self.feed(Input::ReadFailed(error));
         failure
     }
 
-    fn feel_for_damage(&self) {
+    /// Has the store mended, if it is damaged, while whoever asked is answered.
+    fn mend_soon(&self) {
         self.spawn(async |driver| driver.mend().await);
     }
 

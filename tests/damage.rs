@@ -86,6 +86,12 @@ wasm_bindgen_test_configure!(run_in_browser);
         };
         return () => { IDBDatabase.prototype.transaction = sound; };
     }
+    /** Holds a lock until another takes it: `lost` says so. */
+    export const hold_lock = (name) => new Promise((held) => {
+        const it = { lost: false };
+        const never = () => (held(it), new Promise(() => {}));
+        navigator.locks.request(name, { steal: true }, never).catch(() => (it.lost = true));
+    });
     /** Has another tab lead between two steps of the one that mends: once it has claimed, and before it writes. */
     export async function claim_between(name) {
         const other = await answer(indexedDB.open(name));
@@ -117,6 +123,8 @@ extern "C" {
     async fn another_key(name: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(catch)]
     async fn make_later(name: &str) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(catch)]
+    async fn hold_lock(name: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(catch)]
     async fn claim_between(name: &str) -> Result<JsValue, JsValue>;
     fn fail_transactions(name: &str, reading: bool) -> Function;
@@ -188,6 +196,56 @@ async fn a_key_that_opens_nothing_makes_a_store_of_a_new_device() {
 }
 
 #[wasm_bindgen_test]
+async fn a_tab_that_has_the_key_of_before_goes_on_with_the_new_one_and_saves_what_it_has_in_memory() {
+    let filled = Filled::new().await;
+    let old = open(&filled.account).await;
+    leads(&old).await;
+    let at = filled.content.iter().position(|it| get(&it, "key") == "sealing").expect("a key") as u32;
+    damage(&filled.name, &filled.content, at, "delete").await.expect("damaged");
+    // To that tab it is another database.
+    let noticed = until(&old, "error", |error| text(error, "message").contains("cleared"));
+    let opened = async {
+        let new = open(&filled.account).await;
+        assert!(filled.told(&new).await.ends_with("lost: 2"));
+        new
+    };
+    let (_, new) = join(noticed, opened).await;
+    for tab in [&old, &new] {
+        while number(&ask(tab, "status", &[]).await, "pending") != 2.0 {
+            until(tab, "status", |_| true).await;
+        }
+    }
+    assert_eq!(text(&old, "deviceId"), text(&new, "deviceId"));
+    ask(&old, "close", &[]).await;
+    assert_eq!(filled.left(&new).await, [0, 2]);
+}
+
+#[wasm_bindgen_test]
+async fn what_opens_and_is_not_what_this_code_writes_is_damage_too() {
+    let filled = Filled::new().await;
+    let outbox = {
+        let store = IdbStore::open(&filled.account).await.expect("a store");
+        let records = store.load(&[Table::Outbox]).await.expect("a snapshot").records;
+        store.close();
+        records[0].1
+    };
+    for table in Table::ALL {
+        restore(&filled.name, &filled.content).await.expect("restored");
+        let store = IdbStore::open(&filled.account).await.expect("a store");
+        let key = if table == Table::Outbox { outbox } else { Key::Number(0) };
+        let nonsense = Write::Put(table, key, vec![0xff; 9].into());
+        let batch =
+            Batch { fence: None, revision: None, writes: vec![nonsense], durability: Durability::Relaxed };
+        store.commit(batch).await.expect("committed");
+        store.close();
+        let client = open(&filled.account).await;
+        assert_eq!(filled.told(&client).await.ends_with("lost: 1"), table == Table::Outbox, "{table:?}");
+        assert_eq!(text(&client, "deviceId"), filled.device, "{table:?}");
+        assert_eq!(filled.left(&client).await, [0, if table == Table::Outbox { 1 } else { 2 }], "{table:?}");
+    }
+}
+
+#[wasm_bindgen_test]
 async fn whoever_finds_damage_leads_and_mends_and_all_tabs_go_on_with_what_is_left() {
     let filled = Filled::new().await;
     let (old, other) = (open(&filled.account).await, open(&filled.account).await);
@@ -219,6 +277,18 @@ async fn whoever_finds_damage_leads_and_mends_and_all_tabs_go_on_with_what_is_le
         ask(tab, "close", &[]).await;
     }
     assert_eq!(filled.left(&new).await, [0, 3]);
+}
+
+#[wasm_bindgen_test]
+async fn whoever_mends_takes_the_lock_and_whoever_finds_nothing_damaged_leaves_it() {
+    let filled = Filled::new().await;
+    let lock = hold_lock(&filled.name).await.expect("the lock");
+    ask(&open(&filled.account).await, "close", &[]).await;
+    assert_eq!(get(&lock, "lost").as_bool(), Some(false));
+    damage(&filled.name, &filled.content, filled.position_of("heads"), "flip").await.expect("damaged");
+    let client = open(&filled.account).await;
+    assert_eq!(get(&lock, "lost").as_bool(), Some(true));
+    ask(&client, "close", &[]).await;
 }
 
 #[wasm_bindgen_test]
