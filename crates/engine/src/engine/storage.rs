@@ -205,6 +205,8 @@ impl Engine {
                 self.leadership.leave();
                 self.step_down();
                 self.reload = None;
+                // The copy that a leader has put in step is no more.
+                self.syncs.iter_mut().for_each(|sync| sync.ask_at = Some(now.monotonic));
                 // If another tab did that, it has said so, and that may just not have been heard yet.
                 self.renewal = Some(Renewal { again_at: Some(now.monotonic.plus(ERASED)), listens: true });
             }
@@ -433,7 +435,7 @@ impl Engine {
         }
         self.take_out(over);
         self.report(all);
-        if doubtful && matches!(self.role, Role::Follower(_)) {
+        if doubtful && self.closed.is_none() && matches!(self.role, Role::Follower(_)) {
             self.start_reload();
         }
     }
