@@ -1008,9 +1008,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "in-step-with-a-store-that-is-no-more",
-        file: "crates/engine/src/engine/storage.rs",
-        from: "self.syncs.iter_mut().for_each(|sync| sync.ask_at = Some(now.monotonic));",
-        to: "",
+        file: "crates/engine/src/engine/advance.rs",
+        from: "if self.reload.is_none() && self.renewal.is_none() { self.end_syncs(",
+        to: "if self.reload.is_none() { self.end_syncs(",
     },
     Mutant {
         name: "read-again-by-who-has-ended",

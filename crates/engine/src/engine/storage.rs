@@ -205,8 +205,6 @@ impl Engine {
                 self.leadership.leave();
                 self.step_down();
                 self.reload = None;
-                // The copy that a leader has put in step is no more.
-                self.syncs.iter_mut().for_each(|sync| sync.ask_at = Some(now.monotonic));
                 // If another tab did that, it has said so, and that may just not have been heard yet.
                 self.renewal = Some(Renewal { again_at: Some(now.monotonic.plus(ERASED)), listens: true });
             }
@@ -248,6 +246,8 @@ impl Engine {
         self.passing = None;
         // Whatever is being read is of the store before.
         self.reload = None;
+        // Nor is the copy any more that a leader has put in step.
+        self.syncs.iter_mut().for_each(|sync| sync.ask_at = Some(now.monotonic));
         self.storage.reset();
         let old = std::mem::replace(&mut self.replica, replica);
         let saved = old.outbox.iter().filter(|(_, queued)| queued.refused.is_none());
