@@ -133,7 +133,7 @@ struct RollCall {
 
 #[derive(Debug)]
 enum Role {
-    Follower(Follower),
+    Follower(Box<Follower>),
     Leader(Box<Leader>),
 }
 
@@ -296,7 +296,7 @@ impl Engine {
             identity: setup.identity,
             replica,
             leadership: Leadership::new(setup.epoch, &mut entropy),
-            role: Role::Follower(Follower::default()),
+            role: Role::Follower(Box::default()),
             clock: HybridClock::default(),
             server_time: None,
             entropy,
