@@ -355,6 +355,14 @@ impl WasmSyncClient {
         self.driver.status()
     }
 
+    /// How the client is inside, for panels that show it.
+    ///
+    /// # Errors
+    /// Throws `closed`.
+    pub fn inspect(&self) -> Result<JsValue, JsValue> {
+        self.driver.inspect().map_err(|failure| to_js(&failure))
+    }
+
     /// Resolves when the outbox is empty and the cursor has reached the server's head.
     #[wasm_bindgen(js_name = syncNow)]
     pub fn sync_now(&self) -> Promise {
