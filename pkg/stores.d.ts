@@ -1,0 +1,183 @@
+// tutti-sync/stores: what a client knows, as values over time that any framework can show.
+//
+// Each store is shared by all who ask for it with the same client and the same arguments. It begins with its first
+// subscriber and ends with its last; until then, and for a client that is null since it is still opening, its value is
+// the initial one. What has not changed keeps its identity, element by element.
+import type {
+  Conversation,
+  Device,
+  HistoryPage,
+  Json,
+  Message,
+  Notification,
+  Options,
+  Presence,
+  Session,
+  Status,
+  SyncClient,
+  SyncError,
+} from "./index.js";
+
+/** A value over time: a store as Svelte has them, and all that React's `useSyncExternalStore`, Solid's `from` and
+ *  RxJS-like observers need. */
+export interface Store<T> {
+  readonly value: T;
+  /** What it begins with, and what a server renders. */
+  readonly initial: T;
+  /** Calls the listener at once, and whenever the value is another one, until the returned function is called. One that
+   *  throws is reported and the others still hear. */
+  subscribe(listener: (value: T) => void): () => void;
+}
+
+/** A message whose content is of a type. Nobody checks that: what others send is for the application to judge. */
+export type MessageOf<Content> = Omit<Message, "content" | "state"> &
+  ({ content: Content; state: Exclude<Message["state"], "recalled"> } | { content: null; state: "recalled" });
+
+/** A conversation whose messages have contents of a type. */
+export type ConversationOf<Content> = Omit<Conversation, "lastMessage"> & { lastMessage: MessageOf<Content> | null };
+
+/** A session whose fields are of a type, as far as they are there. */
+export type SessionOf<Fields> = Omit<Session, "fields"> & { fields: Partial<Fields> };
+
+/** Positions that are in the view, but not on this device, and why. */
+export type Hole = HistoryPage["holes"][number];
+
+/** Something that is read. */
+export interface Reading {
+  /** It has not been read yet. */
+  readonly loading: boolean;
+  /** Why it could not be read the last time. What was known before stays. */
+  readonly error: SyncError | null;
+}
+
+/** How the client is; null while there is none. */
+export function statusStore(client: SyncClient | null): Store<Status | null>;
+
+export interface Conversations<Content = Json> extends Reading {
+  /** Pinned first, then latest activity first. */
+  readonly conversations: readonly ConversationOf<Content>[];
+}
+export function conversationsStore<Content = Json>(client: SyncClient | null): Store<Conversations<Content>>;
+
+export interface OneConversation<Content = Json> extends Reading {
+  /** Null while it is not known, and while there is none. */
+  readonly conversation: ConversationOf<Content> | null;
+}
+export function conversationStore<Content = Json>(
+  client: SyncClient | null,
+  id: string | null,
+): Store<OneConversation<Content>>;
+
+/** What is seen of a conversation. */
+export interface TimelineView<Content = Json> {
+  /** Oldest first, in the same order in all tabs: by position, then those on their way, as they were written. A message
+   *  keeps its id from pending to sent, so it is a good key. */
+  readonly messages: readonly MessageOf<Content>[];
+  /** What should be between these messages and is not on this device. There are no other gaps. They are read again when
+   *  there is a connection. */
+  readonly holes: readonly Hole[];
+  /** Whether there are messages before these. */
+  readonly hasOlder: boolean;
+  /** Whether there are messages after these: never, unless a `limit` or `loadAround` has let go of the newest. */
+  readonly hasNewer: boolean;
+  /** What is being read to be shown. It begins with "latest" or "around". */
+  readonly loading: "latest" | "around" | "older" | "newer" | null;
+  /** Why that could not be read. What was shown before stays. */
+  readonly error: SyncError | null;
+}
+
+/** What moves the view. As long as nobody looks, it does nothing. No promise rejects: see `error`. */
+export interface TimelineActions {
+  /** Reads the page before, if there is one. Of several calls at once there is one page. */
+  loadOlder(this: void): Promise<void>;
+  /** Reads the page after, if there is one. */
+  loadNewer(this: void): Promise<void>;
+  /** Goes to the newest message, which is read only if it is not in view, and follows. */
+  loadLatest(this: void): Promise<void>;
+  /** Goes to a message and what is around it, or to the newest if it is nowhere, and says whether it was found. */
+  loadAround(this: void, message: string): Promise<boolean>;
+  /** Whether the reader is at the newest message, and stays there as more arrive: it is the oldest then that a `limit`
+   *  lets go of. It is so until something else is said. */
+  follow(this: void, following: boolean): void;
+}
+
+/** A view of its own for each set of options, which is shared by those who have the same ones. */
+export interface TimelineOptions {
+  /** The message around which it begins; by default it begins with the newest. */
+  at?: string | null | undefined;
+  /** Messages read at a time: 50 by default, at most 1,000. */
+  page?: number | undefined;
+  /** Messages kept at most, at least two pages; what is beyond can be loaded again. By default all are kept. */
+  limit?: number | undefined;
+}
+
+export interface TimelineStore<Content = Json> extends Store<TimelineView<Content>>, TimelineActions {}
+export function timelineStore<Content = Json>(
+  client: SyncClient | null,
+  conversation: string | null,
+  options?: TimelineOptions,
+): TimelineStore<Content>;
+
+/** Which other accounts type in a conversation. Typing that began before anybody looked is not known: subscribe to
+ *  `allTypingStore` as soon as there is a client, as `SyncProvider` does. */
+export function typingStore(client: SyncClient | null, conversation: string | null): Store<readonly string[]>;
+
+/** The same, of all conversations. */
+export function allTypingStore(client: SyncClient): Store<ReadonlyMap<string, readonly string[]>>;
+
+export interface PresenceOf {
+  /** Null while it is not known, for instance without a connection. */
+  readonly presence: Presence | null;
+  /** Why the server did not say. It is asked again on the next connection. */
+  readonly error: SyncError | null;
+}
+
+export interface PresenceOptions {
+  /** Whether the server is asked, now and on each connection. Otherwise there is only what it tells by itself: changes,
+   *  which is as much as a long list should have. Default true. */
+  ask?: boolean | undefined;
+}
+export function presenceStore(
+  client: SyncClient | null,
+  account: string | null,
+  options?: PresenceOptions,
+): Store<PresenceOf>;
+
+export interface OneSession<Fields = { [field: string]: Json }> extends Reading {
+  /** Null while it is not known, and while there is none. */
+  readonly session: SessionOf<Fields> | null;
+  /** Where it was changed last, while somebody looked; null: it was like this before. */
+  readonly origin: "local" | "tab" | "remote" | null;
+}
+export function sessionStore<Fields = { [field: string]: Json }>(
+  client: SyncClient | null,
+  key: string | null,
+): Store<OneSession<Fields>>;
+
+export interface Notifications extends Reading {
+  /** The newest first. */
+  readonly notifications: readonly Notification[];
+}
+
+export interface NotificationsOptions {
+  /** Default false. */
+  includeDismissed?: boolean | undefined;
+}
+export function notificationsStore(client: SyncClient | null, options?: NotificationsOptions): Store<Notifications>;
+
+export interface Devices extends Reading {
+  /** The first registered first; null until the server has told. Without a connection they are what they were. */
+  readonly devices: readonly Device[] | null;
+}
+export function devicesStore(client: SyncClient | null): Store<Devices>;
+
+export interface Opening {
+  /** Null while it opens, and if it cannot. */
+  readonly client: SyncClient | null;
+  /** Why it cannot. */
+  readonly error: SyncError | null;
+}
+
+/** A client that is open from the first subscriber to the last; null: none. It calls `init` by itself: if the
+ *  WebAssembly lies somewhere else, call that first. Not shared: each call is a client of its own. */
+export function openingStore(options: Options | null): Store<Opening>;
