@@ -3,7 +3,7 @@ import { createReading, createStore, keep, keepAll, NONE, onConnection, shared, 
 
 const idOf = ({ id }) => id;
 /** For {@link createReading}: of a list. */
-const mergeById = (before, after) => keepAll(before ?? NONE, after, idOf);
+const byId = { merge: (before, after) => keepAll(before ?? NONE, after, idOf) };
 
 const NO_STATUS = still(null);
 
@@ -39,7 +39,7 @@ export function conversationsStore(client) {
   };
   const read = () => client.conversations();
   return shared(client, ["conversations"], () =>
-    createReading(CONVERSATIONS, "conversations", read, listen, mergeById),
+    createReading(CONVERSATIONS, "conversations", read, listen, byId),
   );
 }
 
@@ -51,9 +51,9 @@ function inListOrder(conversations) {
 }
 
 function replaced(known, changed) {
-  const byId = new Map(known.map((each) => [each.id, each]));
-  for (const each of changed) byId.set(each.id, each);
-  return [...byId.values()];
+  const all = new Map(known.map((each) => [each.id, each]));
+  for (const each of changed) all.set(each.id, each);
+  return [...all.values()];
 }
 
 const CONVERSATION = Object.freeze({ conversation: null, loading: true, error: null });
@@ -71,7 +71,14 @@ export function conversationStore(client, id) {
     return offs;
   };
   const read = () => client.conversation(id);
-  return shared(client, ["conversation", id], () => createReading(CONVERSATION, "conversation", read, listen));
+  // Who has the list on screen need not wait for one of it.
+  const peek = () => {
+    const listed = conversationsStore(client).value.conversations.find((each) => each.id === id);
+    return listed === undefined ? CONVERSATION : { conversation: listed, loading: false, error: null };
+  };
+  return shared(client, ["conversation", id], () =>
+    createReading(CONVERSATION, "conversation", read, listen, { peek }),
+  );
 }
 
 const SESSION = Object.freeze({ session: null, origin: null, loading: true, error: null });
@@ -106,7 +113,7 @@ export function notificationsStore(client, { includeDismissed = false } = {}) {
     return [off];
   };
   return shared(client, ["notifications", includeDismissed], () =>
-    createReading(NOTIFICATIONS, "notifications", read, listen, mergeById),
+    createReading(NOTIFICATIONS, "notifications", read, listen, byId),
   );
 }
 
@@ -121,6 +128,6 @@ export function devicesStore(client) {
     onConnection(client, (online) => online && again()),
   ];
   return shared(client, ["devices"], () =>
-    createReading(DEVICES, "devices", () => client.devices(), listen, mergeById),
+    createReading(DEVICES, "devices", () => client.devices(), listen, byId),
   );
 }

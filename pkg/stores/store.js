@@ -95,10 +95,10 @@ export function shared(client, key, create) {
  *
  * `listen({ told, again, current })` returns functions that stop listening. `again()` reads; `told(value)` shows what
  * the client has told, which is newer than what is being read just then. `current()` is what is shown, or null as long
- * as it is not known to be all. `merge` gives what has not changed its identity back.
+ * as it is not known to be all. `merge` gives what has not changed its identity back; `peek` is as above.
  */
-export function createReading(initial, name, read, listen, merge = keep) {
-  return createStore(initial, (set, get) => {
+export function createReading(initial, name, read, listen, { merge = keep, peek } = {}) {
+  const begin = (set, get) => {
     let news = 0;
     let isWhole = false;
     const told = (value, more) => {
@@ -118,7 +118,8 @@ export function createReading(initial, name, read, listen, merge = keep) {
       }
     };
     return all(listen({ told, again, current: () => (isWhole ? get()[name] : null) }));
-  });
+  };
+  return createStore(initial, begin, peek);
 }
 
 /** One function that does what all of these do. */

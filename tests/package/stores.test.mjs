@@ -91,6 +91,19 @@ test("one conversation hears of itself alone", async () => {
   assert.equal(seen.values.length, length);
 });
 
+test("one conversation of a list that is on screen is there at once", async () => {
+  const client = new FakeClient();
+  const list = watch(conversationsStore(client));
+  await client.answer("conversations", [conversation("a", 1)]);
+  const one = conversationStore(client, "a");
+  assert.equal(one.value.conversation, list.last.conversations[0]);
+  assert.equal(one.value, one.value);
+  const seen = watch(one);
+  await client.answer("conversation", conversation("a", 1));
+  assert.equal(seen.values.length, 1);
+  assert.equal(conversationStore(client, "b").value.loading, true);
+});
+
 test("a session is what was stored, until something newer is told", async () => {
   const client = new FakeClient();
   const session = (fields) => ({ key: "player", fields, updatedAt: 1, device: null });
