@@ -21,7 +21,8 @@ export function createStore(initial, begin, peek = null) {
   };
 
   const start = () => {
-    const mine = {};
+    // Whoever subscribes need not hold the store.
+    const mine = { store };
     run = mine;
     const set = (next) => {
       if (run !== mine || Object.is(next, value)) return;
@@ -55,13 +56,14 @@ export function createStore(initial, begin, peek = null) {
     };
   };
 
-  return {
+  const store = {
     get value() {
       return get();
     },
     initial,
     subscribe,
   };
+  return store;
 }
 
 /** One listener that throws is no reason for the others not to hear. */
@@ -79,14 +81,21 @@ export function still(value) {
 }
 
 const stores = new WeakMap();
+const forgotten = new FinalizationRegistry(({ known, name }) => {
+  if (known.get(name)?.deref() === undefined) known.delete(name);
+});
 
-/** The store of a client that goes by this key: all who ask for it get the same. */
+/** The store of a client that goes by this key: all who ask for it get the same, as long as somebody holds it. */
 export function shared(client, key, create) {
   let known = stores.get(client);
   if (known === undefined) stores.set(client, (known = new Map()));
   const name = JSON.stringify(key);
-  let store = known.get(name);
-  if (store === undefined) known.set(name, (store = create()));
+  let store = known.get(name)?.deref();
+  if (store === undefined) {
+    store = create();
+    known.set(name, new WeakRef(store));
+    forgotten.register(store, { known, name });
+  }
   return store;
 }
 

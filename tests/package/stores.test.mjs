@@ -1,6 +1,8 @@
 // The stores of what an account has and of who is there, and what may happen to them at a bad moment.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import {
   allTypingStore,
   conversationsStore,
@@ -252,6 +254,23 @@ test("no store leaves a listener behind, nor reads more than once for many", asy
   for (const question of client.asked.splice(0)) question.reject(new SyncError("closed"));
   await settled();
   for (const store of stores().slice(1)) assert.equal(store.value, store.initial);
+});
+
+test("a store is forgotten when nobody holds it, and kept as long as somebody subscribes", async () => {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc");
+  const client = new FakeClient();
+  const create = (id) => new WeakRef(conversationStore(client, id));
+  const [held, idle] = [create("held"), create("idle")];
+  let heard = 0;
+  held.deref().subscribe(() => (heard += 1));
+  // What is looked at in one task stays for its length.
+  await settled();
+  collect();
+  assert.equal(idle.deref(), undefined);
+  assert.equal(conversationStore(client, "held"), held.deref());
+  client.tell("conversations", [conversation("held", 1)]);
+  assert.equal(heard, 2);
 });
 
 test("a client that is closed is an error to see, not one to stumble over", async () => {
