@@ -5,7 +5,7 @@ use std::fmt;
 use async_trait::async_trait;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
-use tutti_protocol::Millis;
+use tutti_protocol::{Millis, wire};
 
 use crate::{
     platform::Platform,
@@ -122,6 +122,20 @@ impl Device {
         }
         self.platform = Some(sighting.platform);
         self.last_seen = Some(now);
+    }
+
+    /// As it is listed on the wire, by who knows whether it is connected.
+    #[must_use]
+    pub fn into_wire(self, online: bool) -> wire::Device {
+        wire::Device {
+            id: self.id,
+            name: self.name,
+            platform: self.platform.map_or(wire::Platform::Unspecified, Into::into).into(),
+            registered_at: self.registered_at.0,
+            last_seen: self.last_seen.map_or(0, |at| at.0),
+            online,
+            push: self.push.is_some(),
+        }
     }
 
     /// Whether it looks the same in the list, but for when it was seen.
