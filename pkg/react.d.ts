@@ -61,6 +61,7 @@ export function useConversations<Content = Json>(): Conversations<Content>;
 /** One conversation; null: none yet. */
 export function useConversation<Content = Json>(id: string | null): OneConversation<Content>;
 
+/** What is seen of a conversation, and what moves it. */
 export interface Timeline<Content = Json> extends TimelineView<Content>, TimelineActions {}
 
 /** The messages of a conversation, those on their way included, from the newest page on; null: none yet. */

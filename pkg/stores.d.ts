@@ -18,8 +18,7 @@ import type {
   SyncError,
 } from "./index.js";
 
-/** A value over time: a store as Svelte has them, and all that React's `useSyncExternalStore`, Solid's `from` and
- *  RxJS-like observers need. */
+/** A value over time: a store as Svelte has them, and all that React's `useSyncExternalStore` and Solid's `from` need. */
 export interface Store<T> {
   readonly value: T;
   /** What it begins with, and what a server renders. */
@@ -53,16 +52,22 @@ export interface Reading {
 /** How the client is; null while there is none. */
 export function statusStore(client: SyncClient | null): Store<Status | null>;
 
+/** All conversations. */
 export interface Conversations<Content = Json> extends Reading {
   /** Pinned first, then latest activity first. */
   readonly conversations: readonly ConversationOf<Content>[];
 }
+
+/** All conversations, in step with what happens to them. */
 export function conversationsStore<Content = Json>(client: SyncClient | null): Store<Conversations<Content>>;
 
+/** One conversation. */
 export interface OneConversation<Content = Json> extends Reading {
   /** Null while it is not known, and while there is none. */
   readonly conversation: ConversationOf<Content> | null;
 }
+
+/** One conversation; with an `id` that is null there is none. It hears of no other. */
 export function conversationStore<Content = Json>(
   client: SyncClient | null,
   id: string | null,
@@ -111,7 +116,10 @@ export interface TimelineOptions {
   limit?: number | undefined;
 }
 
+/** A timeline, with what moves it. */
 export interface TimelineStore<Content = Json> extends Store<TimelineView<Content>>, TimelineActions {}
+
+/** The messages of a conversation, those on their way included, from the newest page on; null: of none. */
 export function timelineStore<Content = Json>(
   client: SyncClient | null,
   conversation: string | null,
@@ -125,6 +133,7 @@ export function typingStore(client: SyncClient | null, conversation: string | nu
 /** The same, of all conversations. */
 export function allTypingStore(client: SyncClient): Store<ReadonlyMap<string, readonly string[]>>;
 
+/** How an account is. */
 export interface PresenceOf {
   /** Null while it is not known, for instance without a connection. */
   readonly presence: Presence | null;
@@ -132,45 +141,59 @@ export interface PresenceOf {
   readonly error: SyncError | null;
 }
 
+/** How that is to be known. */
 export interface PresenceOptions {
   /** Whether the server is asked, now and on each connection. Otherwise there is only what it tells by itself: changes,
    *  which is as much as a long list should have. Default true. */
   ask?: boolean | undefined;
 }
+
+/** How an account is, as far as it shares that; null: none. */
 export function presenceStore(
   client: SyncClient | null,
   account: string | null,
   options?: PresenceOptions,
 ): Store<PresenceOf>;
 
+/** What the user is doing under a key. */
 export interface OneSession<Fields = { [field: string]: Json }> extends Reading {
   /** Null while it is not known, and while there is none. */
   readonly session: SessionOf<Fields> | null;
   /** Where it was changed last, while somebody looked; null: it was like this before. */
   readonly origin: "local" | "tab" | "remote" | null;
 }
+
+/** What the user is doing under a key, on whichever device; null: under none. */
 export function sessionStore<Fields = { [field: string]: Json }>(
   client: SyncClient | null,
   key: string | null,
 ): Store<OneSession<Fields>>;
 
+/** What the account is notified of. */
 export interface Notifications extends Reading {
   /** The newest first. */
   readonly notifications: readonly Notification[];
 }
 
+/** Which of them. */
 export interface NotificationsOptions {
-  /** Default false. */
+  /** Whether also those that were dismissed. Default false. */
   includeDismissed?: boolean | undefined;
 }
+
+/** What the account is notified of, the same on all devices. */
 export function notificationsStore(client: SyncClient | null, options?: NotificationsOptions): Store<Notifications>;
 
+/** The account's devices. */
 export interface Devices extends Reading {
   /** The first registered first; null until the server has told. Without a connection they are what they were. */
   readonly devices: readonly Device[] | null;
 }
+
+/** The account's devices, asked of the server on each connection, and as it tells. */
 export function devicesStore(client: SyncClient | null): Store<Devices>;
 
+/** A client, as far as it is open. */
 export interface Opening {
   /** Null while it opens, and if it cannot. */
   readonly client: SyncClient | null;

@@ -74,6 +74,7 @@ test("of what is written in one millisecond the first stays the first", async ()
   const { client, seen } = await opened();
   client.tell("messages", news("added", pending("z"), pending("a")));
   client.tell("messages", news("added", pending("m")));
+  client.tell("messages", news("updated", pending("z", 9_000, { content: "edited" })));
   assert.deepEqual(positions(seen.last), [1, 2, 3, "z", "a", "m"]);
 });
 
