@@ -77,7 +77,7 @@ class View {
   begin(at) {
     const end = all([
       this.#client.on("messages", (changes) => this.#hear(changes)),
-      // What was fetched, and what went with a log that was replaced, is not told message by message.
+      // What is missing may be had by now.
       this.#client.on("catch-up", () => this.#readAgain()),
     ]);
     void (at === null ? this.loadLatest() : this.loadAround(at));
@@ -182,6 +182,8 @@ class View {
   }
 
   #hear(changes) {
+    // Messages may have changed of which nobody was told.
+    if (changes.length === 0) return this.#readAgain();
     const own = changes.filter(({ message }) => message.conversation === this.#conversation);
     if (own.length === 0) return;
     if (this.#load !== null) this.#told = this.#told.concat(own);

@@ -5,6 +5,7 @@ import { away, back, leave } from "./support/cast.mjs";
 import { inPage } from "./support/client.mjs";
 import { numbered } from "./support/messages.mjs";
 import { Stage } from "./support/stage.mjs";
+import { storedAt } from "./support/stored.mjs";
 import { until } from "./support/until.mjs";
 
 const stage = new Stage();
@@ -362,6 +363,31 @@ test("what could not be read without a connection is read when there is one, in 
     assert.deepEqual(holes, []);
   }
   await leave(tabs);
+});
+
+test("a page that was put aside for \"back\" shows what has changed, though nobody has told it", async () => {
+  // Playwright turns the cache off; here it is the point.
+  const profile = await stage.profile(server, { launch: { ignoreDefaultArgs: ["--disable-back-forward-cache"] } });
+  const [ann, toBen] = ["ann, put aside", "direct:ben, put aside"];
+  const leader = await profile.client(ann, {}, PAGE);
+  await leader.online();
+  const [first, second] = await leader.sendAll(toBen, ["to be edited", "to be recalled"]);
+  await leader.untilSent(toBen, 2);
+  const tab = await profile.client(ann, {}, PAGE);
+  await tab.untilStatus("one that follows", ({ role, connection }) => role === "follower" && connection === "online");
+  await mount(tab, [timeline(toBen)]);
+  await untilShown(tab, "timeline", ({ messages }) => messages.length === 2);
+  await tab.page.goto(`${server.origin}/away.html`);
+  await leader.untilStatus("alone", ({ tabs }) => tabs === 1);
+  await leader.call("edit", first.id, "edited");
+  await leader.call("recall", second.id);
+  // Once that is folded, the messages are in the store as if they had never been anything else.
+  await until("it is folded", async () => (await storedAt(leader, ["to be edited", "to be recalled"])).length === 0);
+
+  await tab.page.goBack({ waitUntil: "commit" });
+  await until("it was restored", () => tab.page.evaluate("globalThis.harness?.clients.length > 0"));
+  await untilShown(tab, "timeline", ({ messages: [one, other] }) => one.content === "edited" && other.state === "recalled");
+  assert.deepEqual(profile.pageErrors, []);
 });
 
 test("with React 18 it is the same", async () => {

@@ -82,6 +82,8 @@ pub(crate) struct Head {
 #[derive(Debug, Default)]
 pub(crate) struct Applied {
     pub(crate) messages: Vec<Change>,
+    /// Others may look different, too, or be gone.
+    pub(crate) unsaid: bool,
     pub(crate) conversations: BTreeSet<String>,
     pub(crate) sessions: BTreeMap<String, SessionChange>,
     /// How notifications looked, if any may look different now.
@@ -106,6 +108,7 @@ impl Applied {
     /// Takes in what was done after this.
     pub(crate) fn absorb(&mut self, later: Self) {
         self.messages.extend(later.messages);
+        self.unsaid |= later.unsaid;
         self.conversations.extend(later.conversations);
         for (target, change) in later.sessions {
             let by = change.by;
@@ -586,6 +589,7 @@ impl Replica {
 
     /// Notes how all looks but the messages, before another copy takes its place.
     fn note_all(&self, applied: &mut Applied) {
+        applied.unsaid = true;
         self.note_what_there_is(self, None, applied);
         self.note_notifications(applied);
     }
