@@ -386,7 +386,8 @@ test("a page that was put aside for \"back\" shows what has changed, though nobo
 
   await tab.page.goBack({ waitUntil: "commit" });
   await until("it was restored", () => tab.page.evaluate("globalThis.harness?.clients.length > 0"));
-  await untilShown(tab, "timeline", ({ messages: [one, other] }) => one.content === "edited" && other.state === "recalled");
+  const changed = ({ messages: [one, other] }) => one.content === "edited" && other.state === "recalled";
+  await untilShown(tab, "timeline", changed);
   assert.deepEqual(profile.pageErrors, []);
 });
 

@@ -275,8 +275,8 @@ test("a store is forgotten when nobody holds it, and kept as long as somebody su
 
 test("a client that is closed is an error to see, not one to stumble over", async () => {
   const client = new FakeClient();
-  const stores = [conversationsStore(client), notificationsStore(client), devicesStore(client), timelineStore(client, BEN)];
-  const seen = stores.map(watch);
+  const makers = [conversationsStore, notificationsStore, devicesStore, (client) => timelineStore(client, BEN)];
+  const seen = makers.map((make) => watch(make(client)));
   const closed = new SyncError("closed");
   for (const method of ["conversations", "notifications", "devices", "history"]) await client.fail(method, closed);
   for (const { last } of seen) assert.deepEqual([last.error, Boolean(last.loading)], [closed, false]);

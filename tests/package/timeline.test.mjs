@@ -19,8 +19,7 @@ test("nothing is read before somebody looks", async () => {
   const timeline = timelineStore(client, BEN);
   assert.deepEqual([client.asked.length, client.listeners], [0, 0]);
   const { messages, holes, hasOlder, hasNewer, loading, error } = timeline.value;
-  assert.deepEqual({ messages, holes, hasOlder, hasNewer }, { messages: [], holes: [], hasOlder: false, hasNewer: false });
-  assert.deepEqual([loading, error], ["latest", null]);
+  assert.deepEqual([messages, holes, hasOlder, hasNewer, loading, error], [[], [], false, false, "latest", null]);
   assert.equal(timeline.value, timeline.initial);
   await timeline.loadOlder();
   assert.equal(await timeline.loadAround("m1"), false);
@@ -233,7 +232,8 @@ test("after a catch-up it is read again, and only what has changed is another", 
 test("what may have changed without a word is read again", async () => {
   const { client, seen } = await opened();
   client.tell("messages", []);
-  await client.answer("history", { messages: [sent(1), sent(2, { state: "recalled", content: null })], holes: [], hasMore: false });
+  const messages = [sent(1), sent(2, { state: "recalled", content: null })];
+  await client.answer("history", { messages, holes: [], hasMore: false });
   assert.deepEqual(seen.last.messages.map(({ state }) => state), ["sent", "recalled"]);
 });
 

@@ -160,6 +160,8 @@ pub struct Tab {
     pub replies: BTreeMap<RequestId, Result<Reply, Failure>>,
     /// Messages that are new or different.
     pub told: Vec<MessageEvent>,
+    /// How often it was told that any message may look different.
+    pub unsaid: u32,
     /// Messages that were there when it opened.
     pub known: BTreeSet<OperationId>,
     /// Messages that it has shown as sent.
@@ -352,6 +354,7 @@ impl World {
             calls: BTreeSet::new(),
             replies: BTreeMap::new(),
             told: Vec::new(),
+            unsaid: 0,
             known: BTreeSet::new(),
             sent: BTreeSet::new(),
             caught_up: Vec::new(),
@@ -816,6 +819,7 @@ impl World {
         tab.engine.handle(input, now);
         while let Some(event) = tab.engine.poll_event() {
             match event {
+                Event::Messages(messages) if messages.is_empty() => tab.unsaid += 1,
                 Event::Messages(messages) => {
                     let again = self.model.tells_again();
                     // Old news of a message that is folded may come late, and is told from new by nobody.

@@ -473,10 +473,12 @@ fn another_log_is_pulled_anew_and_the_outbox_is_kept() {
     world.pass(1_000);
     world.server.forget_all(LogId::from([2; 16]), &[]);
     world.deliver();
+    let unsaid = tabs.map(|tab| world.tab(tab).unsaid);
     world.input(tabs[1], Input::SetOffline(false));
     world.settle();
-    for tab in tabs {
+    for (tab, unsaid) in tabs.into_iter().zip(unsaid) {
         assert_eq!(texts(&world.page(tab, "direct:ben")), ["\"kept\""]);
+        assert_eq!(world.tab(tab).unsaid, unsaid + 1, "nobody tells of each that is gone");
     }
 }
 
