@@ -34,7 +34,7 @@ use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{CryptoKey, IdbDatabase, IdbFactory, IdbRequest, IdbTransaction, IdbVersionChangeEvent};
 
 use super::{
-    Pushed, Store,
+    Pushed, Salvage, Store,
     seal::{Sealer, generate_key, profile_name, random_name},
 };
 
@@ -94,6 +94,12 @@ impl IdbStore {
         };
         store.transact(async |_| Ok(())).await?;
         Ok(store)
+    }
+
+    /// Whether the database that is open is of a later version.
+    pub(super) fn is_later(&self) -> bool {
+        let connection = self.connection.borrow();
+        connection.as_ref().is_some_and(|it| it.database.version() > f64::from(VERSION))
     }
 
     /// Calls this when the database is closed from without: by the browser, as when the site's data is
@@ -172,8 +178,8 @@ impl IdbStore {
 }
 
 impl Store for IdbStore {
-    async fn load(&self, tables: &[Table]) -> Result<Snapshot, StoreError> {
-        self.transact(async |connection| connection.load(tables).await).await
+    async fn salvage(&self, tables: &[Table]) -> Result<Salvage, StoreError> {
+        self.transact(async |connection| connection.salvage(tables).await).await
     }
 
     async fn read(&self, table: Table, keys: &[Key]) -> Result<Vec<Option<Bytes>>, StoreError> {
@@ -258,41 +264,48 @@ impl Connection {
         Ok(Self { database, generation, undoes, sealer, _on_version_change: on_version_change })
     }
 
-    async fn load(&self, tables: &[Table]) -> Result<Snapshot, Fault> {
+    async fn salvage(&self, tables: &[Table]) -> Result<Salvage, Fault> {
         // Naming one twice is naming it once.
         let names: Vec<_> = tables.iter().map(|table| name(*table)).chain([META]).collect();
         let transaction = self.reading(&names)?;
         let meta = transaction.object_store(META)?;
-        let epoch = meta.get::<f64, _, _>(EPOCH).primitive()?;
-        let revision = meta.get::<f64, _, _>(REVISION).primitive()?;
+        let get = |key: &str| meta.get::<JsValue, _, _>(JsValue::from(key)).primitive();
+        let (epoch, revision) = (get(EPOCH)?, get(REVISION)?);
         let mut columns = Vec::with_capacity(tables.len());
         for table in tables {
             let store = transaction.object_store(name(*table))?;
             let keys = store.get_all_keys::<JsValue>().primitive()?;
             let values = store.get_all::<JsValue>().primitive()?;
-            columns.push((*table, keys, values));
+            columns.push((*table, keys, values, get(name(*table))?));
         }
         drop(meta);
         finish(transaction).await?;
 
-        let (epoch, revision) = (number(epoch.await?), number(revision.await?));
+        let (epoch, revision) = (Epoch(number(epoch.await?)), Revision(number(revision.await?)));
         let mut opening = Vec::new();
-        for (table, keys, values) in columns {
+        let mut damaged = Vec::new();
+        for (table, keys, values, count) in columns {
+            let before = opening.len();
             for (key, value) in keys.await?.zip(values.await?) {
-                let key = key?;
-                if key.is_string() {
-                    continue; // the epoch and the revision
+                // What has another key is no record: the epoch, the revision and the fences.
+                if let Some(key) = from_js(&key?) {
+                    opening.push((table, key, self.sealer.open(table, key, value?)));
                 }
-                let key = from_js(&key)
-                    .ok_or_else(|| StoreError::Damaged(format!("{table:?} has the key {key:?}")))?;
-                opening.push((table, key, self.sealer.open(table, key, value?)));
+            }
+            let found = (opening.len() - before) as u64;
+            if found < number(count.await?) {
+                damaged.push((table, Key::Number(found)));
             }
         }
         let mut records = Vec::with_capacity(opening.len());
         for (table, key, value) in opening {
-            records.push((table, key, value.await?.into()));
+            match value.await {
+                Ok(value) => records.push((table, key, value.into())),
+                Err(StoreError::Damaged(_)) => damaged.push((table, key)),
+                Err(error) => return Err(error.into()),
+            }
         }
-        Ok(Snapshot { epoch: Epoch(epoch), revision: Revision(revision), records })
+        Ok(Salvage { snapshot: Snapshot { epoch, revision, records }, damaged })
     }
 
     async fn read(&self, table: Table, keys: &[Key]) -> Result<Vec<Option<Bytes>>, Fault> {
@@ -363,6 +376,11 @@ impl Connection {
             }
             if let Some(revision) = batch.revision {
                 let meta = transaction.object_store(META)?;
+                for table in COUNTED {
+                    if let Some(count) = count(table, &batch.writes) {
+                        put(&meta, name(table).into(), (count as f64).into())?;
+                    }
+                }
                 last = Some(put(&meta, REVISION.into(), (revision.0 as f64).into())?);
             }
             if last.is_none() {
@@ -390,10 +408,10 @@ impl Connection {
         // A power cut ends every leadership, so none need outlive it.
         let transaction = self.writing(&[META], TransactionDurability::Relaxed)?;
         let meta = transaction.object_store(META)?;
-        let revision = meta.get::<f64, _, _>(REVISION).primitive()?;
+        let revision = meta.get::<JsValue, _, _>(REVISION).primitive()?;
         // Awaited in the transaction, unlike anything else: a constraint would let a claim from an epoch
         // that is yet to come pass, and a second transaction would wait behind all that other tabs write.
-        let epoch = Epoch(number(meta.get::<f64, _, _>(EPOCH).primitive()?.await?));
+        let epoch = Epoch(number(meta.get::<JsValue, _, _>(EPOCH).primitive()?.await?));
         if epoch != from {
             return Ok(Claim::Overtaken(epoch));
         }
@@ -621,36 +639,40 @@ async fn probe(database: Database, undoes: Rc<Cell<bool>>) {
 }
 
 /// The profile's key, and which database this is. Tabs that open a new database side by side all make
-/// them; the first to be stored are everyone's.
+/// them; the first to be stored are everyone's. Without its key a database is another one.
 async fn stored_key(database: &Database) -> Result<(CryptoKey, String), Fault> {
-    if let Some(stored) = read_key(database).await? {
-        return Ok(stored);
-    }
+    let (present, generation) = read_key(database).await?;
+    let present = match present.dyn_into() {
+        Ok(key) => return Ok((key, generation)),
+        Err(none) => none,
+    };
     let made = generate_key().await?;
     let generation = random_name()?;
     let transaction = writing(database, &[KEYS], TransactionDurability::Strict)?;
     let keys = transaction.object_store(KEYS)?;
+    put(&keys, GENERATION.into(), generation.into())?;
+    if !present.is_undefined() {
+        remove(&keys, KeyRange::Only(SEALING_KEY.into()))?;
+    }
+    // Last, since that is how Firefox undoes the rest.
     add(&keys, &SEALING_KEY.into(), &made)?;
-    add(&keys, &GENERATION.into(), &generation.into())?;
     drop(keys);
     let stored = finish(transaction).await;
-    match read_key(database).await? {
-        Some(first) => Ok(first),
-        None => Err(stored.err().unwrap_or_else(|| StoreError::Damaged("the key is gone".into()).into())),
-    }
+    let (first, generation) = read_key(database).await?;
+    let gone = |_| stored.err().unwrap_or_else(|| StoreError::Damaged("the key is gone".into()).into());
+    Ok((first.dyn_into().map_err(gone)?, generation))
 }
 
-async fn read_key(database: &Database) -> Result<Option<(CryptoKey, String)>, Fault> {
+/// Whatever is there as the key, and which database this is.
+async fn read_key(database: &Database) -> Result<(JsValue, String), Fault> {
     let transaction = database.transaction(KEYS).build()?;
     let keys = transaction.object_store(KEYS)?;
     let key = keys.get::<JsValue, _, _>(SEALING_KEY).primitive()?;
     let generation = keys.get::<JsValue, _, _>(GENERATION).primitive()?;
     drop(keys);
     finish(transaction).await?;
-    let Some(key) = key.await? else { return Ok(None) };
-    let key = key.dyn_into().map_err(|_| StoreError::Damaged("the key is none".into()))?;
     let generation = generation.await?.and_then(|generation| generation.as_string());
-    Ok(Some((key, generation.unwrap_or_default())))
+    Ok((key.await?.unwrap_or_default(), generation.unwrap_or_default()))
 }
 
 fn writing<'a>(
@@ -747,9 +769,19 @@ fn fence_key(epoch: Epoch) -> JsValue {
     format!("fence-{}", epoch.0).into()
 }
 
-/// The epoch and the revision begin at 0.
-fn number(stored: Option<f64>) -> u64 {
-    stored.unwrap_or_default() as u64
+/// The epoch, the revision and counts begin at 0.
+fn number(stored: Option<JsValue>) -> u64 {
+    stored.and_then(|stored| stored.as_f64()).unwrap_or_default() as u64
+}
+
+/// Tables that are numbered from 0 without gaps. How many records there are is noted in meta under the table's name:
+/// one that goes missing may leave nothing else that tells.
+const COUNTED: [Table; 3] = [Table::Journal, Table::Heads, Table::Locators];
+
+/// How many records a counted table has after these writes, if they say.
+fn count(of: Table, writes: &[Write]) -> Option<u64> {
+    let last = writes.iter().rfind(|write| write_table(write) == of)?;
+    Some(if let Write::Put(_, Key::Number(number), _) = last { number + 1 } else { 0 })
 }
 
 /// Why a transaction did not happen.
@@ -778,14 +810,18 @@ impl From<StoreError> for Fault {
 
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
-        let message = error.to_string();
-        let kind = match error {
-            Error::DomException(error) => web_sys::DomException::from(error).name(),
-            Error::Unknown(JSError::Error(error)) => error.name().into(),
+        // Not what the library makes of them: it can print numbers, too, and that takes 5 KB.
+        let (kind, message) = match error {
+            Error::DomException(error) => {
+                let error = web_sys::DomException::from(error);
+                (error.name(), error.message())
+            }
+            Error::Unknown(JSError::Error(error)) => (error.name().into(), error.message().into()),
             // An abort that nobody asked for and the browser does not explain.
-            Error::MissingData(_) => return Self::Lost(message),
-            Error::Serialisation(_) | Error::Unknown(_) => String::new(),
+            Error::MissingData(_) => return Self::Lost("a transaction ended without a reason".into()),
+            Error::Serialisation(_) | Error::Unknown(_) => (String::new(), String::new()),
         };
+        let message = format!("{kind}: {message}");
         match kind.as_str() {
             "QuotaExceededError" => Self::Final(StoreError::Quota),
             "VersionError" => Self::Final(StoreError::Version),
@@ -799,7 +835,7 @@ impl From<OpenDbError> for Fault {
     fn from(error: OpenDbError) -> Self {
         match error {
             OpenDbError::Base(error) => error.into(),
-            error => Self::Final(StoreError::Failed(error.to_string())),
+            _ => Self::Final(StoreError::Failed("this browser has no IndexedDB".into())),
         }
     }
 }
