@@ -233,8 +233,9 @@ export interface Status {
 }
 
 export interface Events {
-  /** One call a batch, whatever the batch holds: 1 live message or 1,000 from a catch-up. None at all: what is shown has to
-   *  be read again, as when this tab stood still for a while, or the server's log has been replaced. */
+  /** One call a batch, whatever the batch holds: 1 live message or 1,000 from a catch-up. An empty array says: read again
+   *  what you show, for messages have changed of which this tab was not told. That is rare: it stood still meanwhile, or
+   *  the server's log was replaced. */
   messages: { change: "added" | "updated" | "recalled" | "removed"; message: Message; origin: "local" | "tab" | "remote" }[];
   conversations: Conversation[];
   /** Once when it begins and once when it ends, which it does by itself when nothing is heard for 6 s. */
