@@ -1425,7 +1425,7 @@ impl World {
             Task::Connect(id, transport) if self.reachable => match self.token_for(at) {
                 Ok(token) => {
                     let wire = self.next();
-                    self.server.opened(wire, transport);
+                    self.server.opened(wire, transport == Transport::Post);
                     if let Some(tab) = self.profiles[at.0].tabs.get_mut(&at.1) {
                         tab.socket = Some(Socket { id, wire, mute: false, deaf: false });
                     }
