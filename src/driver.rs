@@ -5,7 +5,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::VecDeque,
     pin::Pin,
     rc::{Rc, Weak},
 };
@@ -17,7 +17,7 @@ use js_sys::{Function, Promise, Reflect, TypeError};
 use tutti_engine::{
     BatchId, Config, Connection, ConnectionId, Effect, Engine, Event, Extent, Failure, Identity, Input,
     LoadId, Located, LockId, LogLevel, Message, MessageEvent, Missing, Next, Origin, Page, Query, Replica,
-    Reply, RequestId, Search, Session, Setup, Status, Transport,
+    Reply, RequestId, Search, Session, Setup, SortedMap, SortedSet, Status, Transport,
     batch::{Batch, Key, Snapshot, StoreError, Table},
     decode_block, decode_locators, identity, identity_batch,
 };
@@ -95,7 +95,7 @@ pub(crate) struct Driver {
     wanted: Cell<Option<ConnectionId>>,
     timer: Timer,
     page_listeners: RefCell<Vec<PageListener>>,
-    requests: RefCell<BTreeMap<RequestId, oneshot::Sender<Result<Reply, Failure>>>>,
+    requests: RefCell<SortedMap<RequestId, oneshot::Sender<Result<Reply, Failure>>>>,
     last_request: Cell<u64>,
     listeners: RefCell<Vec<(u64, Kind, Function)>>,
     last_listener: Cell<u64>,
@@ -123,7 +123,7 @@ struct Inbox {
 struct News {
     scheduled: bool,
     messages: Vec<MessageEvent>,
-    conversations: BTreeSet<String>,
+    conversations: SortedSet<String>,
     sessions: Vec<(Session, Origin)>,
     /// In their order; none at all: there may be none any more.
     notifications: Option<Vec<wire::Notification>>,
@@ -393,7 +393,7 @@ impl Driver {
         before: Option<Position>,
         limit: usize,
     ) -> Result<Page, Failure> {
-        let mut blocks: BTreeMap<u64, local::Block> = BTreeMap::new();
+        let mut blocks: SortedMap<u64, local::Block> = SortedMap::new();
         loop {
             let wanted = self.read(|replica| replica.page_blocks(conversation, before, limit))?;
             // A fold may have moved messages to new blocks while the old ones were read.

@@ -29,6 +29,7 @@ mod notifications;
 mod outbox;
 mod replica;
 mod search;
+mod sorted;
 mod status;
 
 use bytes::Bytes;
@@ -43,6 +44,7 @@ pub use message::{Conversation, Failure, Hole, Message, Missing, Page, Session, 
 pub use outbox::Outbox;
 pub use replica::{Located, Replica, decode_block, decode_locators};
 pub use search::{Next, Query, Search};
+pub use sorted::{SortedMap, SortedSet};
 
 use batch::{Batch, Claim, Snapshot, StoreError};
 

@@ -7,8 +7,6 @@
 //! short sessions that end when both sides have nothing more to say. One is held each time that a place
 //! was asked for in vain, and whenever there is something to send.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use bytes::Bytes;
 use rand_chacha::ChaCha8Rng;
 use tutti_protocol::{
@@ -17,7 +15,12 @@ use tutti_protocol::{
 };
 
 use crate::{
-    Config, Identity, Now, backoff::Backoff, identity::Alias, message::Failure, outbox::Outbox,
+    Config, Identity, Now,
+    backoff::Backoff,
+    identity::Alias,
+    message::Failure,
+    outbox::Outbox,
+    sorted::{SortedMap, SortedSet},
     status::OwnPresence,
 };
 
@@ -190,11 +193,11 @@ struct Session {
     /// but the server pushes only after one that reaches it.
     short: bool,
     /// The one submit that may be under way, so that the order of operations is the server's too.
-    submitted: BTreeSet<OperationId>,
+    submitted: SortedSet<OperationId>,
     /// Confirmed, and where in the log it will come back.
-    accepted: BTreeMap<OperationId, Seq>,
+    accepted: SortedMap<OperationId, Seq>,
     /// Refused for good, which the store does not know yet.
-    refused: BTreeSet<OperationId>,
+    refused: SortedSet<OperationId>,
     /// Nothing is submitted before then.
     hold: Option<Millis>,
     /// When the submits so far would have ended, had each taken its pace (the generic cell rate
@@ -839,9 +842,9 @@ impl Link {
             fence: None,
             fences: 0,
             short: false,
-            submitted: BTreeSet::new(),
-            accepted: BTreeMap::new(),
-            refused: BTreeSet::new(),
+            submitted: SortedSet::new(),
+            accepted: SortedMap::new(),
+            refused: SortedSet::new(),
             hold: None,
             paced: now.monotonic,
             notified,
