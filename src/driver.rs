@@ -137,6 +137,11 @@ struct News {
     failures: Vec<Failure>,
 }
 
+/// What comes of a call. Boxed, so that what waits for one is there once, not once for each kind of call.
+pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<Reply, Failure>>>>;
+
+type Answered = oneshot::Receiver<Result<Reply, Failure>>;
+
 /// What was told of those who are there.
 enum Told {
     Typing { conversation: String, account: String, typing: bool },
@@ -315,9 +320,8 @@ impl Driver {
     }
 
     /// Hands the engine a call of the application and waits for its answer.
-    pub(crate) async fn request(&self, input: impl FnOnce(RequestId) -> Input) -> Result<Reply, Failure> {
-        self.check_open()?;
-        self.ask(input).await
+    pub(crate) fn request(&self, input: impl FnOnce(RequestId) -> Input) -> Answer {
+        Box::pin(answer(self.check_open().map(|()| self.ask(input))))
     }
 
     /// Leaves nothing of the account here. While that is done the client is at its end, and can be asked for it again.
@@ -325,16 +329,16 @@ impl Driver {
         if !self.engine.borrow().erases() {
             self.check_open()?;
         }
-        self.ask(|request| Input::Erase { request, revoke }).await.map(drop)
+        answer(Ok(self.ask(|request| Input::Erase { request, revoke }))).await.map(drop)
     }
 
-    async fn ask(&self, input: impl FnOnce(RequestId) -> Input) -> Result<Reply, Failure> {
+    fn ask(&self, input: impl FnOnce(RequestId) -> Input) -> Answered {
         let id = RequestId(self.last_request.get() + 1);
         self.last_request.set(id.0);
         let (answer, answered) = oneshot::channel();
         self.requests.borrow_mut().insert(id, answer);
         self.feed(input(id));
-        answered.await.unwrap_or_else(|_| Err(panic::check().err().unwrap_or_else(closed)))
+        answered
     }
 
     /// One message, wherever on this device it is.
@@ -563,7 +567,7 @@ impl Driver {
         free(&self.channel);
         free(&self.connection);
         free(&self.requests);
-        self.tell(Kind::Error, || error::to_js(&panic::failure()));
+        self.tell(Kind::Error, &|| error::to_js(&panic::failure()));
         self.let_go_of_page();
         self.store.close();
     }
@@ -913,10 +917,10 @@ impl Driver {
     fn tell_news(&self) {
         let news = self.news.take();
         if !news.messages.is_empty() {
-            self.tell(Kind::Messages, || types::to_js(&news.messages));
+            self.tell(Kind::Messages, &|| types::to_js(&news.messages));
         }
         if !news.conversations.is_empty() {
-            self.tell(Kind::Conversations, || {
+            self.tell(Kind::Conversations, &|| {
                 let engine = self.engine.borrow();
                 let replica = engine.replica();
                 let changed: Vec<_> =
@@ -925,42 +929,42 @@ impl Driver {
             });
         }
         for session in &news.sessions {
-            self.tell(Kind::Session, || types::to_js(session));
+            self.tell(Kind::Session, &|| types::to_js(session));
         }
         if let Some(changed) = &news.notifications {
-            self.tell(Kind::Notifications, || types::to_js(changed));
+            self.tell(Kind::Notifications, &|| types::to_js(changed));
         }
         for told in &news.statuses {
             match told {
                 Told::Typing { conversation, account, typing } => {
-                    self.tell(Kind::Typing, || types::typing(conversation, account, *typing));
+                    self.tell(Kind::Typing, &|| types::typing(conversation, account, *typing));
                 }
-                Told::Presence(presence) => self.tell(Kind::Presence, || types::to_js(presence)),
-                Told::Custom(custom) => self.tell(Kind::CustomStatus, || types::to_js(custom)),
+                Told::Presence(presence) => self.tell(Kind::Presence, &|| types::to_js(presence)),
+                Told::Custom(custom) => self.tell(Kind::CustomStatus, &|| types::to_js(custom)),
             }
         }
         if let Some(devices) = &news.devices {
-            self.tell(Kind::Devices, || types::devices(devices, self.device()));
+            self.tell(Kind::Devices, &|| types::devices(devices, self.device()));
         }
         if let Some(status) = &news.status {
-            self.tell(Kind::Status, || types::status(status, self.store.durable()));
+            self.tell(Kind::Status, &|| types::status(status, self.store.durable()));
         }
         for limit in &news.limits {
-            self.tell(Kind::ConnectionLimit, || types::connection_limit(limit));
+            self.tell(Kind::ConnectionLimit, &|| types::connection_limit(limit));
         }
         for (events, complete_from) in news.caught_up {
-            self.tell(Kind::CatchUp, || types::catch_up(events, complete_from));
+            self.tell(Kind::CatchUp, &|| types::catch_up(events, complete_from));
         }
         if let Some(by) = &news.removed {
-            self.tell(Kind::Removed, || types::removed(by.as_deref()));
+            self.tell(Kind::Removed, &|| types::removed(by.as_deref()));
         }
         for failure in &news.failures {
-            self.tell(Kind::Error, || error::to_js(failure));
+            self.tell(Kind::Error, &|| error::to_js(failure));
         }
     }
 
     /// Calls the listeners of a kind, one by one, with a value of their own.
-    fn tell(&self, kind: Kind, value: impl Fn() -> JsValue) {
+    fn tell(&self, kind: Kind, value: &dyn Fn() -> JsValue) {
         let listeners: Vec<Function> = self
             .listeners
             .borrow()
@@ -1011,6 +1015,10 @@ async fn register(store: &AnyStore, anonymous: bool) -> Result<Snapshot, StoreEr
     let device = (!anonymous).then(|| DeviceId::mint(now().wall, random()));
     store.commit(identity_batch(StoreId::from(random()), device)).await?;
     store.load(&RESIDENT).await
+}
+
+async fn answer(asked: Result<Answered, Failure>) -> Result<Reply, Failure> {
+    asked?.await.unwrap_or_else(|_| Err(panic::check().err().unwrap_or_else(closed)))
 }
 
 fn random<const N: usize>() -> [u8; N] {
