@@ -19,16 +19,13 @@ use crate::{
     LoadId, MessageEvent, Now, Origin, Replica, Reply, RequestId, Setup, State, Status,
     backoff::Backoff,
     batch::Batch,
+    entropy::Entropy,
     fold::Outdated,
     leadership::Leadership,
     link::Link,
     replica::{Applied, SessionChange},
     sorted::SortedSet,
     status::{OwnPresence, OwnTyping, Typists},
-};
-use rand_chacha::{
-    ChaCha8Rng,
-    rand_core::{RngCore as _, SeedableRng as _},
 };
 use tutti_protocol::{
     Code, DeviceId, HybridClock, LogId, Millis, OperationId, Seq, TabId, codec, limits,
@@ -72,7 +69,7 @@ pub struct Engine {
     clock: HybridClock,
     /// What the server's clock said, and when, on the monotonic one: the wall clock here may jump.
     server_time: Option<(Millis, Millis)>,
-    entropy: ChaCha8Rng,
+    entropy: Entropy,
     /// The other tabs of this profile.
     tabs: SortedSet<TabId>,
     roll_call: Option<RollCall>,
@@ -292,7 +289,7 @@ impl Engine {
     /// An engine on a copy just read from the store. It follows, and queues for the lock.
     #[must_use]
     pub fn new(setup: Setup, replica: Replica, now: Now) -> Self {
-        let mut entropy = ChaCha8Rng::from_seed(setup.seed);
+        let mut entropy = Entropy::from_seed(setup.seed);
         let mut engine = Self {
             identity: setup.identity,
             replica,

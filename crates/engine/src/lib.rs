@@ -19,6 +19,7 @@ mod backoff;
 pub mod batch;
 mod config;
 mod engine;
+mod entropy;
 mod fold;
 mod identity;
 mod leadership;

@@ -8,7 +8,6 @@
 //! was asked for in vain, and whenever there is something to send.
 
 use bytes::Bytes;
-use rand_chacha::ChaCha8Rng;
 use tutti_protocol::{
     Code, DeviceId, Epoch, LogId, Millis, OperationId, Seq, Timestamp, codec, limits,
     wire::{self, ClientFrame, Hello, SnapshotPlace, client_frame, outcome, server_frame, status},
@@ -17,6 +16,7 @@ use tutti_protocol::{
 use crate::{
     Config, Identity, Now,
     backoff::Backoff,
+    entropy::Entropy,
     identity::Alias,
     message::Failure,
     outbox::Outbox,
@@ -610,7 +610,7 @@ impl Link {
 
     /// Time has passed. `stored`: nothing is being written. While something is, no connection begins,
     /// since the cursor that it says hello with would be out of date already.
-    pub(crate) fn tick(&mut self, now: Now, stored: bool, entropy: &mut ChaCha8Rng) {
+    pub(crate) fn tick(&mut self, now: Now, stored: bool, entropy: &mut Entropy) {
         match &mut self.state {
             State::Waiting(Some(until)) if stored && !self.held && *until <= now.monotonic => {
                 self.connection = ConnectionId(self.connection.0 + 1);
@@ -687,14 +687,14 @@ impl Link {
     }
 
     /// The socket is closed, or could not be opened.
-    pub(crate) fn closed(&mut self, failure: Failure, now: Now, entropy: &mut ChaCha8Rng) {
+    pub(crate) fn closed(&mut self, failure: Failure, now: Now, entropy: &mut Entropy) {
         if !matches!(self.state, State::Waiting(_)) {
             self.fail(failure, None, now, entropy);
         }
     }
 
     /// Ends the connection for good reason of ours, and comes back after a wait.
-    pub(crate) fn fail(&mut self, failure: Failure, wait: Option<u64>, now: Now, entropy: &mut ChaCha8Rng) {
+    pub(crate) fn fail(&mut self, failure: Failure, wait: Option<u64>, now: Now, entropy: &mut Entropy) {
         let wait = wait.unwrap_or_else(|| self.backoff.next(entropy));
         // There may be places when the server is back.
         self.limited = false;
@@ -708,7 +708,7 @@ impl Link {
         bytes: Bytes,
         mark: Mark,
         now: Now,
-        entropy: &mut ChaCha8Rng,
+        entropy: &mut Entropy,
     ) -> Vec<Arrived> {
         if matches!(self.state, State::Waiting(_)) {
             // Of a connection that was given up already.
