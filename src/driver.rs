@@ -6,6 +6,7 @@
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
+    future::ready,
     pin::Pin,
     rc::{Rc, Weak},
 };
@@ -19,7 +20,7 @@ use tutti_engine::{
     LoadId, Located, LockId, LogLevel, Message, MessageEvent, Missing, Next, Origin, Page, Query, Replica,
     Reply, RequestId, Search, Session, Setup, SortedMap, SortedSet, Status, Transport,
     batch::{Batch, Key, Snapshot, StoreError, Table},
-    decode_block, decode_locators, identity, identity_batch,
+    decode_block, decode_locators, identity_batch,
 };
 use tutti_protocol::{
     Code, DeviceId, Epoch, Millis, OperationId, Position, StoreId, TabId, local,
@@ -31,7 +32,7 @@ use wasm_bindgen_futures::{JsFuture, spawn_local};
 use crate::{
     error::{self, describe, invalid},
     panic, push,
-    store::{self, AnyStore, Store},
+    store::{self, AnyStore, Salvage, Store},
     tabs::{Channel, Lock, LockEvent},
     timer::{Soon, Timer, now},
     transport::{self, ConnectionEvent, Post, Socket},
@@ -93,9 +94,12 @@ pub(crate) struct Driver {
     connection: RefCell<Option<(ConnectionId, transport::Connection)>>,
     /// The connection that the engine wants: a token may come when it does not any more.
     wanted: Cell<Option<ConnectionId>>,
+    /// The store is being mended.
+    mending: Cell<bool>,
     timer: Timer,
     page_listeners: RefCell<Vec<PageListener>>,
-    requests: RefCell<SortedMap<RequestId, oneshot::Sender<Result<Reply, Failure>>>>,
+    /// Calls that wait for the engine's answer: few at a time.
+    requests: RefCell<Vec<(RequestId, Answer)>>,
     last_request: Cell<u64>,
     listeners: RefCell<Vec<(u64, Kind, Function)>>,
     last_listener: Cell<u64>,
@@ -105,6 +109,11 @@ pub(crate) struct Driver {
     /// Itself, from open to close: an application need not hold what it listens to.
     open: RefCell<Option<Rc<Driver>>>,
 }
+
+type Answer = oneshot::Sender<Result<Reply, Failure>>;
+
+/// The answer to a call, once it is there.
+pub(crate) type Answered = Pin<Box<dyn Future<Output = Result<Reply, Failure>>>>;
 
 /// What this tab listens to, and how.
 type PageListener = (&'static str, Function);
@@ -136,11 +145,6 @@ struct News {
     removed: Option<Option<String>>,
     failures: Vec<Failure>,
 }
-
-/// What comes of a call. Boxed, so that what waits for one is there once, not once for each kind of call.
-pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<Reply, Failure>>>>;
-
-type Answered = oneshot::Receiver<Result<Reply, Failure>>;
 
 /// What was told of those who are there.
 enum Told {
@@ -202,9 +206,9 @@ impl Driver {
         }
         let inbox = Rc::new(Inbox::default());
         let channel = inbox.join(&profile)?;
-        let snapshot =
-            register(&store, options.config.anonymous).await.map_err(|error| Failure::from(&error))?;
-        let replica = Replica::load(&options.account, &snapshot).map_err(|error| Failure::from(&error))?;
+        let anonymous = options.config.anonymous;
+        let registered = register(&store, &profile, &options.account, anonymous).await;
+        let Registered { snapshot, replica, mended } = registered.map_err(|error| Failure::from(&error))?;
         let setup = Setup {
             identity: Identity {
                 account: options.account.clone(),
@@ -239,6 +243,7 @@ impl Driver {
             lock: RefCell::default(),
             connection: RefCell::default(),
             wanted: Cell::default(),
+            mending: Cell::default(),
             timer: Timer::default(),
             page_listeners: RefCell::default(),
             requests: RefCell::default(),
@@ -271,6 +276,7 @@ impl Driver {
         }
         inbox.driver.replace(driver.this.clone());
         driver.feed(Input::NetworkChanged(is_online()));
+        driver.note_mended(mended);
         Ok(driver)
     }
 
@@ -319,9 +325,12 @@ impl Driver {
         Ok(look(self.engine.borrow().replica()))
     }
 
-    /// Hands the engine a call of the application and waits for its answer.
-    pub(crate) fn request(&self, input: impl FnOnce(RequestId) -> Input) -> Answer {
-        Box::pin(answer(self.check_open().map(|()| self.ask(input))))
+    /// Hands the engine a call of the application, to wait for its answer.
+    pub(crate) fn request(&self, input: impl FnOnce(RequestId) -> Input) -> Answered {
+        match self.check_open() {
+            Ok(()) => self.ask(input),
+            Err(failure) => Box::pin(ready(Err(failure))),
+        }
     }
 
     /// Leaves nothing of the account here. While that is done the client is at its end, and can be asked for it again.
@@ -329,16 +338,24 @@ impl Driver {
         if !self.engine.borrow().erases() {
             self.check_open()?;
         }
-        answer(Ok(self.ask(|request| Input::Erase { request, revoke }))).await.map(drop)
+        self.ask(|request| Input::Erase { request, revoke }).await.map(drop)
     }
 
     fn ask(&self, input: impl FnOnce(RequestId) -> Input) -> Answered {
+        let (id, answered) = self.expect_answer();
+        self.feed(input(id));
+        answered
+    }
+
+    /// Boxed, so that what waits is there once, not once for each kind of call.
+    fn expect_answer(&self) -> (RequestId, Answered) {
         let id = RequestId(self.last_request.get() + 1);
         self.last_request.set(id.0);
         let (answer, answered) = oneshot::channel();
-        self.requests.borrow_mut().insert(id, answer);
-        self.feed(input(id));
-        answered
+        self.requests.borrow_mut().push((id, answer));
+        let answered =
+            async { answered.await.unwrap_or_else(|_| Err(panic::check().err().unwrap_or_else(closed))) };
+        (id, Box::pin(answered))
     }
 
     /// One message, wherever on this device it is.
@@ -350,7 +367,7 @@ impl Driver {
         };
         let keys: Vec<Key> = records.into_iter().map(Key::Number).collect();
         for record in self.read_store(Table::Locators, &keys).await?.into_iter().flatten() {
-            let locators = decode_locators(record).map_err(|error| Failure::from(&error))?;
+            let locators = decode_locators(record).map_err(|error| self.read_failed(error))?;
             let found = self.read(|replica| {
                 let (conversation, position) = replica.position_in(&locators, id)?;
                 Some((conversation.to_owned(), position))
@@ -410,7 +427,7 @@ impl Driver {
             let records = self.read_store(Table::Blocks, &missing).await?;
             for (key, record) in missing.into_iter().zip(records) {
                 // A block that is gone leaves a hole, which the page shows.
-                let block = record.map(decode_block).transpose().map_err(|error| Failure::from(&error))?;
+                let block = record.map(decode_block).transpose().map_err(|error| self.read_failed(error))?;
                 if let Key::Number(number) = key {
                     blocks.insert(number, block.unwrap_or_default());
                 }
@@ -467,7 +484,7 @@ impl Driver {
                     continue;
                 }
                 let record = record.unwrap_or_default();
-                search.look_through(block, &record).map_err(|error| Failure::from(&error))?;
+                search.look_through(block, &record).map_err(|error| self.read_failed(error))?;
             }
             if gone {
                 patience -= 1;
@@ -592,11 +609,61 @@ impl Driver {
     }
 
     async fn read_store(&self, table: Table, keys: &[Key]) -> Result<Vec<Option<Bytes>>, Failure> {
-        self.store.read(table, keys).await.map_err(|error| {
-            let failure = Failure::from(&error);
-            self.feed(Input::ReadFailed(error));
-            failure
-        })
+        let records = self.store.read(table, keys).await.map_err(|error| self.read_failed(error))?;
+        if records.iter().any(Option::is_none) {
+            // Another tab may just have put what it held elsewhere. If not, it is missing.
+            self.mend_soon();
+        }
+        Ok(records)
+    }
+
+    /// Something could not be read for the application. What is damaged now is not when it asks again.
+    fn read_failed(&self, error: StoreError) -> Failure {
+        let failure = Failure::from(&error);
+        if matches!(error, StoreError::Damaged(_)) {
+            self.mend_soon();
+        }
+        self.feed(Input::ReadFailed(error));
+        failure
+    }
+
+    /// Has the store mended, if it is damaged, while whoever asked is answered.
+    fn mend_soon(&self) {
+        self.spawn(async |driver| driver.mend().await);
+    }
+
+    /// Has the store mended if it is damaged, unless that is under way. All tabs read it again then.
+    async fn mend(&self) {
+        if self.mending.replace(true) {
+            return;
+        }
+        let (account, anonymous) = (&self.options.account, self.config().anonymous);
+        let mended = mend(&self.store, &self.profile, account, anonymous).await;
+        self.mending.set(false);
+        match mended {
+            // Another tab has moved it, and this one has not heard of that.
+            Ok(None) => self.feed(Input::StoreLost),
+            Ok(mended) => {
+                self.note_mended(mended);
+                if self.channel.borrow().is_some() {
+                    // What this tab holds is of the store before, and so is its leadership.
+                    self.feed(Input::Suspended);
+                    self.feed(Input::Resumed);
+                }
+            }
+            Err(error) => self.feed(Input::ReadFailed(error)),
+        }
+    }
+
+    /// Tells that the store was damaged, and what was lost with that.
+    fn note_mended(&self, mended: Option<usize>) {
+        let Some(lost) = mended else { return };
+        let mut message = "what is stored here was damaged, and comes from the server again".to_owned();
+        if lost > 0 {
+            message +=
+                &format!("; operations that were not confirmed, could not be read and are lost: {lost}");
+        }
+        self.note(Event::Failed(Failure::new(Code::Storage, message)));
     }
 
     // ---- what the page and the browser tell ----
@@ -660,7 +727,7 @@ impl Driver {
 
     fn lock(&self, id: LockId, steal: bool) {
         let this = self.this.clone();
-        let lock = Lock::request(&self.profile, steal, move |event| {
+        let on = move |event| {
             if let Some(driver) = this.upgrade() {
                 driver.feed(match event {
                     LockEvent::Granted => Input::LockGranted(id),
@@ -668,7 +735,8 @@ impl Driver {
                     LockEvent::Unavailable => Input::NoLocks,
                 });
             }
-        });
+        };
+        let lock = Lock::request(&self.profile, steal, Rc::new(on));
         self.lock.replace(Some((id, lock)));
     }
 
@@ -714,8 +782,9 @@ impl Driver {
                 }
             }
             Effect::Resolve(id, result) => {
-                let answer = self.requests.borrow_mut().remove(&id);
-                if let Some(answer) = answer {
+                let mut requests = self.requests.borrow_mut();
+                let at = requests.iter().position(|(of, _)| *of == id);
+                if let Some((_, answer)) = at.map(|at| requests.swap_remove(at)) {
                     // Whoever asked may not wait any more.
                     let _ = answer.send(result);
                 }
@@ -726,8 +795,9 @@ impl Driver {
             Effect::Claim(id, from) => self.claim(id, from),
             Effect::Renew => self.spawn(async |driver| {
                 driver.store.begin_anew();
-                let result = register(&driver.store, driver.config().anonymous).await;
-                driver.feed(Input::Renewed(result));
+                let (account, anonymous) = (&driver.options.account, driver.config().anonymous);
+                let result = register(&driver.store, &driver.profile, account, anonymous).await;
+                driver.feed(Input::Renewed(result.map(|registered| registered.snapshot)));
             }),
             Effect::FetchToken(id) => self.spawn(async move |driver| {
                 let token = driver.token().await;
@@ -755,10 +825,14 @@ impl Driver {
     fn load(&self, id: LoadId, extent: Extent) {
         self.spawn(async move |driver| {
             let result = match extent {
-                Extent::Everything => driver.store.load(&RESIDENT).await,
-                Extent::Outbox => driver.store.load(&[Table::Outbox]).await,
+                Extent::Everything => driver.store.salvage(&RESIDENT).await.and_then(Salvage::whole),
+                Extent::Outbox => driver.store.salvage(&[Table::Outbox]).await.and_then(Salvage::whole),
                 Extent::Blocks(numbers) => driver.load_blocks(numbers).await,
             };
+            if let Err(StoreError::Damaged(_)) = result {
+                // The engine tries again, and then it is mended.
+                driver.mend().await;
+            }
             driver.feed(Input::Loaded(id, result));
         });
     }
@@ -1004,21 +1078,65 @@ impl Inbox {
     }
 }
 
-/// Reads what a replica is made of, after naming a new store and making it a device's, unless that is to have no
-/// lasting id.
-async fn register(store: &AnyStore, anonymous: bool) -> Result<Snapshot, StoreError> {
-    let snapshot = store.load(&RESIDENT).await?;
-    if identity(&snapshot)?.is_some() {
-        return Ok(snapshot);
-    }
-    // Of two tabs that do this at once, one is first and the other takes what it wrote.
-    let device = (!anonymous).then(|| DeviceId::mint(now().wall, random()));
-    store.commit(identity_batch(StoreId::from(random()), device)).await?;
-    store.load(&RESIDENT).await
+/// What a client begins with.
+struct Registered {
+    snapshot: Snapshot,
+    replica: Replica,
+    /// The store was damaged, and so many operations were lost.
+    mended: Option<usize>,
 }
 
-async fn answer(asked: Result<Answered, Failure>) -> Result<Reply, Failure> {
-    asked?.await.unwrap_or_else(|_| Err(panic::check().err().unwrap_or_else(closed)))
+/// Reads what a replica is made of, after naming a new store and making it a device's, unless that is to have no
+/// lasting id. A damaged store is mended.
+async fn register(
+    store: &AnyStore,
+    profile: &str,
+    account: &str,
+    anonymous: bool,
+) -> Result<Registered, StoreError> {
+    let mut mended = None;
+    loop {
+        let loaded = store.salvage(&RESIDENT).await.and_then(Salvage::whole);
+        match loaded.and_then(|snapshot| Ok((store::replica(account, &snapshot)?, snapshot))) {
+            Ok((Some(replica), snapshot)) => return Ok(Registered { snapshot, replica, mended }),
+            Ok((None, _)) => {
+                // Of two tabs that do this at once, one is first and the other takes what it wrote.
+                let (name, device) = newcomer(anonymous);
+                store.commit(identity_batch(name, device)).await?;
+            }
+            Err(StoreError::Damaged(_)) if mended.is_none() => {
+                mended = mend(store, profile, account, anonymous).await?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Has a store mended, if it is damaged, by who leads from then on. Says how many operations were lost with that.
+async fn mend(
+    store: &AnyStore,
+    profile: &str,
+    account: &str,
+    anonymous: bool,
+) -> Result<Option<usize>, StoreError> {
+    let mut lock = None;
+    while let Some(epoch) = store::damaged(store, account).await? {
+        if lock.is_none() {
+            // Another may have done it until this tab has it.
+            lock = Some(Lock::steal(profile).await);
+            continue;
+        }
+        let mended = store::mend(store, epoch, newcomer(anonymous)).await?;
+        if mended.is_some() {
+            return Ok(mended);
+        }
+    }
+    Ok(None)
+}
+
+/// A store's name, and the device that it belongs to.
+fn newcomer(anonymous: bool) -> (StoreId, Option<DeviceId>) {
+    (StoreId::from(random()), (!anonymous).then(|| DeviceId::mint(now().wall, random())))
 }
 
 fn random<const N: usize>() -> [u8; N] {

@@ -10,6 +10,7 @@
 mod database;
 mod idb;
 mod memory;
+mod mend;
 mod seal;
 
 use bytes::Bytes;
@@ -19,14 +20,22 @@ use tutti_protocol::Epoch;
 
 pub use idb::IdbStore;
 pub use memory::MemoryStore;
+pub(crate) use mend::{damaged, mend, replica};
 pub use seal::{digest, profile_name};
 
 /// Where a profile keeps its records. Each call is one transaction. Calls may overlap, and then happen
 /// in any order: a small batch is sealed sooner than a large one.
 #[expect(async_fn_in_trait, reason = "all of it runs on the one thread that a tab has")]
 pub trait Store {
+    /// What can be read of some tables, and what cannot.
+    async fn salvage(&self, tables: &[Table]) -> Result<Salvage, StoreError>;
     /// All records of some tables, by table in the order given, then by key.
-    async fn load(&self, tables: &[Table]) -> Result<Snapshot, StoreError>;
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when one of them cannot be read.
+    async fn load(&self, tables: &[Table]) -> Result<Snapshot, StoreError> {
+        self.salvage(tables).await.and_then(Salvage::whole)
+    }
     /// Some records of a table, in the order of their keys as given.
     async fn read(&self, table: Table, keys: &[Key]) -> Result<Vec<Option<Bytes>>, StoreError>;
     /// Writes a batch, all of it or nothing.
@@ -52,12 +61,34 @@ pub trait Store {
     fn close(&self);
 }
 
+/// What can be read of a store.
+#[derive(Debug, Default)]
+pub struct Salvage {
+    /// The records that open.
+    pub snapshot: Snapshot,
+    /// Where one does not, or has gone.
+    pub damaged: Vec<(Table, Key)>,
+}
+
+impl Salvage {
+    /// All of it.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when something cannot be read.
+    pub fn whole(self) -> Result<Snapshot, StoreError> {
+        match self.damaged.first() {
+            Some((table, key)) => Err(StoreError::Damaged(format!("{table:?} {key:?}"))),
+            None => Ok(self.snapshot),
+        }
+    }
+}
+
 /// Opens an account's store, in memory where the browser offers nothing better.
 ///
 /// # Errors
 /// [`StoreError::Version`] when a newer version of this code has the database, [`StoreError::Quota`]
-/// when there is no space to open it, [`StoreError::Damaged`] when its key is none. These are not
-/// helped by a store in memory, which would hide what the database holds.
+/// when there is no space to open it. These are not helped by a store in memory, which would hide what
+/// the database holds.
 pub async fn open(account: &str) -> Result<AnyStore, StoreError> {
     match IdbStore::open(account).await {
         Ok(store) => Ok(AnyStore::Idb(store)),
@@ -101,6 +132,11 @@ impl AnyStore {
         }
     }
 
+    /// Whether the database is of a later version, with which this code can work.
+    fn is_later(&self) -> bool {
+        matches!(self, Self::Idb(store) if store.is_later())
+    }
+
     /// Calls this when the browser has closed the database by itself.
     pub fn on_lost(&self, listener: Function) {
         if let Self::Idb(store) = self {
@@ -119,10 +155,10 @@ pub enum AnyStore {
 }
 
 impl Store for AnyStore {
-    async fn load(&self, tables: &[Table]) -> Result<Snapshot, StoreError> {
+    async fn salvage(&self, tables: &[Table]) -> Result<Salvage, StoreError> {
         match self {
-            Self::Idb(store) => store.load(tables).await,
-            Self::Memory(store) => store.load(tables).await,
+            Self::Idb(store) => store.salvage(tables).await,
+            Self::Memory(store) => store.salvage(tables).await,
         }
     }
 

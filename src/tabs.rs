@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_channel::oneshot;
 use js_sys::{Function, Object, Promise, Reflect, Uint8Array};
 use tutti_engine::Failure;
 use tutti_protocol::Code;
@@ -98,7 +99,7 @@ struct LockState {
 
 impl Lock {
     /// Queues for the lock, or takes it from whoever has it.
-    pub(crate) fn request(profile: &str, steal: bool, on: impl Fn(LockEvent) + Clone + 'static) -> Self {
+    pub(crate) fn request(profile: &str, steal: bool, on: Rc<dyn Fn(LockEvent)>) -> Self {
         let state = Rc::new(LockState::default());
         let (granting, tell) = (state.clone(), on.clone());
         let grant = Closure::once_into_js(move |_lock: JsValue| -> Promise {
@@ -132,6 +133,20 @@ impl Lock {
             }
         });
         Self { state }
+    }
+
+    /// Takes the lock from whoever has it. Where there are none, there is nothing to wait for.
+    pub(crate) async fn steal(profile: &str) -> Self {
+        let (tell, told) = oneshot::channel();
+        let tell = Cell::new(Some(tell));
+        let on = move |_| {
+            // Whoever waits may have gone.
+            let _ = tell.take().map(|tell| tell.send(()));
+        };
+        let lock = Self::request(profile, true, Rc::new(on));
+        // It is told one way or the other.
+        let _ = told.await;
+        lock
     }
 }
 

@@ -449,8 +449,9 @@ async fn the_raw_database_shows_no_plain_text() {
                 }
                 sealed += 1;
             } else if let Some(text) = stored.as_string() {
-                let named =
-                    ["epoch", "revision", "sealing", "generation", "fence-0"].contains(&text.as_str());
+                let names =
+                    ["epoch", "revision", "sealing", "generation", "fence-0", "journal", "heads", "locators"];
+                let named = names.contains(&text.as_str());
                 let random = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
                 assert!(named || random, "a key or a value says {text}");
             } else {
@@ -512,11 +513,49 @@ async fn what_is_no_record_is_damage() {
             assert!(matches!(read, Err(StoreError::Damaged(_))), "{value:?}: {read:?}");
         }
     }
-    for key in [JsValue::from(-1), 0.5.into(), f64::INFINITY.into(), bytes(15)] {
-        store.commit(batch([Write::Clear(Table::Blocks)])).await.unwrap();
-        raw_put(&raw, "blocks", key.clone(), bytes(40)).await;
-        let loaded = store.load(&[Table::Blocks]).await;
-        assert!(matches!(loaded, Err(StoreError::Damaged(_))), "{key:?}: {loaded:?}");
+}
+
+#[wasm_bindgen_test]
+async fn what_has_no_key_of_a_record_is_passed_over() {
+    let account = account();
+    let store = open(&account).await;
+    fill(&store, Table::Blocks, [Key::Number(1)]).await;
+    let raw = raw(&account).await;
+    let bytes = |len: usize| Uint8Array::from(&vec![0; len][..]).into();
+    for key in [JsValue::from(-1), 0.5.into(), f64::INFINITY.into(), bytes(15), "text".into()] {
+        raw_put(&raw, "blocks", key, bytes(40)).await;
+    }
+    assert_eq!(loaded_keys(&store, &[Table::Blocks]).await, [(Table::Blocks, Key::Number(1))]);
+}
+
+#[wasm_bindgen_test]
+async fn a_record_that_is_gone_is_damage_in_tables_without_gaps() {
+    for (table, name) in [(Table::Journal, "journal"), (Table::Heads, "heads"), (Table::Locators, "locators")]
+    {
+        let account = account();
+        let store = open(&account).await;
+        let commit = async |revision, writes: Vec<Write>| {
+            store.commit(Batch { revision: Some(Revision(revision)), ..batch(writes) }).await.unwrap();
+        };
+        let put = |number| Write::Put(table, Key::Number(number), "value".into());
+        commit(1, [7, 8].map(put).into()).await;
+        commit(
+            2,
+            vec![Write::Clear(table), put(0), put(1), Write::Put(Table::Meta, Key::Number(0), "x".into())],
+        )
+        .await;
+        commit(3, vec![put(2)]).await;
+        let raw = raw(&account).await;
+        for gone in [0, 1, 2] {
+            let record = raw_get(&raw, name, gone.into()).await;
+            raw_delete(&raw, name, gone.into()).await;
+            let loaded = store.load(&[table]).await;
+            assert!(matches!(loaded, Err(StoreError::Damaged(_))), "{table:?} {gone}: {loaded:?}");
+            raw_put(&raw, name, gone.into(), record).await;
+            assert_eq!(loaded_keys(&store, &[table]).await.len(), 3);
+        }
+        commit(4, vec![Write::Clear(table)]).await;
+        assert_eq!(loaded_keys(&store, &Table::ALL).await, [(Table::Meta, Key::Number(0))]);
     }
 }
 
@@ -550,11 +589,30 @@ async fn a_record_moved_to_another_account_is_damage() {
 }
 
 #[wasm_bindgen_test]
-async fn a_key_that_is_none_is_damage_and_no_reason_to_forget() {
-    let account = account();
-    open(&account).await.close();
-    raw_put(&raw(&account).await, "keys", "sealing".into(), "nonsense".into()).await;
-    assert!(matches!(store::open(&account).await, Err(StoreError::Damaged(_))));
+async fn a_key_that_is_gone_or_none_is_made_anew_and_what_it_has_sealed_is_damage() {
+    // Tabs that find none at the same time agree on one.
+    for (present, tabs) in [(JsValue::UNDEFINED, 4), ("nonsense".into(), 1)] {
+        let account = account();
+        let before = open(&account).await;
+        fill(&before, Table::Outbox, [operation(1)]).await;
+        let raw = raw(&account).await;
+        if present.is_undefined() {
+            raw_delete(&raw, "keys", "sealing".into()).await;
+        } else {
+            raw_put(&raw, "keys", "sealing".into(), present).await;
+        }
+        raw.close();
+        let stores = join_all((0..tabs).map(|_| open(&account))).await;
+        let store = &stores[0];
+        assert!(matches!(store.load(&Table::ALL).await, Err(StoreError::Damaged(_))));
+        fill(store, Table::Heads, [Key::Number(0)]).await;
+        for store in &stores {
+            assert!(store.read(Table::Heads, &[Key::Number(0)]).await.is_ok());
+        }
+        // It is another database to those that have the old key.
+        close_handles(&account).await;
+        assert_eq!(before.load(&[]).await, Err(StoreError::Erased));
+    }
 }
 
 #[wasm_bindgen_test]
@@ -789,6 +847,12 @@ async fn raw_put(raw: &Database, store: &str, key: JsValue, value: JsValue) {
     let put =
         transaction.object_store(store).unwrap().put(value).with_key(key).without_key_type().primitive();
     put.unwrap().await.unwrap();
+    transaction.commit().await.unwrap();
+}
+
+async fn raw_delete(raw: &Database, store: &str, key: JsValue) {
+    let transaction = raw.transaction(store).with_mode(TransactionMode::Readwrite).build().unwrap();
+    transaction.object_store(store).unwrap().delete(key).primitive().unwrap().await.unwrap();
     transaction.commit().await.unwrap();
 }
 

@@ -24,7 +24,7 @@ use wasm_bindgen_futures::spawn_local;
 use web_sys::{CryptoKey, IdbKeyRange, IdbRequest, IdbTransaction, IdbVersionChangeEvent};
 
 use super::{
-    Pushed, Store,
+    Pushed, Salvage, Store,
     database::{Database, Thrown, Transaction, delete, names, open, result},
     seal::{Sealer, generate_key, profile_name, random_name},
 };
@@ -86,6 +86,12 @@ impl IdbStore {
         };
         store.transact(async |_| Ok(())).await?;
         Ok(store)
+    }
+
+    /// Whether the database that is open is of a later version.
+    pub(super) fn is_later(&self) -> bool {
+        let connection = self.connection.borrow();
+        connection.as_ref().is_some_and(|it| it.database.version() > f64::from(VERSION))
     }
 
     /// Calls this when the database is closed from without: by the browser, as when the site's data is
@@ -164,8 +170,8 @@ impl IdbStore {
 }
 
 impl Store for IdbStore {
-    async fn load(&self, tables: &[Table]) -> Result<Snapshot, StoreError> {
-        self.transact(async |connection| connection.load(tables).await).await
+    async fn salvage(&self, tables: &[Table]) -> Result<Salvage, StoreError> {
+        self.transact(async |connection| connection.salvage(tables).await).await
     }
 
     async fn read(&self, table: Table, keys: &[Key]) -> Result<Vec<Option<Bytes>>, StoreError> {
@@ -250,39 +256,47 @@ impl Connection {
         Ok(Self { database, generation, undoes, sealer, _on_version_change: on_version_change })
     }
 
-    async fn load(&self, tables: &[Table]) -> Result<Snapshot, Fault> {
+    async fn salvage(&self, tables: &[Table]) -> Result<Salvage, Fault> {
         // Naming one twice is naming it once.
         let names: Vec<_> = tables.iter().map(|table| name(*table)).chain([META]).collect();
         let transaction = Transaction::reading(&self.database, &names)?;
         let meta = transaction.store(META)?;
-        let epoch = meta.get(&EPOCH.into())?;
-        let revision = meta.get(&REVISION.into())?;
+        let get = |key: &str| meta.get(&key.into());
+        let (epoch, revision) = (get(EPOCH)?, get(REVISION)?);
         let mut columns = Vec::with_capacity(tables.len());
         for table in tables {
             let store = transaction.store(name(*table))?;
-            columns.push((*table, store.get_all_keys()?, store.get_all()?));
+            columns.push((*table, store.get_all_keys()?, store.get_all()?, get(name(*table))?));
         }
         transaction.finish().await?;
 
-        let (epoch, revision) = (number(epoch).await?, number(revision).await?);
+        let (epoch, revision) = (Epoch(number(epoch).await?), Revision(number(revision).await?));
         let mut opening = Vec::new();
-        for (table, keys, values) in columns {
+        let mut damaged = Vec::new();
+        for (table, keys, values, count) in columns {
+            let before = opening.len();
             let keys: Array = result(keys).await?.unchecked_into();
             let values: Array = result(values).await?.unchecked_into();
             for (key, value) in keys.iter().zip(values.iter()) {
-                if key.is_string() {
-                    continue; // the epoch and the revision
+                // What has another key is no record: the epoch, the revision and the fences.
+                if let Some(key) = from_js(&key) {
+                    opening.push((table, key, self.sealer.open(table, key, value)));
                 }
-                let key = from_js(&key)
-                    .ok_or_else(|| StoreError::Damaged(format!("{table:?} has the key {key:?}")))?;
-                opening.push((table, key, self.sealer.open(table, key, value)));
+            }
+            let found = (opening.len() - before) as u64;
+            if found < number(count).await? {
+                damaged.push((table, Key::Number(found)));
             }
         }
         let mut records = Vec::with_capacity(opening.len());
         for (table, key, value) in opening {
-            records.push((table, key, value.await?.into()));
+            match value.await {
+                Ok(value) => records.push((table, key, value.into())),
+                Err(StoreError::Damaged(_)) => damaged.push((table, key)),
+                Err(error) => return Err(error.into()),
+            }
         }
-        Ok(Snapshot { epoch: Epoch(epoch), revision: Revision(revision), records })
+        Ok(Salvage { snapshot: Snapshot { epoch, revision, records }, damaged })
     }
 
     async fn read(&self, table: Table, keys: &[Key]) -> Result<Vec<Option<Bytes>>, Fault> {
@@ -354,6 +368,11 @@ impl Connection {
             }
             if let Some(revision) = batch.revision {
                 let meta = transaction.store(META)?;
+                for table in COUNTED {
+                    if let Some(count) = count(table, &batch.writes) {
+                        meta.put_with_key(&(count as f64).into(), &name(table).into())?;
+                    }
+                }
                 last = Some(meta.put_with_key(&(revision.0 as f64).into(), &REVISION.into())?);
             }
             if last.is_none() {
@@ -580,38 +599,37 @@ async fn probe(database: Database, undoes: Rc<Cell<bool>>) {
 }
 
 /// The profile's key, and which database this is. Tabs that open a new database side by side all make
-/// them; the first to be stored are everyone's.
+/// them; the first to be stored are everyone's. Without its key a database is another one.
 async fn stored_key(database: &Database) -> Result<(CryptoKey, String), Fault> {
-    if let Some(stored) = read_key(database).await? {
-        return Ok(stored);
-    }
+    let (present, generation) = read_key(database).await?;
+    let present = match present.dyn_into() {
+        Ok(key) => return Ok((key, generation)),
+        Err(none) => none,
+    };
     let made = generate_key().await?;
     let generation = random_name()?;
     let transaction = Transaction::writing(database, &[KEYS], Durability::Strict)?;
     let keys = transaction.store(KEYS)?;
-    keys.add_with_key(&made, &SEALING_KEY.into())?;
-    keys.add_with_key(&generation.into(), &GENERATION.into())?;
-    let stored = transaction.finish().await;
-    match read_key(database).await? {
-        Some(first) => Ok(first),
-        None => {
-            Err(stored.map_or_else(Fault::from, |()| StoreError::Damaged("the key is gone".into()).into()))
-        }
+    keys.put_with_key(&generation.into(), &GENERATION.into())?;
+    if !present.is_undefined() {
+        keys.delete(&SEALING_KEY.into())?;
     }
+    // Last, since that is how Firefox undoes the rest.
+    keys.add_with_key(&made, &SEALING_KEY.into())?;
+    let stored = transaction.finish().await;
+    let (first, generation) = read_key(database).await?;
+    let gone = |_| stored.map_or_else(Fault::from, |()| StoreError::Damaged("the key is gone".into()).into());
+    Ok((first.dyn_into().map_err(gone)?, generation))
 }
 
-async fn read_key(database: &Database) -> Result<Option<(CryptoKey, String)>, Fault> {
+/// Whatever is there as the key, and which database this is.
+async fn read_key(database: &Database) -> Result<(JsValue, String), Fault> {
     let transaction = Transaction::reading(database, &[KEYS])?;
     let keys = transaction.store(KEYS)?;
     let (key, generation) = (keys.get(&SEALING_KEY.into())?, keys.get(&GENERATION.into())?);
     transaction.finish().await?;
-    let key = result(key).await?;
-    if key.is_undefined() {
-        return Ok(None);
-    }
-    let key = key.dyn_into().map_err(|_| StoreError::Damaged("the key is none".into()))?;
     let generation = result(generation).await?.as_string();
-    Ok(Some((key, generation.unwrap_or_default())))
+    Ok((result(key).await?, generation.unwrap_or_default()))
 }
 
 /// Whether a record was to be added that is there already.
@@ -665,9 +683,19 @@ fn fence_key(epoch: Epoch) -> JsValue {
     format!("fence-{}", epoch.0).into()
 }
 
-/// The epoch and the revision begin at 0.
+/// The epoch, the revision and counts begin at 0.
 async fn number(stored: IdbRequest) -> Result<u64, Thrown> {
     Ok(result(stored).await?.as_f64().unwrap_or_default() as u64)
+}
+
+/// Tables that are numbered from 0 without gaps. How many records there are is noted in meta under the table's name:
+/// one that goes missing may leave nothing else that tells.
+const COUNTED: [Table; 3] = [Table::Journal, Table::Heads, Table::Locators];
+
+/// How many records a counted table has after these writes, if they say.
+fn count(of: Table, writes: &[Write]) -> Option<u64> {
+    let last = writes.iter().rfind(|write| write_table(write) == of)?;
+    Some(if let Write::Put(_, Key::Number(number), _) = last { number + 1 } else { 0 })
 }
 
 /// Why a transaction did not happen.
@@ -697,10 +725,10 @@ impl From<StoreError> for Fault {
 impl From<Thrown> for Fault {
     fn from(thrown: Thrown) -> Self {
         let Thrown(Some(thrown)) = thrown else {
-            return Self::Lost("the browser has ended a transaction".into());
+            return Self::Lost("a transaction ended without a reason".into());
         };
-        let message = describe(&thrown);
         let kind = thrown.dyn_ref().map(js_sys::Error::name).map(String::from).unwrap_or_default();
+        let message = format!("{kind}: {}", describe(&thrown));
         match kind.as_str() {
             "QuotaExceededError" => Self::Final(StoreError::Quota),
             "VersionError" => Self::Final(StoreError::Version),

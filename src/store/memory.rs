@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tutti_engine::batch::{Batch, Claim, Key, Snapshot, StoreError, Table, Write};
 use tutti_protocol::{Epoch, Revision};
 
-use super::{Pushed, Store};
+use super::{Pushed, Salvage, Store};
 
 /// Records in memory: gone with the tab.
 #[derive(Debug)]
@@ -49,11 +49,12 @@ impl MemoryStore {
 }
 
 impl Store for MemoryStore {
-    async fn load(&self, tables: &[Table]) -> Result<Snapshot, StoreError> {
+    async fn salvage(&self, tables: &[Table]) -> Result<Salvage, StoreError> {
         self.with(|state| {
             let of = |table| state.records.iter().filter(move |(of, ..)| *of == table);
-            let records = tables.iter().flat_map(|table| of(*table));
-            Ok(Snapshot { epoch: state.epoch, revision: state.revision, records: records.cloned().collect() })
+            let records = tables.iter().flat_map(|table| of(*table)).cloned().collect();
+            let snapshot = Snapshot { epoch: state.epoch, revision: state.revision, records };
+            Ok(Salvage { snapshot, damaged: Vec::new() })
         })
     }
 

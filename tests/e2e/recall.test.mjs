@@ -152,7 +152,7 @@ test("M5 recall: only the sender may", async () => {
   const scene = await cast(browsers, "only the sender");
   const { laptop, bob, all } = scene;
   const sent = await laptop.send(scene.toBob, "mine");
-  await agree("all have it", all, contentOf(sent.id), (content) => content === "mine");
+  await agree("all have it", all, stateOf(sent.id), (state) => state === "sent");
   const calls = { recall: [], edit: ["not yours"] };
   for (const [method, more] of Object.entries(calls)) {
     await assert.rejects(bob.call(method, sent.id, ...more), { code: "forbidden", isSyncError: true });
@@ -174,7 +174,7 @@ for (const by of ["laptop", "tab"]) {
     const { laptop, tab, all } = scene;
     await server.call("PUT", "/api/settings", { recall_window_seconds: 1 });
     const sent = await laptop.send(scene.toBob, "stays");
-    await agree("all have it", all, contentOf(sent.id), (content) => content === "stays");
+    await agree("all have it", all, stateOf(sent.id), (state) => state === "sent");
     const was = await laptop.call("message", sent.id);
     await until("the time is over", () => Date.now() > was.sentAt + 1_000);
     await scene[by].call("recall", sent.id);
@@ -210,6 +210,10 @@ test("M5 recall: a draft that quotes the message goes with it", async () => {
 
 function contentOf(id) {
   return async (client) => (await client.call("message", id))?.content;
+}
+
+function stateOf(id) {
+  return async (client) => (await client.call("message", id))?.state;
 }
 
 /** Waits until a client shows a message as recalled, without its content. */

@@ -257,7 +257,7 @@ function path({ deviceId }, account) {
 async function asUser(device, account) {
   const headers = { authorization: `Bearer ${await server.token(account)}` };
   const response = await fetch(server.origin + path(device, account), { method: "DELETE", headers });
-  assert.equal(response.status, 200);
+  assert.equal(response.status, 204);
 }
 
 async function isGone(account, deviceId) {

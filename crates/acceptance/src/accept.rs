@@ -2,7 +2,7 @@
 //! entirely or not at all, and once however often it is sent. Of many operations, the first may be
 //! committed before the last.
 
-mod change;
+pub(crate) mod change;
 mod notice;
 mod read;
 mod share;
@@ -120,6 +120,12 @@ impl Refusal {
     fn no_conversation() -> Self {
         Self::finally(Code::NotFound, "no such conversation")
     }
+
+    /// The account was erased: nothing comes from it any more, and nothing comes to it.
+    #[must_use]
+    pub fn erased(account: &str) -> Self {
+        Self::finally(Code::NotFound, format!("{account} was erased"))
+    }
 }
 
 impl From<Refusal> for wire::Refused {
@@ -210,7 +216,12 @@ impl Work for Submission {
     type Answer = Vec<Verdict>;
 
     async fn run(&self, tx: &mut dyn Transaction, growth: &mut Growth) -> Result<Vec<Verdict>> {
-        let mut submitter = Submitter { key: tx.account(&self.account).await?, submission: self, tx, growth };
+        let key = tx.account(&self.account).await?;
+        if tx.erased(&[&self.account]).await?.is_some() {
+            let refused = Verdict::Refused(Refusal::erased(&self.account));
+            return Ok(vec![refused; self.operations.len()]);
+        }
+        let mut submitter = Submitter { key, submission: self, tx, growth };
         let mut verdicts = Vec::with_capacity(self.operations.len());
         for operation in &self.operations {
             verdicts.push(match submitter.accept(operation).await {
@@ -343,11 +354,16 @@ impl Submitter<'_> {
                 conversation: conversation.to_owned(),
                 own: own.or(Some(Addressee::First)),
             }),
-            Conversation::Direct(other) => Ok(Audience {
-                others: BTreeSet::from([other.to_owned()]),
-                conversation: Conversation::Direct(account).to_string(),
-                own: included,
-            }),
+            Conversation::Direct(other) => {
+                if self.tx.erased(&[other]).await?.is_some() {
+                    return Err(Refusal::erased(other).into());
+                }
+                Ok(Audience {
+                    others: BTreeSet::from([other.to_owned()]),
+                    conversation: Conversation::Direct(account).to_string(),
+                    own: included,
+                })
+            }
             Conversation::Group(group) => {
                 let mut others = self.tx.group(group).await?.unwrap_or_default();
                 if !others.remove(account) {

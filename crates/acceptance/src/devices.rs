@@ -5,7 +5,7 @@ use std::fmt;
 use async_trait::async_trait;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
-use tutti_protocol::Millis;
+use tutti_protocol::{Millis, wire};
 
 use crate::{
     platform::Platform,
@@ -124,6 +124,20 @@ impl Device {
         self.last_seen = Some(now);
     }
 
+    /// As it is listed on the wire, by who knows whether it is connected.
+    #[must_use]
+    pub fn into_wire(self, online: bool) -> wire::Device {
+        wire::Device {
+            id: self.id,
+            name: self.name,
+            platform: self.platform.map_or(wire::Platform::Unspecified, Into::into).into(),
+            registered_at: self.registered_at.0,
+            last_seen: self.last_seen.map_or(0, |at| at.0),
+            online,
+            push: self.push.is_some(),
+        }
+    }
+
     /// Whether it looks the same in the list, but for when it was seen.
     fn looks_like(&self, other: &Self) -> bool {
         (&self.name, self.platform, self.push.is_some())
@@ -170,10 +184,18 @@ pub struct Appear {
 /// Why a device may not be there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Barred {
-    /// It was removed.
+    /// It was removed, or its account was erased.
     Removed(Removed),
     /// A device that was removed had come with its token, and this one had not before.
     Token,
+}
+
+impl Barred {
+    /// The account was erased at that time.
+    #[must_use]
+    pub fn erased(at: Millis) -> Self {
+        Self::Removed(Removed { by: None, at })
+    }
 }
 
 #[async_trait]
@@ -182,6 +204,9 @@ impl Work for Appear {
 
     async fn run(&self, tx: &mut dyn Transaction, growth: &mut Growth) -> Result<Self::Answer> {
         let (account, id) = (&self.account, &self.sighting.id);
+        if let Some((_, at)) = tx.erased(&[account]).await? {
+            return Ok(Err(Barred::erased(at)));
+        }
         let before = match tx.device(account, id).await? {
             Some(Known::Removed(removed)) => return Ok(Err(Barred::Removed(removed))),
             Some(Known::Listed(device)) => Some(device),
@@ -203,7 +228,7 @@ impl Work for Appear {
     }
 }
 
-/// An account is to have these devices: all of them, or none if one of them was removed.
+/// An account is to have these devices: all of them, or none if one of them was removed, or the account erased.
 #[derive(Clone, Debug)]
 pub struct Register {
     /// Whose.
@@ -214,16 +239,27 @@ pub struct Register {
     pub now: Millis,
 }
 
+/// Why devices are not registered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unregistered {
+    /// This one was removed.
+    Removed(String),
+    /// Their account was erased.
+    Erased,
+}
+
 #[async_trait]
 impl Work for Register {
-    /// The first that was removed.
-    type Answer = Result<(), String>;
+    type Answer = Result<(), Unregistered>;
 
     async fn run(&self, tx: &mut dyn Transaction, growth: &mut Growth) -> Result<Self::Answer> {
+        if tx.erased(&[&self.account]).await?.is_some() {
+            return Ok(Err(Unregistered::Erased));
+        }
         let mut new = Vec::new();
         for id in &self.devices {
             match tx.device(&self.account, id).await? {
-                Some(Known::Removed(_)) => return Ok(Err(id.clone())),
+                Some(Known::Removed(_)) => return Ok(Err(Unregistered::Removed(id.clone()))),
                 Some(Known::Listed(_)) => {}
                 None => new.push(Device::new(id, self.now)),
             }

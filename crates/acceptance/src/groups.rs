@@ -6,11 +6,12 @@ use async_trait::async_trait;
 use tutti_protocol::Conversation;
 
 use crate::{
+    accept::Refusal,
     storage::{Addressee, Addressees, Delivery, News, Result, Transaction},
     work::{Growth, Work},
 };
 
-/// A group that gets these members, whether it was there or not.
+/// A group that gets these members, whether it was there or not, if none of them was erased.
 #[derive(Clone, Debug)]
 pub struct PutGroup {
     /// Its name.
@@ -21,20 +22,41 @@ pub struct PutGroup {
 
 #[async_trait]
 impl Work for PutGroup {
-    type Answer = ();
+    type Answer = Result<(), Refusal>;
 
-    async fn run(&self, tx: &mut dyn Transaction, growth: &mut Growth) -> Result<()> {
+    async fn run(&self, tx: &mut dyn Transaction, growth: &mut Growth) -> Result<Self::Answer> {
+        let members: Vec<_> = self.members.iter().map(String::as_str).collect();
+        if let Some((account, _)) = tx.erased(&members).await? {
+            return Ok(Err(Refusal::erased(&account)));
+        }
         let before = tx.group(&self.id).await?.unwrap_or_default();
         if before == self.members {
-            return Ok(());
+            return Ok(Ok(()));
         }
         tx.put_group(&self.id, &self.members).await?;
         tell_members(tx, growth, &self.id, &self.members, &self.members).await?;
         // Those who left may know who was there with them and stayed, but not who came.
         let left = before.difference(&self.members).cloned().collect();
         let stayed = before.intersection(&self.members).cloned().collect();
-        tell_members(tx, growth, &self.id, &left, &stayed).await
+        tell_members(tx, growth, &self.id, &left, &stayed).await?;
+        Ok(Ok(()))
     }
+}
+
+/// Takes an account that was erased out of a group. One that nobody is left in is no more.
+pub(crate) async fn leave(
+    tx: &mut dyn Transaction,
+    growth: &mut Growth,
+    group: &str,
+    account: &str,
+) -> Result<()> {
+    let mut members = tx.group(group).await?.unwrap_or_default();
+    members.remove(account);
+    if members.is_empty() {
+        return tx.drop_group(group).await;
+    }
+    tx.put_group(group, &members).await?;
+    tell_members(tx, growth, group, &members, &members).await
 }
 
 /// A group that is no more.

@@ -2,7 +2,7 @@
 //! log says what happened to it, in order and once.
 //!
 //! ```text
-//! accept, groups, notifications, devices ── work: a step that happens entirely or not at all ── storage: SQLite, memory
+//! accept, groups, notifications, devices, erasure ── work: a step that happens entirely or not at all ── storage: SQLite, memory
 //!        └── merge: which of two values holds; reach: which of an account's devices get a message;
 //!            source: what may be written of a device
 //! ```
@@ -11,6 +11,7 @@
 
 pub mod accept;
 pub mod devices;
+pub mod erasure;
 pub mod groups;
 pub mod history;
 pub mod merge;

@@ -21,7 +21,7 @@ use crate::{
 /// Most characters of a message in a notification of it.
 const BODY: usize = 160;
 
-/// Something that accounts are notified of: each once, however often it is said.
+/// Something that accounts are notified of: each once, however often it is said; none, if one of them was erased.
 #[derive(Clone, Debug)]
 pub struct Notify {
     /// Which accounts.
@@ -41,6 +41,10 @@ impl Work for Notify {
         let Ok(id) = OperationId::try_from(&self.notification.id) else {
             return Ok(Err(conflict()));
         };
+        let accounts: Vec<_> = self.accounts.iter().map(String::as_str).collect();
+        if let Some((account, _)) = tx.erased(&accounts).await? {
+            return Ok(Err(Refusal::erased(&account)));
+        }
         let digest = self.digest();
         let (mut created_at, mut new) = (None, Vec::new());
         for account in &self.accounts {

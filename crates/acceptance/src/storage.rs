@@ -59,7 +59,7 @@ pub trait Storage: Send + Sync + 'static {
     async fn page(&self, account: &str, after: Seq, device: DeviceId) -> Result<Page>;
 
     /// How an account's conversations are now for one of its devices, so many after that name, in the order of
-    /// their names.
+    /// their names. One that was erased has none, nor anything set.
     async fn overviews(
         &self,
         account: &str,
@@ -110,6 +110,12 @@ pub trait Storage: Send + Sync + 'static {
     /// With whom an account shares a conversation: a direct one that it has, or a group that both are in now.
     async fn contacts(&self, account: &str) -> Result<BTreeSet<String>>;
 
+    /// When an account was erased, if it was.
+    async fn erased(&self, account: &str) -> Result<Option<Millis>>;
+
+    /// Accounts that were erased, and of which something is left.
+    async fn erasing(&self) -> Result<Vec<String>>;
+
     /// The settings as they were last written.
     async fn settings(&self) -> Result<Option<String>>;
 
@@ -154,8 +160,8 @@ pub trait Transaction: Send {
     /// Takes the content from a message for good, for all logs that refer to it.
     async fn erase_message(&mut self, message: MessageKey) -> Result<()>;
 
-    /// Writes into every log that holds a message that it has changed.
-    async fn tell_changed(&mut self, message: MessageKey, operation: OperationId) -> Result<Told>;
+    /// Writes into every log that holds a message that it has changed: by an operation, or by the server's own doing.
+    async fn tell_changed(&mut self, message: MessageKey, operation: Option<OperationId>) -> Result<Told>;
 
     /// Removes the drafts in which a text occurs from a message's conversation, in every account that holds
     /// the message, and writes that into their logs. Answers whose they were.
@@ -236,8 +242,8 @@ pub trait Transaction: Send {
     /// Writes an entry of an account's own doing into its log, and answers its seq.
     async fn append(&mut self, account: AccountKey, operation: OperationId, entry: Entry) -> Result<Seq>;
 
-    /// Writes what came from elsewhere into the logs of all these accounts, under each one's next seq
-    /// and for each one's view of the conversation. Accounts and views are made if need be. Costs as
+    /// Writes what came from elsewhere into the logs of all these accounts but those that were erased, under each
+    /// one's next seq and for each one's view of the conversation. Accounts and views are made if need be. Costs as
     /// many statements for five hundred accounts as for one.
     async fn deliver(&mut self, to: &Addressees, delivery: Delivery<'_>) -> Result<()>;
 
@@ -279,6 +285,31 @@ pub trait Transaction: Send {
     /// time or later, in a step of its own. The last message of each conversation stays. A message that no log
     /// refers to any more loses its content.
     async fn trim(&mut self, after: AccountKey, before: Millis) -> Result<Trimmed>;
+
+    /// The first of these accounts that was erased, and when.
+    async fn erased(&mut self, accounts: &[&str]) -> Result<Option<(String, Millis)>>;
+
+    /// Notes that an account is erased from now on, for good, and forgets its devices and all tokens. Answers whether
+    /// there is such an account.
+    async fn begin_erasure(&mut self, account: &str, now: Millis) -> Result<bool>;
+
+    /// A group that an account is in.
+    async fn any_group(&mut self, account: AccountKey) -> Result<Option<String>>;
+
+    /// Drops some of what an account that was erased has for itself, in a step of its own: entries of its log, receipts,
+    /// fields, notifications, views. A message that no log refers to any more loses its content. Answers whether there
+    /// may be more.
+    async fn drop_own(&mut self, account: AccountKey) -> Result<bool>;
+
+    /// The next message that an account has sent that was erased: each once, for as long as the erasure lasts.
+    async fn next_sent(&mut self, account: AccountKey) -> Result<Option<SentMessage>>;
+
+    /// Forgets from which of its sender's devices a message came, and which has changed it.
+    async fn forget_source(&mut self, message: MessageKey) -> Result<()>;
+
+    /// Destroys what the content of an account that was erased is sealed under. Its name is left, and when it was
+    /// erased.
+    async fn end_erasure(&mut self, account: AccountKey) -> Result<()>;
 
     /// Writes the settings.
     async fn put_settings(&mut self, settings: &str) -> Result<()>;
@@ -346,6 +377,17 @@ pub struct StoredMessage {
     pub recalled: bool,
     /// Whether the account's log holds it.
     pub held: bool,
+}
+
+/// A message of an account that was erased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SentMessage {
+    /// Names it.
+    pub key: MessageKey,
+    /// Its id.
+    pub id: OperationId,
+    /// Whether it has its content.
+    pub has_content: bool,
 }
 
 /// How an account's conversation is now.

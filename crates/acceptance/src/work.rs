@@ -14,11 +14,12 @@ use crate::{
 /// an entry in a log, or an operation, whatever becomes of it.
 const STEPS: usize = 2_000;
 
-/// How the logs grow in a transaction, and what becomes of devices.
+/// How the logs grow in a transaction, and what becomes of devices and accounts.
 #[derive(Default)]
 pub struct Growth {
     accounts: BTreeSet<String>,
     devices: Vec<Change>,
+    erased_accounts: Vec<String>,
     steps: usize,
     erased: bool,
     notices: Vec<Notice>,
@@ -66,6 +67,11 @@ impl Growth {
         self.devices.push(Change { account: account.to_owned(), device: device.to_owned(), what });
     }
 
+    /// An account is erased from now on.
+    pub(crate) fn note_erased_account(&mut self, account: &str) {
+        self.erased_accounts.push(account.to_owned());
+    }
+
     /// Once this is committed, an account is to be told this.
     pub(crate) fn add_notice(&mut self, notice: Notice) {
         self.notices.push(notice);
@@ -97,6 +103,12 @@ impl Growth {
     #[must_use]
     pub fn devices(&self) -> &[Change] {
         &self.devices
+    }
+
+    /// The accounts that are erased from now on.
+    #[must_use]
+    pub fn erased_accounts(&self) -> &[String] {
+        &self.erased_accounts
     }
 
     /// Whether what remains is to wait for the next transaction.

@@ -39,6 +39,8 @@ pub(crate) enum News {
         /// The device.
         device: String,
     },
+    /// An account is no more.
+    Erased(String),
 }
 
 impl Alerts {
@@ -54,8 +56,9 @@ impl Alerts {
         let removed = growth.devices().iter().filter(|change| matches!(change.what, What::Removed(_)));
         let removed = removed
             .map(|change| News::Removed { account: change.account.clone(), device: change.device.clone() });
+        let erased = growth.erased_accounts().iter().cloned().map(News::Erased);
         // When nobody listens any more the server is about to end.
-        notices.chain(removed).for_each(|news| drop(self.0.send(news)));
+        notices.chain(removed).chain(erased).for_each(|news| drop(self.0.send(news)));
     }
 }
 
@@ -86,6 +89,7 @@ async fn follow(app: &App, news: News) {
         News::Removed { account, device } => {
             app.push.cancel(|key| key.account == account && device_of(key) == Some(&device));
         }
+        News::Erased(account) => app.push.cancel(|key| key.account == account),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The HTTP API for an application's own back end, and the way into everything else.
 
 mod access;
+mod accounts;
 mod connections;
 mod devices;
 mod error;
@@ -66,6 +67,7 @@ routes! {
     GET     "/api/devices"               BackendOrUser       devices::list;
     PATCH   "/api/devices/{id}"          BackendOrUser       devices::rename;
     DELETE  "/api/devices/{id}"          BackendOrUser       devices::remove;
+    DELETE  "/api/accounts/{id}"         Backend             accounts::erase;
     POST    "/api/messages"              Backend             messages::send;
     POST    "/api/messages/{id}/recall"  Backend             messages::recall;
     POST    "/api/notifications"         Backend             notifications::notify;

@@ -227,14 +227,9 @@ impl Mailbox {
 }
 
 fn into_wire(devices: Vec<Device>, is_online: impl Fn(&str) -> bool) -> wire::Devices {
-    let devices = devices.into_iter().map(|device| wire::Device {
-        online: is_online(&device.id),
-        id: device.id,
-        name: device.name,
-        platform: device.platform.map_or(wire::Platform::Unspecified, Into::into).into(),
-        registered_at: device.registered_at.0,
-        last_seen: device.last_seen.map_or(0, |at| at.0),
-        push: device.push.is_some(),
+    let devices = devices.into_iter().map(|device| {
+        let online = is_online(&device.id);
+        device.into_wire(online)
     });
     wire::Devices { devices: devices.collect() }
 }

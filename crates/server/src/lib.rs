@@ -6,7 +6,7 @@
 //!        ├── writer ───┤
 //! api ───┘             └── tutti-acceptance: what happens to the logs, and where they are kept
 //! both ──── status ─────── hub: what reaches only who is connected, and is kept nowhere
-//! writer ── devices ────── hub: whose device was removed or renamed, and who is told of it
+//! writer ── devices ────── hub: whose device was removed or renamed, who was erased, and who is told of it
 //! writer ── alerts ─────── push: that there is something, to accounts of which nobody is there
 //! ```
 //! A frame or a request becomes work, the writer commits it together with whatever else is waiting,
@@ -18,6 +18,7 @@ mod app;
 mod clock;
 pub mod config;
 mod devices;
+mod erasing;
 mod hub;
 pub mod limits;
 mod origin;

@@ -117,6 +117,15 @@ impl Statuses {
         Ok(frame(Kind::Presence(presence)))
     }
 
+    /// An account is no more: nothing is known of it, and whoever saw it there sees it gone.
+    pub(crate) fn forget(&self, account: &str, contacts: &BTreeSet<String>) {
+        let known = self.accounts().remove(account);
+        let nothing = Presence::default().shown(account);
+        if known.and_then(|known| known.told).is_some_and(|(_, shown)| shown != nothing) {
+            self.tell_all(contacts, &encode(Kind::Presence(nothing)));
+        }
+    }
+
     /// Whether the user of an account is there, for all that is known: then no other device alerts them.
     pub(crate) fn is_active(&self, account: &str) -> bool {
         let accounts = self.accounts();

@@ -1,4 +1,5 @@
-//! What is older than the server is to keep goes, in small steps between all else.
+//! What is older than the server is to keep goes, in small steps between all else, and so does what is left of accounts
+//! whose erasure was interrupted.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +10,7 @@ use tutti_acceptance::{
     storage::{AccountKey, Result},
 };
 
-use crate::{app::App, clock::now};
+use crate::{app::App, clock::now, erasing};
 
 /// How long after one pass through all accounts the next begins.
 const PAUSE: Duration = Duration::from_secs(60 * 60);
@@ -30,6 +31,7 @@ pub(crate) async fn run(app: Arc<App>) {
 
 /// Goes through all accounts once, and then through the tokens.
 async fn pass(app: &App) -> Result<()> {
+    erasing::resume(app).await?;
     let before = app.settings.get().kept_since(now());
     let mut next = Some(AccountKey(-1));
     while let Some(after) = next {

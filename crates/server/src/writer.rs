@@ -5,7 +5,7 @@ use std::{slice, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time::{Instant, sleep_until},
 };
 
@@ -31,6 +31,8 @@ const SCRUB_AFTER_REFUSAL: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub(crate) struct Writer {
     jobs: mpsc::Sender<Box<dyn Job>>,
+    /// Whether what was erased is gone.
+    scrubbed: watch::Receiver<bool>,
 }
 
 impl Writer {
@@ -38,8 +40,10 @@ impl Writer {
     #[must_use]
     pub(crate) fn start(storage: Arc<dyn Storage>, hub: Arc<Hub>, lists: Arc<Lists>, alerts: Alerts) -> Self {
         let (jobs, waiting) = mpsc::channel(QUEUE);
-        tokio::spawn(write(storage, Listeners { hub, lists, alerts }, waiting));
-        Self { jobs }
+        let scrubbing = Scrubbing { at: None, done: watch::Sender::new(true) };
+        let scrubbed = scrubbing.done.subscribe();
+        tokio::spawn(write(storage, Listeners { hub, lists, alerts }, scrubbing, waiting));
+        Self { jobs, scrubbed }
     }
 
     /// Does this, and answers when it is committed.
@@ -52,6 +56,15 @@ impl Writer {
         let stopped = || StorageError::new("the writer has stopped");
         self.jobs.send(job).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
+    }
+
+    /// Waits until what has been erased is nowhere any more.
+    ///
+    /// # Errors
+    /// When the server ends before that; it is seen to when it starts again.
+    pub(crate) async fn scrubbed(&self) -> Result<()> {
+        let scrubbed = self.scrubbed.clone().wait_for(|scrubbed| *scrubbed).await.map(drop);
+        scrubbed.map_err(|_| StorageError::new("the writer has stopped"))
     }
 
     /// Has operations decided, each once.
@@ -72,9 +85,13 @@ struct Listeners {
     alerts: Alerts,
 }
 
-async fn write(storage: Arc<dyn Storage>, listeners: Listeners, mut waiting: mpsc::Receiver<Box<dyn Job>>) {
+async fn write(
+    storage: Arc<dyn Storage>,
+    listeners: Listeners,
+    mut scrubbing: Scrubbing,
+    mut waiting: mpsc::Receiver<Box<dyn Job>>,
+) {
     let mut group = Vec::with_capacity(GROUP);
-    let mut scrubbing = Scrubbing::default();
     loop {
         tokio::select! {
             // First, so that under much work it is not put off for ever.
@@ -127,32 +144,35 @@ async fn commit(storage: &dyn Storage, group: &mut [Box<dyn Job>]) -> Result<(us
     Ok((done, growth))
 }
 
-/// Ends what a device that was removed has open, answers, then wakes; what was erased goes after that.
+/// Ends what a device that was removed has open, answers, then wakes; what was erased goes after that. Whoever has the
+/// answer may wait for that, too.
 fn settle(
     listeners: &Listeners,
     scrubbing: &mut Scrubbing,
     group: impl IntoIterator<Item = Box<dyn Job>>,
     growth: &Growth,
 ) {
-    growth.devices().iter().for_each(|change| listeners.lists.apply(change));
-    group.into_iter().for_each(|job| job.settle());
-    growth.accounts().for_each(|account| listeners.hub.wake(account));
-    listeners.alerts.tell(growth);
     if growth.has_erased() {
         scrubbing.want();
     }
+    growth.devices().iter().for_each(|change| listeners.lists.apply(change));
+    growth.erased_accounts().iter().for_each(|account| listeners.hub.revoke_all(account));
+    group.into_iter().for_each(|job| job.settle());
+    growth.accounts().for_each(|account| listeners.hub.wake(account));
+    listeners.alerts.tell(growth);
 }
 
 /// When it is to be made sure that what was erased is gone.
-#[derive(Default)]
 struct Scrubbing {
     at: Option<Instant>,
+    done: watch::Sender<bool>,
 }
 
 impl Scrubbing {
     /// Something was erased. If an attempt stands, that will see to it.
     fn want(&mut self) {
         self.at.get_or_insert_with(Instant::now);
+        self.done.send_replace(false);
     }
 
     /// Waits until it is time.
@@ -173,6 +193,7 @@ impl Scrubbing {
                 Some(Instant::now() + SCRUB_AFTER_REFUSAL)
             }
         };
+        self.done.send_replace(self.at.is_none());
     }
 }
 

@@ -299,7 +299,7 @@ impl Server {
             mirror.set_group(id, members);
         }
         let members = members.iter().map(|name| (*name).to_owned()).collect();
-        let stored = self.perform(&PutGroup { id: id.to_owned(), members }).is_ok();
+        let stored = self.perform(&PutGroup { id: id.to_owned(), members }).is_ok_and(|put| put.is_ok());
         self.push();
         stored
     }

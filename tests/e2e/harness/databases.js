@@ -69,6 +69,28 @@ export async function restore(name) {
   });
 }
 
+/** Remembers what a database holds, to {@link restore} it. Returns where something is: `{ table, at, key, sealed }`. */
+export async function keep(name) {
+  const content = await read(name, ["keys", ...TABLES]);
+  kept.set(name, content);
+  const place = (table) => ([key, value], at) => ({ table, at, key: String(key), sealed: value instanceof Uint8Array });
+  return content.flatMap(({ table, records }) => records.map(place(table)));
+}
+
+/** Damages a record of what was kept, in one of four ways: "flip" and "cut" are for what is sealed. */
+export async function damage(name, { table, at }, way) {
+  const content = kept.get(name);
+  const [key, value] = recordsOf(content, table)[at];
+  const sealed = content.flatMap(({ records }) => records.filter(isSealed)).map(([, it]) => it);
+  const middle = value.length >> 1;
+  const damaged = {
+    flip: () => value.map((byte, at) => (at === middle ? byte ^ 1 : byte)),
+    cut: () => value.slice(0, middle),
+    swap: () => (sealed.includes(value) ? sealed.find((it) => it !== value) : "nonsense"),
+  }[way]?.();
+  await change(name, [table], (_, store) => (damaged === undefined ? store.delete(key) : store.put(damaged, key)));
+}
+
 /** The epoch, the revision and the fences have names, and are not sealed. */
 function isSealed([key]) {
   return typeof key !== "string";

@@ -595,9 +595,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "others-not-woken-for-a-change",
         file: CHANGE,
-        from: "let told = self.tx.tell_changed(message, id).await?;",
-        to: "let told = self.tx.tell_changed(message, id).await?; let told: std::collections::BTreeMap<_, _> =\
-            told.into_iter().filter(|(account, _)| *account == self.submission.account).collect();",
+        from: "growth.add_entries(told.keys().cloned());",
+        to: "let _ = &growth;",
     },
     Mutant {
         name: "field-set-last-by-order-alone",
@@ -882,7 +881,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "notification-outlives-what-it-tells-of",
         file: CHANGE,
-        from: "let told = self.tx.erase_notifications(recalled).await?;",
+        from: "let told = tx.erase_notifications(message).await?;",
         to: "let told = std::collections::BTreeSet::new();",
     },
     Mutant {

@@ -1,12 +1,12 @@
 //! What the sender of a message may still do to it.
 
 use bytes::Bytes;
-use tutti_protocol::{Code, OperationId, Seq, wire};
+use tutti_protocol::{Code, Millis, OperationId, Seq, wire};
 
 use super::{Refusal, Stop, Submitter};
 use crate::{
-    storage::{MessageKey, StoredMessage},
-    work::Notice,
+    storage::{MessageKey, Result, StoredMessage, Told, Transaction},
+    work::{Growth, Notice},
 };
 
 impl Submitter<'_> {
@@ -23,7 +23,8 @@ impl Submitter<'_> {
             return Ok(Seq(0));
         };
         self.tx.edit_message(message.key, &edit.content, &stamp, self.submission.now).await?;
-        Ok(self.tell_changed(message.key, id).await?)
+        let told = tell_changed(self.tx, self.growth, message.key, Some(id)).await?;
+        Ok(self.own_seq(&told))
     }
 
     /// Erases a message for good.
@@ -34,18 +35,10 @@ impl Submitter<'_> {
             return Ok(Seq(0));
         }
         self.must_be_in_time(&message)?;
-        self.tx.erase_message(message.key).await?;
+        let erased = Erased { key: message.key, id: recalled, by: Some(id) };
+        let told = erase(self.tx, self.growth, erased, self.submission.now).await?;
         self.growth.note_erased();
-        let seq = self.tell_changed(message.key, id).await?;
-        // A draft that answers or edits the message may hold its content.
-        let told = self.tx.remove_drafts(message.key, &recalled.to_string(), self.submission.now).await?;
-        self.growth.add_entries(told);
-        let told = self.tx.erase_notifications(recalled).await?;
-        for account in &told {
-            self.growth.add_notice(Notice::Over { account: account.clone(), id: recalled });
-        }
-        self.growth.add_entries(told);
-        Ok(seq)
+        Ok(self.own_seq(&told))
     }
 
     /// A message that the submitter has sent. One that the submitter has no other way of knowing looks as
@@ -71,13 +64,63 @@ impl Submitter<'_> {
         Err(Refusal::finally(Code::Forbidden, message))
     }
 
-    /// Tells everyone who has a message that it has changed, and answers where in the submitter's log.
-    async fn tell_changed(&mut self, message: MessageKey, id: OperationId) -> crate::storage::Result<Seq> {
-        let told = self.tx.tell_changed(message, id).await?;
-        let seq = told.get(&self.submission.account).copied().unwrap_or_default();
-        self.growth.add_entries(told.into_keys());
-        Ok(seq)
+    /// Where in the submitter's log that is which was told.
+    fn own_seq(&self, told: &Told) -> Seq {
+        told.get(&self.submission.account).copied().unwrap_or_default()
     }
+}
+
+/// A message whose content goes for good.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Erased {
+    /// Which.
+    pub key: MessageKey,
+    /// Its id.
+    pub id: OperationId,
+    /// By which operation; none: it is the server's own doing.
+    pub by: Option<OperationId>,
+}
+
+/// Takes the content from a message, and from what quotes it or tells of it, in every account, and tells everyone who
+/// has it. Answers where in their logs.
+pub(crate) async fn erase(
+    tx: &mut dyn Transaction,
+    growth: &mut Growth,
+    Erased { key, id, by }: Erased,
+    now: Millis,
+) -> Result<Told> {
+    tx.erase_message(key).await?;
+    let told = tell_changed(tx, growth, key, by).await?;
+    // A draft that answers or edits the message may hold its content.
+    growth.add_entries(tx.remove_drafts(key, &id.to_string(), now).await?);
+    erase_notifications(tx, growth, id).await?;
+    Ok(told)
+}
+
+/// Takes the words from what tells of a message, in every account.
+pub(crate) async fn erase_notifications(
+    tx: &mut dyn Transaction,
+    growth: &mut Growth,
+    message: OperationId,
+) -> Result<()> {
+    let told = tx.erase_notifications(message).await?;
+    for account in &told {
+        growth.add_notice(Notice::Over { account: account.clone(), id: message });
+    }
+    growth.add_entries(told);
+    Ok(())
+}
+
+/// Tells everyone who has a message that it has changed, and answers where in their logs.
+async fn tell_changed(
+    tx: &mut dyn Transaction,
+    growth: &mut Growth,
+    message: MessageKey,
+    by: Option<OperationId>,
+) -> Result<Told> {
+    let told = tx.tell_changed(message, by).await?;
+    growth.add_entries(told.keys().cloned());
+    Ok(told)
 }
 
 pub(super) fn parse(id: &Bytes) -> Result<OperationId, Refusal> {

@@ -18,8 +18,8 @@ use tutti_protocol::{
 
 use super::{
     AccountKey, Addressee, Addressees, Delivery, Entry, MessageKey, NewFields, NewMessage, News, Noted,
-    Overview, Page, Place, Reader, Reading, Receipt, Result, RosterKey, Storage, StorageError, StoredMessage,
-    Told, Transaction, Trimmed, View, ViewKey,
+    Overview, Page, Place, Reader, Reading, Receipt, Result, RosterKey, SentMessage, Storage, StorageError,
+    StoredMessage, Told, Transaction, Trimmed, View, ViewKey,
 };
 use crate::{
     devices::{Device, Known, Removed, Subscription, Token, TokenMark},
@@ -55,6 +55,9 @@ struct State {
 #[derive(Clone, Debug)]
 struct Account {
     key: AccountKey,
+    erased_at: Option<Millis>,
+    /// The first of its messages that was not recalled since; none: all is done.
+    erasing: Option<usize>,
     /// All there ever was; what is no longer kept is told to nobody.
     log: Vec<Arc<wire::Event>>,
     tail: u64,
@@ -247,19 +250,14 @@ impl State {
         let account = self.accounts.entry(name.to_owned()).or_insert_with(|| {
             let key = AccountKey(names.len() as i64);
             Arc::make_mut(names).push(name.to_owned());
-            Arc::new(Account {
-                key,
-                log: Vec::new(),
-                tail: 0,
-                receipts: BTreeMap::new(),
-                views: BTreeMap::new(),
-                targets: BTreeMap::new(),
-                notifications: Vec::new(),
-                notified: BTreeMap::new(),
-                devices: Devices::default(),
-            })
+            Arc::new(Account::new(key))
         });
         Arc::make_mut(account)
+    }
+
+    /// An account that was not erased.
+    fn living(&self, name: &str) -> Option<&Arc<Account>> {
+        self.accounts.get(name).filter(|account| account.erased_at.is_none())
     }
 
     fn account_of(&mut self, key: AccountKey) -> Result<&mut Account> {
@@ -387,14 +385,15 @@ impl State {
         Ok(Overview { conversation, news })
     }
 
-    /// Takes a message out of an account's log. If that was the last that held it, its content is forgotten.
+    /// Takes a message out of an account's log. If that was the last that held it, its content is forgotten, and nobody
+    /// can change it any more.
     fn let_go(&mut self, account: AccountKey, message: MessageKey) -> Result<()> {
         let stored = self.message(message)?;
         let Some(holder) = stored.holders.remove(&account.0) else {
             return Ok(());
         };
-        stored.aged = true;
         if stored.holders.is_empty() {
+            stored.aged = true;
             stored.shared.content = Bytes::new();
             // That it was changed may be kept for longer than the message.
             let account = self.account_of(account)?;
@@ -426,6 +425,23 @@ impl Holder {
 }
 
 impl Account {
+    /// One of which nothing is known.
+    fn new(key: AccountKey) -> Self {
+        Self {
+            key,
+            erased_at: None,
+            erasing: None,
+            log: Vec::new(),
+            tail: 0,
+            receipts: BTreeMap::new(),
+            views: BTreeMap::new(),
+            targets: BTreeMap::new(),
+            notifications: Vec::new(),
+            notified: BTreeMap::new(),
+            devices: Devices::default(),
+        }
+    }
+
     fn append(&mut self, operation: Bytes, body: Body) -> Seq {
         let seq = self.log.len() as u64 + 1;
         self.log.push(Arc::new(wire::Event { seq, operation, body: Some(body) }));
@@ -571,7 +587,7 @@ impl Storage for MemoryStorage {
         most: usize,
     ) -> Result<Vec<Overview>> {
         let state = self.state();
-        let Some(account) = state.accounts.get(account) else {
+        let Some(account) = state.living(account) else {
             return Ok(Vec::new());
         };
         let views = account.views.keys().filter(|name| name.as_str() > after).take(most);
@@ -580,7 +596,7 @@ impl Storage for MemoryStorage {
 
     async fn shared(&self, account: &str, after: &str, most: usize) -> Result<Vec<wire::Fields>> {
         let state = self.state();
-        let Some(account) = state.accounts.get(account) else {
+        let Some(account) = state.living(account) else {
             return Ok(Vec::new());
         };
         let targets = account.targets.iter().filter(|(name, _)| name.as_str() > after).take(most);
@@ -675,6 +691,16 @@ impl Storage for MemoryStorage {
         }
         contacts.remove(account);
         Ok(contacts)
+    }
+
+    async fn erased(&self, account: &str) -> Result<Option<Millis>> {
+        Ok(self.state().accounts.get(account).and_then(|account| account.erased_at))
+    }
+
+    async fn erasing(&self) -> Result<Vec<String>> {
+        let state = self.state();
+        let erasing = state.accounts.iter().filter(|(_, account)| account.erasing.is_some());
+        Ok(erasing.map(|(name, _)| name.clone()).collect())
     }
 
     async fn settings(&self) -> Result<Option<String>> {
@@ -772,11 +798,12 @@ impl Transaction for MemoryTransaction {
         })
     }
 
-    async fn tell_changed(&mut self, message: MessageKey, operation: OperationId) -> Result<Told> {
+    async fn tell_changed(&mut self, message: MessageKey, operation: Option<OperationId>) -> Result<Told> {
+        let operation = operation.map(|id| id.to_bytes()).unwrap_or_default();
         let mut told = Told::new();
         for (account, holder) in self.state.message(message)?.holders.clone() {
             let body = Body::Changed(holder.message);
-            let seq = self.state.account_of(AccountKey(account))?.append(operation.to_bytes(), body);
+            let seq = self.state.account_of(AccountKey(account))?.append(operation.clone(), body);
             if let Some(holder) = self.state.message(message)?.holders.get_mut(&account) {
                 holder.entries.push(seq);
             }
@@ -960,7 +987,9 @@ impl Transaction for MemoryTransaction {
         let Delivery { operation, conversation, news } = delivery;
         let operation = operation.map(|id| id.to_bytes()).unwrap_or_default();
         for (name, addressee) in to {
-            let key = self.state.account(name).key;
+            let Account { key, erased_at: None, .. } = *self.state.account(name) else {
+                continue;
+            };
             let view = self.state.view(key, conversation)?;
             match news {
                 News::Message(message) => {
@@ -1072,9 +1101,74 @@ impl Transaction for MemoryTransaction {
         }
         let key = account.key;
         for message in gone {
+            self.state.message(message)?.aged = true;
             self.state.let_go(key, message)?;
         }
         Ok(Trimmed { next: Some(next), erased: true })
+    }
+
+    async fn erased(&mut self, accounts: &[&str]) -> Result<Option<(String, Millis)>> {
+        let at = |name: &&str| self.state.accounts.get(*name)?.erased_at;
+        Ok(accounts.iter().find_map(|name| Some((name.to_string(), at(name)?))))
+    }
+
+    async fn begin_erasure(&mut self, account: &str, now: Millis) -> Result<bool> {
+        if !self.state.accounts.contains_key(account) {
+            return Ok(false);
+        }
+        let account = self.state.account(account);
+        (account.erased_at, account.erasing) = (Some(now), Some(0));
+        account.devices = Devices::default();
+        Ok(true)
+    }
+
+    async fn any_group(&mut self, account: AccountKey) -> Result<Option<String>> {
+        let name = entry(&self.state.names, account.0)?;
+        let group = self.state.groups.iter().find(|(_, members)| members.contains(name));
+        Ok(group.map(|(id, _)| id.clone()))
+    }
+
+    async fn drop_own(&mut self, account: AccountKey) -> Result<bool> {
+        let known = self.state.account_of(account)?;
+        let (erased_at, erasing) = (known.erased_at, known.erasing);
+        let held: Vec<_> = known.views.values().flat_map(|view| view.messages.clone()).collect();
+        for (message, _) in held {
+            self.state.let_go(account, message)?;
+        }
+        *self.state.account_of(account)? = Account { erased_at, erasing, ..Account::new(account) };
+        for (owner, conversation) in Arc::make_mut(&mut self.state.views) {
+            if *owner == account {
+                conversation.clear();
+            }
+        }
+        Ok(false)
+    }
+
+    async fn next_sent(&mut self, account: AccountKey) -> Result<Option<SentMessage>> {
+        let name = entry(&self.state.names, account.0)?.clone();
+        let Some(first) = self.state.account(&name).erasing else {
+            return Ok(None);
+        };
+        let mut rest = self.state.messages.iter().enumerate().skip(first);
+        let Some((index, message)) = rest.find(|(_, message)| message.shared.sender == name) else {
+            return Ok(None);
+        };
+        let id = OperationId::try_from(&message.shared.id).map_err(StorageError::new)?;
+        let has_content = !message.shared.content.is_empty();
+        self.state.account(&name).erasing = Some(index + 1);
+        Ok(Some(SentMessage { key: MessageKey(index as i64), id, has_content }))
+    }
+
+    async fn forget_source(&mut self, message: MessageKey) -> Result<()> {
+        let message = self.state.message(message)?;
+        message.shared.device = Bytes::new();
+        message.edit.iter_mut().for_each(|edit| edit.device = Bytes::new());
+        Ok(())
+    }
+
+    async fn end_erasure(&mut self, account: AccountKey) -> Result<()> {
+        self.state.account_of(account)?.erasing = None;
+        Ok(())
     }
 
     async fn put_settings(&mut self, settings: &str) -> Result<()> {

@@ -5,14 +5,20 @@ CREATE TABLE meta (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE accounts (
-    id   INTEGER PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE,
-    head INTEGER NOT NULL DEFAULT 0,            -- last seq in the account's log
-    tail INTEGER NOT NULL DEFAULT 0,            -- last seq that is no longer kept, but for the last messages of views
-    key  INTEGER REFERENCES contents            -- what its content is sealed under, wrapped; NULL: it has none yet
+    id        INTEGER PRIMARY KEY,
+    name      TEXT NOT NULL UNIQUE,
+    head      INTEGER NOT NULL DEFAULT 0,       -- last seq in the account's log
+    tail      INTEGER NOT NULL DEFAULT 0,       -- last seq that is no longer kept, but for the last messages of views
+    key       INTEGER REFERENCES contents,      -- what its content is sealed under, wrapped; NULL: it has none
+    erased_at INTEGER,                          -- NULL: it was not
+    erasing   INTEGER                           -- the last of its messages that was recalled for it; NULL: nothing is left to do
 ) STRICT;
 
--- A conversation as one account sees it.
+-- Who was erased, but not all of it yet.
+CREATE INDEX accounts_erasing ON accounts (erasing) WHERE erasing IS NOT NULL;
+
+-- A conversation as one account sees it. Of an account that was erased it says nothing, not even its name: it is there
+-- since SQLite would look through all logs before it removed one. Likewise the targets.
 CREATE TABLE views (
     id           INTEGER PRIMARY KEY,
     account      INTEGER NOT NULL REFERENCES accounts,
@@ -50,6 +56,9 @@ CREATE TABLE messages (
     recalled    INTEGER NOT NULL DEFAULT 0,
     aged        INTEGER NOT NULL DEFAULT 0      -- no longer kept in some log, which would not learn of a change
 ) STRICT;
+
+-- What an account has sent.
+CREATE INDEX messages_sender ON messages (sender);
 
 -- Who was in a group after a change, as a JSON array.
 CREATE TABLE rosters (

@@ -4,6 +4,7 @@
 //! the account that it comes from; what statements look at is not.
 
 mod devices;
+mod erasure;
 mod rotation;
 mod seal;
 
@@ -33,8 +34,8 @@ use seal::{Keyring, Seal, What};
 
 use super::{
     AccountKey, Addressee, Addressees, Delivery, Entry, MessageKey, NewFields, NewMessage, News, Noted,
-    Overview, Page, Place, Reader, Reading, Receipt, Result, RosterKey, Storage, StorageError, StoredMessage,
-    Told, Transaction, Trimmed, View, ViewKey,
+    Overview, Page, Place, Reader, Reading, Receipt, Result, RosterKey, SentMessage, Storage, StorageError,
+    StoredMessage, Told, Transaction, Trimmed, View, ViewKey,
 };
 use crate::{
     devices::{Device, Known, Removed, Subscription, Token, TokenMark},
@@ -145,7 +146,7 @@ const OVERVIEWS: &str = concat!(
     LEFT JOIN messages m ON m.key = l.message
     LEFT JOIN contents c ON c.key = m.content
     LEFT JOIN rosters r ON r.key = v.roster
-    WHERE a.name = ?1
+    WHERE a.name = ?1 AND a.erased_at IS NULL
     ORDER BY v.conversation
     LIMIT ?3"
 );
@@ -161,7 +162,7 @@ const SHARED: &str = concat!(
     key_of!("a"),
     " FROM accounts a
     CROSS JOIN targets t ON t.account = a.id AND t.name > ?2
-    WHERE a.name = ?1
+    WHERE a.name = ?1 AND a.erased_at IS NULL
     ORDER BY t.name
     LIMIT ?3"
 );
@@ -246,10 +247,11 @@ macro_rules! unheld {
 /// by its name.
 const DELIVER_SEQS: &str = "
     INSERT INTO accounts (name, head) SELECT value ->> 0, 1 FROM json_each(?1) WHERE true
-    ON CONFLICT (name) DO UPDATE SET head = head + 1";
+    ON CONFLICT (name) DO UPDATE SET head = head + 1 WHERE erased_at IS NULL";
 const DELIVER_PLACES: &str = "
     INSERT INTO views (account, conversation, last, inbound, roster)
-    SELECT a.id, ?2, ?3, ?3, ?4 FROM json_each(?1) j CROSS JOIN accounts a ON a.name = j.value ->> 0 WHERE true
+    SELECT a.id, ?2, ?3, ?3, ?4 FROM json_each(?1) j CROSS JOIN accounts a ON a.name = j.value ->> 0
+    WHERE a.erased_at IS NULL
     ON CONFLICT (account, conversation) DO UPDATE SET
         last = last + excluded.last, inbound = inbound + excluded.inbound,
         roster = coalesce(excluded.roster, roster)";
@@ -258,7 +260,7 @@ const DELIVER_ENTRIES: &str = "
     SELECT a.id, a.head, ?3, iif(?4 IS NULL, 3, 1), v.id, ?4, ?5, j.value ->> 1,
            iif(?4 IS NULL, 0, v.last), iif(?4 IS NULL, 0, v.inbound)
     FROM json_each(?1) j
-    CROSS JOIN accounts a ON a.name = j.value ->> 0
+    CROSS JOIN accounts a ON a.name = j.value ->> 0 AND a.erased_at IS NULL
     CROSS JOIN views v ON v.account = a.id AND v.conversation = ?2";
 
 /// The three steps to tell everyone who holds a message, `?1`, that it has changed: the next seq for each,
@@ -603,6 +605,15 @@ impl Storage for SqliteStorage {
         serde_json::from_str(&names).map_err(StorageError::new)
     }
 
+    async fn erased(&self, account: &str) -> Result<Option<Millis>> {
+        let erased = erasure::find(&mut *self.readers.acquire().await?, &[account]).await?;
+        Ok(erased.map(|(_, at)| at))
+    }
+
+    async fn erasing(&self) -> Result<Vec<String>> {
+        erasure::unfinished(&mut *self.readers.acquire().await?).await
+    }
+
     async fn settings(&self) -> Result<Option<String>> {
         let text: Option<Vec<u8>> = sqlx::query_scalar("SELECT value FROM meta WHERE key = 'settings'")
             .fetch_optional(&self.readers)
@@ -648,31 +659,35 @@ struct SqliteTransaction(sqlx::Transaction<'static, Sqlite>, Found);
 
 struct Found {
     keyring: Arc<Keyring>,
-    accounts: BTreeMap<String, AccountKey>,
+    /// Accounts, and when they were erased.
+    accounts: BTreeMap<String, (AccountKey, Option<Millis>)>,
     seals: BTreeMap<i64, Arc<Seal>>,
 }
 
 #[async_trait]
 impl Transaction for SqliteTransaction {
     async fn account(&mut self, name: &str) -> Result<AccountKey> {
-        if let Some(known) = self.1.accounts.get(name) {
+        if let Some((known, _)) = self.1.accounts.get(name) {
             return Ok(*known);
         }
-        let known: Option<i64> = sqlx::query_scalar("SELECT id FROM accounts WHERE name = ?")
-            .bind(name)
-            .fetch_optional(&mut *self.0)
-            .await?;
-        let key = match known {
-            Some(key) => key,
+        let known: Option<(i64, Option<i64>)> =
+            sqlx::query_as("SELECT id, erased_at FROM accounts WHERE name = ?")
+                .bind(name)
+                .fetch_optional(&mut *self.0)
+                .await?;
+        let (key, erased_at) = match known {
+            Some(known) => known,
             None => {
-                sqlx::query_scalar("INSERT INTO accounts (name) VALUES (?) RETURNING id")
+                sqlx::query_as("INSERT INTO accounts (name) VALUES (?) RETURNING id, erased_at")
                     .bind(name)
                     .fetch_one(&mut *self.0)
                     .await?
             }
         };
-        self.1.accounts.insert(name.to_owned(), AccountKey(key));
-        Ok(AccountKey(key))
+        let key = AccountKey(key);
+        let erased_at = erased_at.map(number).transpose()?.map(Millis);
+        self.1.accounts.insert(name.to_owned(), (key, erased_at));
+        Ok(key)
     }
 
     async fn receipt(&mut self, account: AccountKey, id: OperationId) -> Result<Option<Receipt>> {
@@ -798,11 +813,11 @@ impl Transaction for SqliteTransaction {
         Ok(())
     }
 
-    async fn tell_changed(&mut self, message: MessageKey, operation: OperationId) -> Result<Told> {
+    async fn tell_changed(&mut self, message: MessageKey, operation: Option<OperationId>) -> Result<Told> {
         sqlx::query(CHANGE_SEQS).bind(message.0).execute(&mut *self.0).await?;
         sqlx::query(CHANGE_ENTRIES)
             .bind(message.0)
-            .bind(&operation.as_bytes()[..])
+            .bind(operation.map(|id| id.as_bytes().to_vec()))
             .execute(&mut *self.0)
             .await?;
         let told: String = sqlx::query_scalar(CHANGE_TOLD).bind(message.0).fetch_one(&mut *self.0).await?;
@@ -1257,18 +1272,52 @@ impl Transaction for SqliteTransaction {
         {
             sqlx::query(trim).bind(id).bind(kept_after).execute(&mut *self.0).await?;
         }
-        for erase in [
-            "UPDATE messages SET aged = 1 WHERE key IN (SELECT value FROM json_each(?1))",
-            concat!(
-                "UPDATE contents SET bytes = zeroblob(length(bytes)) WHERE key IN (SELECT m.content ",
-                unheld!(),
-                ")"
-            ),
-            concat!("UPDATE messages SET size = 0 WHERE key IN (SELECT m.key ", unheld!(), ")"),
-        ] {
-            sqlx::query(erase).bind(&messages).execute(&mut *self.0).await?;
-        }
+        sqlx::query("UPDATE messages SET aged = 1 WHERE key IN (SELECT value FROM json_each(?))")
+            .bind(&messages)
+            .execute(&mut *self.0)
+            .await?;
+        erase_unheld(&mut self.0, &messages).await?;
         Ok(Trimmed { next, erased: true })
+    }
+
+    async fn erased(&mut self, accounts: &[&str]) -> Result<Option<(String, Millis)>> {
+        let found = |name: &&str| Some((name.to_string(), self.1.accounts.get(*name)?.1));
+        if let Some(found) = accounts.iter().map(found).collect::<Option<Vec<_>>>() {
+            return Ok(found.into_iter().find_map(|(name, at)| Some((name, at?))));
+        }
+        erasure::find(&mut self.0, accounts).await
+    }
+
+    async fn begin_erasure(&mut self, account: &str, now: Millis) -> Result<bool> {
+        self.1.accounts.remove(account);
+        erasure::begin(&mut self.0, account, now).await
+    }
+
+    async fn any_group(&mut self, account: AccountKey) -> Result<Option<String>> {
+        erasure::any_group(&mut self.0, account).await
+    }
+
+    async fn drop_own(&mut self, account: AccountKey) -> Result<bool> {
+        erasure::drop_own(&mut self.0, account).await
+    }
+
+    async fn next_sent(&mut self, account: AccountKey) -> Result<Option<SentMessage>> {
+        erasure::next_sent(&mut self.0, account).await
+    }
+
+    async fn forget_source(&mut self, message: MessageKey) -> Result<()> {
+        sqlx::query("UPDATE messages SET device = NULL, edit_device = NULL WHERE key = ?")
+            .bind(message.0)
+            .execute(&mut *self.0)
+            .await?;
+        Ok(())
+    }
+
+    async fn end_erasure(&mut self, account: AccountKey) -> Result<()> {
+        let name = erasure::end(&mut self.0, account).await?;
+        self.1.seals.remove(&account.0);
+        self.1.keyring.forget(&name);
+        Ok(())
     }
 
     async fn put_settings(&mut self, settings: &str) -> Result<()> {
@@ -1468,6 +1517,21 @@ impl SqliteTransaction {
             .fetch_one(&mut *self.0)
             .await?)
     }
+}
+
+/// Takes their content from those of the messages in a JSON array that no log refers to. Nobody can change them any more.
+async fn erase_unheld(connection: &mut SqliteConnection, messages: &str) -> Result<()> {
+    for erase in [
+        concat!(
+            "UPDATE contents SET bytes = zeroblob(length(bytes)) WHERE key IN (SELECT m.content ",
+            unheld!(),
+            ")"
+        ),
+        concat!("UPDATE messages SET size = 0, aged = 1 WHERE key IN (SELECT m.key ", unheld!(), ")"),
+    ] {
+        sqlx::query(erase).bind(messages).execute(&mut *connection).await?;
+    }
+    Ok(())
 }
 
 async fn group(connection: &mut SqliteConnection, id: &str) -> Result<Option<BTreeSet<String>>> {

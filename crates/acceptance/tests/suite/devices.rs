@@ -3,7 +3,7 @@
 use tutti_acceptance::{
     devices::{
         Appear, Barred, Device, Known, Register, Remove, Removed, Rename, SetPush, Sighting, Subscription,
-        Token, TokenMark, TrimTokens,
+        Token, TokenMark, TrimTokens, Unregistered,
     },
     platform::Platform,
 };
@@ -12,16 +12,16 @@ use super::*;
 
 const HOUR: u64 = 60 * 60 * 1_000;
 
-fn token(text: &str) -> Token {
+pub(super) fn token(text: &str) -> Token {
     Token { mark: TokenMark::of(text), expires_at: Millis(HOUR) }
 }
 
-fn appear(device: &str, name: &str, token: Token, now: u64) -> Appear {
+pub(super) fn appear(device: &str, name: &str, token: Token, now: u64) -> Appear {
     let sighting = Sighting { id: device.to_owned(), name: name.to_owned(), platform: Platform::Web };
     Appear { account: "alice".to_owned(), sighting, token, now: Millis(now) }
 }
 
-fn subscription() -> Subscription {
+pub(super) fn subscription() -> Subscription {
     let p256dh = Bytes::from(vec![4; 65]);
     let endpoint = "https://push.example/1".to_owned();
     Subscription { endpoint, p256dh, auth: Bytes::from(vec![7; 16]) }
@@ -36,31 +36,31 @@ impl Fixture {
         self.perform(appear(device, "", token(text), 1)).await
     }
 
-    async fn register(&self, devices: &[&str], now: u64) -> Result<(), String> {
+    pub(super) async fn register(&self, devices: &[&str], now: u64) -> Result<(), Unregistered> {
         let devices = devices.iter().map(|&id| id.to_owned()).collect();
         self.perform(Register { account: "alice".to_owned(), devices, now: Millis(now) }).await
     }
 
-    async fn rename(&self, device: &str, name: &str) -> bool {
+    pub(super) async fn rename(&self, device: &str, name: &str) -> bool {
         let (account, device, name) = ("alice".to_owned(), device.to_owned(), name.to_owned());
         self.perform(Rename { account, device, name }).await
     }
 
-    async fn remove(&self, device: &str, by: Option<&str>, now: u64) -> bool {
+    pub(super) async fn remove(&self, device: &str, by: Option<&str>, now: u64) -> bool {
         let (account, device, by) = ("alice".to_owned(), device.to_owned(), by.map(str::to_owned));
         self.perform(Remove { account, device, by, now: Millis(now) }).await
     }
 
-    async fn push(&self, device: &str, push: Option<Subscription>) -> bool {
+    pub(super) async fn push(&self, device: &str, push: Option<Subscription>) -> bool {
         let (account, device) = ("alice".to_owned(), device.to_owned());
         self.perform(SetPush { account, device, push }).await
     }
 
-    async fn devices(&self) -> Vec<Device> {
+    pub(super) async fn devices(&self) -> Vec<Device> {
         self.storage.devices("alice").await.unwrap()
     }
 
-    async fn device(&self, id: &str) -> Option<Known> {
+    pub(super) async fn device(&self, id: &str) -> Option<Known> {
         self.storage.device("alice", id).await.unwrap()
     }
 
@@ -68,7 +68,7 @@ impl Fixture {
         self.devices().await.into_iter().map(|device| (device.id, device.name)).collect()
     }
 
-    async fn keepers(&self, text: &str) -> Option<Vec<String>> {
+    pub(super) async fn keepers(&self, text: &str) -> Option<Vec<String>> {
         let keepers = self.storage.token_keepers("alice", TokenMark::of(text)).await.unwrap();
         keepers.map(|keepers| keepers.into_iter().collect())
     }
@@ -148,7 +148,7 @@ async fn a_removed_device_is_gone_for_good() {
     assert!(!fixture.rename("d", "back").await);
     assert!(!fixture.push("d", Some(subscription())).await);
     is_gone().await;
-    assert_eq!(fixture.register(&["f", "d"], 6).await, Err("d".to_owned()));
+    assert_eq!(fixture.register(&["f", "d"], 6).await, Err(Unregistered::Removed("d".to_owned())));
     is_gone().await;
     assert!(!fixture.remove("f", None, 7).await, "there was none");
     assert_eq!(fixture.device("f").await, None);

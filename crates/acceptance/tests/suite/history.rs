@@ -12,7 +12,7 @@ const NOTHING: [u64; 0] = [];
 
 impl Fixture {
     /// Accepts an operation at a time of its own.
-    async fn accepted_at(&self, now: u64, account: &str, operation: &wire::Operation) -> u64 {
+    pub(super) async fn accepted_at(&self, now: u64, account: &str, operation: &wire::Operation) -> u64 {
         seq(&self.decide(Submission { now: Millis(now), ..one(account, operation) }).await)
     }
 
@@ -58,7 +58,7 @@ impl Fixture {
     }
 
     /// Trims the logs of all accounts, and answers in how many steps before the last.
-    async fn trim(&self, before: u64) -> usize {
+    pub(super) async fn trim(&self, before: u64) -> usize {
         let (mut after, mut steps) = (AccountKey(-1), 0);
         loop {
             let trimmed = self.perform(Trim { after, before: Millis(before) }).await;
@@ -89,7 +89,7 @@ fn id(number: u64) -> wire::Operation {
     wire::Operation { id: Bytes::copy_from_slice(&id), clock: 1, body: None }
 }
 
-fn send_numbered(number: u64, conversation: &str, text: &str) -> wire::Operation {
+pub(super) fn send_numbered(number: u64, conversation: &str, text: &str) -> wire::Operation {
     wire::Operation { body: send(0, conversation, text).body, ..id(number) }
 }
 

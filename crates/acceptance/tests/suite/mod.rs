@@ -2,6 +2,7 @@
 
 mod devices;
 mod edits;
+mod erasure;
 mod fields;
 mod history;
 mod notifications;
@@ -72,7 +73,7 @@ impl Fixture {
     async fn put_group(&self, id: &str, members: &[&str]) {
         let members: BTreeSet<String> = members.iter().map(|&member| member.to_owned()).collect();
         let id = id.to_owned();
-        self.perform(PutGroup { id, members }).await;
+        assert_eq!(self.perform(PutGroup { id, members }).await, Ok(()));
     }
 
     async fn log(&self, account: &str) -> Page {

@@ -11,7 +11,7 @@ use tutti_protocol::{
 
 use super::*;
 
-fn some(id: u8, title: &str) -> Notification {
+pub(super) fn some(id: u8, title: &str) -> Notification {
     Notification {
         id: Bytes::copy_from_slice(&[id; 16]),
         title: title.to_owned(),
@@ -21,7 +21,7 @@ fn some(id: u8, title: &str) -> Notification {
     }
 }
 
-fn about(message: u8, notification: Notification) -> Notification {
+pub(super) fn about(message: u8, notification: Notification) -> Notification {
     Notification { message: Bytes::copy_from_slice(&[message; 16]), ..notification }
 }
 
@@ -31,14 +31,19 @@ fn mark(id: u8, notification: u8, state: NotificationState) -> wire::Operation {
 }
 
 impl Fixture {
-    async fn notify(&self, accounts: &[&str], notification: Notification, now: u64) -> Result<u64, Code> {
+    pub(super) async fn notify(
+        &self,
+        accounts: &[&str],
+        notification: Notification,
+        now: u64,
+    ) -> Result<u64, Code> {
         let accounts = accounts.iter().map(|&account| account.to_owned()).collect();
         let notified = self.perform(Notify { accounts, notification, now: Millis(now) }).await;
         notified.map(|created_at| created_at.0).map_err(|refusal| refusal.code)
     }
 
     /// What an account is notified of, by id.
-    async fn notifications(&self, account: &str) -> Vec<Notification> {
+    pub(super) async fn notifications(&self, account: &str) -> Vec<Notification> {
         self.storage.notifications(account, None, 1_000).await.unwrap()
     }
 

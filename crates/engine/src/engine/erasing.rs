@@ -129,8 +129,13 @@ impl Engine {
     /// The store was erased while this tab heard nothing: on purpose, for all that it knows.
     pub(super) fn let_go(&mut self) {
         let message = "the local copy was erased while this tab was away";
-        self.events.push_back(Event::Failed(Failure::new(Code::Storage, message)));
+        let failure = Failure::new(Code::Storage, message);
+        self.events.push_back(Event::Failed(failure.clone()));
         self.end(&Reason::Wanted);
+        // Whoever waits for the server to remove the device first is not to wait for what will not be asked any more.
+        for request in std::mem::take(&mut self.erasers) {
+            self.effects.push_back(Effect::Resolve(request, Err(failure.clone())));
+        }
         self.effects.push_back(Effect::Close);
     }
 

@@ -94,12 +94,15 @@ fn is_developer(app: &App, request: &Request) -> bool {
     app.dev && local && from_own_page && origin::is_addressed_locally(headers)
 }
 
-/// The account of a token that is good for something. With one that was revoked, one of the devices that may use it
-/// still may be the one that calls.
+/// The account of a token that is good for something, if it was not erased. With one that was revoked, one of the
+/// devices that may use it still may be the one that calls.
 async fn user(app: &App, token: &str) -> Result<Option<String>, StorageError> {
     let Some(token) = app.tokens.read(token).filter(|token| !token.has_expired()) else {
         return Ok(None);
     };
+    if app.storage.erased(&token.account).await?.is_some() {
+        return Ok(None);
+    }
     let keepers = app.storage.token_keepers(&token.account, token.is.mark).await?;
     if keepers.is_some_and(|keepers| keepers.is_empty()) {
         return Ok(None);

@@ -6,7 +6,7 @@ use axum::{Extension, Json, extract::State, http::StatusCode};
 use serde_json::{Number, Value, json};
 use tutti_acceptance::{
     accept::Refusal,
-    devices::{Register, Remove, Rename},
+    devices::{Register, Remove, Rename, Unregistered},
 };
 
 use super::{
@@ -35,9 +35,12 @@ pub(super) async fn register(
     }
     fields.finish()?;
     caller.must_speak_for(&account)?;
-    let registered = app.writer.write(Register { account, devices, now: now() }).await?;
-    // It is to erase its copy of the account when it comes again: an account gets it back under another id.
-    registered.map_err(|id| ApiError::conflict("devices", format!("{id} was removed")))?;
+    let registered = app.writer.write(Register { account: account.clone(), devices, now: now() }).await?;
+    registered.map_err(|why| match why {
+        // It is to erase its copy of the account when it comes again: an account gets it back under another id.
+        Unregistered::Removed(id) => ApiError::conflict("devices", format!("{id} was removed")),
+        Unregistered::Erased => ApiError::naming(Refusal::erased(&account), [("user_id", &*account)]),
+    })?;
     Ok(Json(json!({"message": "Devices registered successfully"})))
 }
 

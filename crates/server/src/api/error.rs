@@ -78,6 +78,14 @@ impl ApiError {
         error
     }
 
+    /// A refusal. Where that is since an account was erased, it is the field's that names the account.
+    pub(crate) fn naming<'a>(refusal: Refusal, fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        match fields.into_iter().find(|(_, account)| refusal == Refusal::erased(account)) {
+            Some((field, _)) => Self::conflict(field, refusal.message),
+            None => refusal.into(),
+        }
+    }
+
     pub(crate) fn too_large() -> Self {
         let message = "the body is too large";
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, Code::TooLarge, message)

@@ -28,9 +28,9 @@ pub(super) async fn put(
         return Err(ApiError::field("members", format!("expected {expected}")));
     }
     fields.finish()?;
-    let answer = json!({"id": id, "members": members});
-    app.writer.write(PutGroup { id, members }).await?;
-    Ok(Json(answer))
+    let put = app.writer.write(PutGroup { id: id.clone(), members: members.clone() }).await?;
+    put.map_err(|refusal| ApiError::naming(refusal, members.iter().map(|it| ("members", it.as_str()))))?;
+    Ok(Json(json!({"id": id, "members": members})))
 }
 
 pub(super) async fn get(State(app): State<Arc<App>>, Id(id): Id) -> Result<Json<Value>, ApiError> {

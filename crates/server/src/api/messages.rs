@@ -40,8 +40,15 @@ pub(super) async fn send(State(app): State<Arc<App>>, mut fields: Fields) -> Res
     let include_sender = fields.optional("isIncludeSender", "true or false")?.unwrap_or(false);
     fields.finish()?;
 
-    let body = Body::Send(wire::Send { conversation, r#type: kind, content });
-    let at = submit(&app, Act { account, id, body, include_sender, now }).await??;
+    let body = Body::Send(wire::Send { conversation: conversation.clone(), r#type: kind, content });
+    let act = Act { account: account.clone(), id, body, include_sender, now };
+    let at = submit(&app, act).await?.map_err(|refusal| {
+        let to = match Conversation::parse(&conversation) {
+            Ok(Conversation::Direct(other)) => Some(("to", other)),
+            _ => None,
+        };
+        ApiError::naming(refusal, [("from", &*account)].into_iter().chain(to))
+    })?;
     Ok(Json(json!({"id": id.to_string(), "sent_at": at.0})))
 }
 
@@ -54,9 +61,13 @@ pub(super) async fn recall(
     let account = fields.name("from")?;
     fields.finish()?;
     let body = Body::Recall(wire::Recall { message: message.to_bytes() });
-    let act = Act { account, id: recall_id(message), body, include_sender: true, now: now() };
+    let id = recall_id(message);
+    let act = Act { account: account.clone(), id, body, include_sender: true, now: now() };
     match submit(&app, act).await? {
         Ok(_) => Ok(Json(json!({"id": message.to_string()}))),
+        Err(refusal) if refusal == Refusal::erased(&account) => {
+            Err(ApiError::naming(refusal, [("from", &*account)]))
+        }
         // Not there or not the account's: the two look the same.
         Err(refusal) if refusal.code == Code::NotFound || refusal == Refusal::anothers_message() => {
             Err(ApiError::not_found())

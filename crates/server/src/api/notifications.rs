@@ -45,7 +45,9 @@ pub(super) async fn notify(State(app): State<Arc<App>>, mut fields: Fields) -> R
     let id_bytes = id.to_bytes();
     let notification =
         Notification { id: id_bytes, title, body, data, conversation, message, ..Notification::default() };
-    let created_at = app.writer.write(Notify { accounts, notification, now }).await??;
+    let notified = app.writer.write(Notify { accounts: accounts.clone(), notification, now }).await?;
+    let naming = |refusal| ApiError::naming(refusal, accounts.iter().map(|it| ("accounts", it.as_str())));
+    let created_at = notified.map_err(naming)?;
     Ok(Json(json!({"id": id.to_string(), "created_at": created_at.0})))
 }
 

@@ -11,7 +11,7 @@ use tutti_protocol::{
     wire::{self, status::Status},
 };
 
-use super::{error::ApiError, fields::Fields};
+use super::{accounts::must_not_be_erased, error::ApiError, fields::Fields};
 use crate::{app::App, status::Speaker};
 
 /// Says something to those who are there, whoever that is: the answer does not tell.
@@ -27,6 +27,7 @@ pub(super) async fn send(State(app): State<Arc<App>>, mut fields: Fields) -> Res
     content::check(&content).map_err(|error| ApiError::field("content", error.to_string()))?;
     let own = fields.optional("isIncludeSender", "true or false")?.unwrap_or(false);
     fields.finish()?;
+    must_not_be_erased(&app, "from", &account).await?;
 
     let grant = app.rates.take(&account, 1, Instant::now());
     if grant.granted == 0 {

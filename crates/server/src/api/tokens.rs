@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{Json, extract::State};
 use serde_json::{Value, json};
 
-use super::{error::ApiError, fields::Fields};
+use super::{accounts::must_not_be_erased, error::ApiError, fields::Fields};
 use crate::{app::App, clock::now};
 
 /// How long a token works unless asked otherwise, in seconds.
@@ -22,6 +22,7 @@ pub(super) async fn issue(State(app): State<Arc<App>>, mut fields: Fields) -> Re
     }
     let device = fields.uuid("device_id")?;
     fields.finish()?;
+    must_not_be_erased(&app, "account", &account).await?;
     let token = app.tokens.issue(&account, device, now(), ttl).map_err(ApiError::internal)?;
     Ok(Json(json!({"token": token.text, "expires_at": token.expires_at.0})))
 }

@@ -1,4 +1,4 @@
-//! What becomes of a connection with its device.
+//! What becomes of a connection with its device, or its account.
 
 use super::{Hub, Lost};
 
@@ -15,6 +15,12 @@ impl Hub {
         if standing.is_empty() {
             state.accounts.remove(account);
         }
+    }
+
+    /// Ends all connections of an account that is erased: each device of it is one that was removed.
+    pub(crate) fn revoke_all(&self, account: &str) {
+        let standing = self.state().accounts.remove(account).unwrap_or_default();
+        standing.into_values().for_each(|revoked| revoked.lose(Lost::Revoked(None)));
     }
 
     /// A device that may be connected is called otherwise from now on.

@@ -41,7 +41,8 @@ pub(super) struct Caller<'a> {
 }
 
 impl<'a> Caller<'a> {
-    /// Believes a hello or not. A device that was removed learns that first: for that its token may have expired.
+    /// Believes a hello or not. A device that was removed, itself or with its account, learns that first: for that its
+    /// token may have expired.
     pub(super) async fn admit(app: &'a App, hello: &wire::Hello) -> Result<Self, Ending> {
         let token = read_token(app, &hello.token, &hello.account)?;
         let device = DeviceId::try_from(&hello.device)
@@ -227,7 +228,8 @@ impl<'a> Caller<'a> {
     }
 
     /// Notes that the device is here, for others to see, and with which token, unless it has no lasting id. It may
-    /// have been removed a moment ago: whoever has a place when it is asked here is told of what comes later.
+    /// have been removed a moment ago, or its account erased: whoever has a place when it is asked here is told of what
+    /// comes later.
     pub(super) async fn appear(&self) -> Result<(), Ending> {
         match self.note_sighting().await {
             Ok(Ok(())) => Ok(()),
@@ -250,7 +252,8 @@ impl<'a> Caller<'a> {
 
     async fn note_sighting(&self) -> StorageResult<Result<(), Barred>> {
         if self.source.lasting().is_none() {
-            return Ok(Ok(()));
+            let erased = self.app.storage.erased(&self.account).await?;
+            return Ok(erased.map_or(Ok(()), |at| Err(Barred::erased(at))));
         }
         let (account, sighting) = (self.account.clone(), self.sighting.clone());
         self.app.writer.write(Appear { account, sighting, token: self.token.is, now: now() }).await
@@ -267,8 +270,11 @@ fn expired() -> Ending {
     Ending::error(Code::Auth, "the token has expired")
 }
 
-/// What others are to call a device that calls itself so, if it was not removed.
+/// What others are to call a device that calls itself so, if it was not removed, nor its account erased.
 async fn shown_name(app: &App, account: &str, device: &str, name: &str) -> Result<String, Ending> {
+    if let Some(at) = app.storage.erased(account).await? {
+        return Err(Barred::erased(at).into());
+    }
     match app.storage.device(account, device).await? {
         Some(Known::Removed(removed)) => Err(Ending::Revoked(removed.by)),
         Some(Known::Listed(known)) if known.renamed => Ok(known.name),

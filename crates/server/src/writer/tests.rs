@@ -148,7 +148,7 @@ async fn what_one_sends_to_many_holds_nobody_up_and_stays_in_order() {
     let mut group: Vec<_> = members.iter().map(String::as_str).collect();
     group.push("alice");
     let members_of = group.iter().map(|&member| member.to_owned()).collect();
-    fixture.writer.write(PutGroup { id: "team".to_owned(), members: members_of }).await.unwrap();
+    fixture.writer.write(PutGroup { id: "team".to_owned(), members: members_of }).await.unwrap().unwrap();
     let heavy: Vec<_> = (0..100).map(|id| send(id, "group:team", "hi")).collect();
     let light = [send(200, "direct:member 7", "ho")];
     let (verdicts, _) = tokio::join!(fixture.submit("alice", &heavy), fixture.submit("bob", &light));

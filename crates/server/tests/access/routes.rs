@@ -9,6 +9,8 @@ use crate::{
     world::{SPARE, Tokens, World, direct_message, group_message, nowhere, text},
 };
 
+const ERASE: &str = "/api/accounts/{id}";
+
 /// Who calls about what is Alice's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Caller {
@@ -102,6 +104,7 @@ fn example(route: &Route) -> Example {
         ("GET", "/api/groups/{id}") => (Backend, 200, "/api/groups/team", Value::Null),
         ("PUT", "/api/groups/{id}") => (Backend, 200, "/api/groups/team", members),
         ("DELETE", "/api/groups/{id}") => (Backend, 204, "/api/groups/team", Value::Null),
+        ("DELETE", ERASE) => (Backend, 204, "/api/accounts/alice", Value::Null),
         ("GET", path @ "/api/settings") => (Backend, 200, path, Value::Null),
         ("PUT", path @ "/api/settings") => (Backend, 200, path, json!({"recall_window_seconds": 60})),
         ("GET", "/api/connections") => {
@@ -144,12 +147,15 @@ impl Answer {
 #[tokio::test]
 async fn each_route_serves_whom_it_says_and_nobody_else() {
     let tokens = Tokens::get().await;
+    // Last of all whoever may erases Alice: nothing is hers after that.
+    let (last, routes): (Vec<_>, Vec<_>) = ROUTES.iter().partition(|route| route.path == ERASE);
+    assert_eq!(last.len(), 1);
     for dev in [false, true] {
         let nowhere = nowhere(dev).await;
         for caller in Caller::ALL {
             let mut world = World::begin(dev, tokens).await;
             let token = caller.token(tokens);
-            for route in ROUTES {
+            for route in routes.iter().chain(&last) {
                 let example = example(route);
                 let cell = format!("{} {} by {caller:?}, dev: {dev}", route.method, route.path);
                 assert_eq!(route.access, example.access, "{cell}");

@@ -36,14 +36,9 @@ impl Server {
     pub fn devices(&self, account: &str) -> wire::Devices {
         let online = self.online(account);
         let devices = poll(self.storage.devices(account)).expect("memory holds").into_iter();
-        let devices = devices.map(|device| wire::Device {
-            online: online.contains(&device.id),
-            id: device.id,
-            name: device.name,
-            platform: device.platform.map_or(wire::Platform::Unspecified, Into::into).into(),
-            registered_at: device.registered_at.0,
-            last_seen: device.last_seen.map_or(0, |at| at.0),
-            push: device.push.is_some(),
+        let devices = devices.map(|device| {
+            let online = online.contains(&device.id);
+            device.into_wire(online)
         });
         wire::Devices { devices: devices.collect() }
     }

@@ -215,6 +215,20 @@ impl Keyring {
         Ok(seal)
     }
 
+    /// Lets go of the seal of an account that has no key any more.
+    pub(super) fn forget(&self, account: &str) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.recent.remove(account);
+        held.before.remove(account);
+    }
+
+    /// Whether the seal of an account is at hand.
+    #[cfg(test)]
+    pub(super) fn holds(&self, account: &str) -> bool {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.recent.contains_key(account) || held.before.contains_key(account)
+    }
+
     /// A new key for an account, wrapped.
     ///
     /// # Errors

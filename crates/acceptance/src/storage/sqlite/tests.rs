@@ -8,6 +8,8 @@ use wire::operation;
 use super::*;
 use crate::{
     accept::{Refusal, Submission, Verdict, decide},
+    devices::{Appear, Register, SetPush, Sighting},
+    erasure::{EraseAccount, Erasure},
     groups::PutGroup,
     notifications::Notify,
     reach::{Claim, Online, Reach},
@@ -169,7 +171,7 @@ async fn a_full_disk_refuses_and_loses_nothing() {
 async fn a_disk_that_fills_midway_keeps_the_first_operations_and_refuses_all_others() {
     let (storage, _data) = open().await;
     let members = (0..100).map(|number| format!("member {number}")).collect();
-    perform(&storage, &PutGroup { id: "team".to_owned(), members }).await.unwrap();
+    perform(&storage, &PutGroup { id: "team".to_owned(), members }).await.unwrap().0.unwrap();
     let operations: Vec<_> = (0..100)
         .map(|id| {
             let content = Bytes::from(vec![b'7'; 10_000]);
@@ -291,6 +293,9 @@ async fn a_database_of_the_version_before_is_brought_up_to_date() {
         assert_eq!(shape(&storage).await, shape(&open().await.0).await);
         storage.close().await;
     }
+    let storage = try_open(&data, &MasterKeys::new(MASTER)).await.unwrap();
+    assert_eq!(erase(&storage, "alice").await, 2);
+    assert_eq!(storage.devices("alice").await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -299,20 +304,36 @@ async fn what_is_told_to_many_is_found_by_index() {
     for sql in
         [CHANGE_SEQS, CHANGE_ENTRIES, CHANGE_TOLD, DRAFTS, READ_FOUND, READ_LOOKED, READ_SEQS, READ_ENTRIES]
     {
-        let plan = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")))
-            .fetch_all(&storage.writer)
-            .await
-            .unwrap();
-        let steps: Vec<String> = plan.iter().map(|step| step.get("detail")).collect();
-        let scanned: Vec<_> = steps.iter().filter(|step| step.starts_with("SCAN")).collect();
-        // The accounts that are to be told, and what was found of them.
-        let small = ["SCAN j VIRTUAL TABLE", "SCAN json_each VIRTUAL TABLE", "SCAN found"];
-        assert!(
-            scanned.iter().all(|step| small.iter().any(|small| step.starts_with(small))),
-            "{sql}\n{steps:#?}"
-        );
-        assert!(!steps.iter().any(|step| step.contains("ORDER BY")), "{sql}\n{steps:#?}");
+        is_found_by_index(&storage, sql).await;
     }
+}
+
+#[tokio::test]
+async fn what_is_left_of_an_erased_account_is_found_by_index() {
+    let (storage, _data) = open().await;
+    for sql in [erasure::ANY_GROUP, erasure::NEXT_SENT].into_iter().chain(erasure::DROP_OWN) {
+        is_found_by_index(&storage, sql).await;
+    }
+    let plan = plan(&storage, erasure::NEXT_SENT).await;
+    assert!(plan.iter().any(|step| step.contains("messages_sender (sender=? AND rowid>?)")), "{plan:#?}");
+}
+
+/// How SQLite goes about a statement.
+async fn plan(storage: &SqliteStorage, sql: &str) -> Vec<String> {
+    let plan = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")));
+    plan.fetch_all(&storage.writer).await.unwrap().iter().map(|step| step.get("detail")).collect()
+}
+
+async fn is_found_by_index(storage: &SqliteStorage, sql: &str) {
+    let steps = plan(storage, sql).await;
+    let scanned: Vec<_> = steps.iter().filter(|step| step.starts_with("SCAN")).collect();
+    // The accounts that are to be told, and what was found of them.
+    let small = ["SCAN j VIRTUAL TABLE", "SCAN json_each VIRTUAL TABLE", "SCAN found"];
+    assert!(
+        scanned.iter().all(|step| small.iter().any(|small| step.starts_with(small))),
+        "{sql}\n{steps:#?}"
+    );
+    assert!(!steps.iter().any(|step| step.contains("ORDER BY")), "{sql}\n{steps:#?}");
 }
 
 /// Whether these bytes are in any file of a directory.
@@ -639,16 +660,25 @@ async fn it_does_what_the_storage_in_memory_does() {
         let memory = crate::storage::MemoryStorage::new(storage.log_id());
         let both: [&dyn Storage; 2] = [&storage, &memory];
         for number in 1..=200 {
-            let verdicts = if rng.below(20) == 0 {
+            let verdicts = if rng.below(150) == 0 {
+                let account = rng.pick(&["alice", "bob", "carol", "dave"]).to_owned();
+                let erase = EraseAccount { account, now: Millis(number as u64 * 100) };
+                // It may be interrupted, and goes on another time.
+                for _ in 0..=rng.below(2) {
+                    let [erasure, expected] =
+                        [perform(both[0], &erase).await, perform(both[1], &erase).await];
+                    assert_eq!(erasure.unwrap().0, expected.unwrap().0, "seed {seed}: {number}");
+                }
+                continue;
+            } else if rng.below(20) == 0 {
                 let members: BTreeSet<String> = ["alice", "bob", "carol", "dave"]
                     .into_iter()
                     .filter(|_| rng.below(3) > 0)
                     .map(str::to_owned)
                     .collect();
                 let put = PutGroup { id: rng.pick(&["one", "two"]).to_owned(), members };
-                for storage in both {
-                    perform(storage, &put).await.unwrap();
-                }
+                let [put, expected] = [perform(both[0], &put).await, perform(both[1], &put).await];
+                assert_eq!(put.unwrap().0, expected.unwrap().0, "seed {seed}: {number}");
                 continue;
             } else if rng.below(8) == 0 {
                 let id_of = |number: u128| Bytes::copy_from_slice(&number.to_be_bytes());
@@ -716,6 +746,223 @@ async fn it_does_what_the_storage_in_memory_does() {
         }
     }
     assert_eq!(kinds.len(), 8, "every kind of entry came up, and superseded ones");
+}
+
+/// Erases an account, and answers in how many steps.
+async fn erase(storage: &SqliteStorage, account: &str) -> usize {
+    let erase = EraseAccount { account: account.to_owned(), now: Millis(9_000) };
+    for steps in 1.. {
+        match perform(storage, &erase).await.unwrap().0 {
+            Erasure::Begun => {}
+            Erasure::Done => return steps,
+            Erasure::Unknown => panic!("there is no {account}"),
+        }
+    }
+    unreachable!("it ends")
+}
+
+/// Devices of an account, one of which is pushed to; and what is not sealed of them, nor of anything else that
+/// [`say`] has said, and is the account's own.
+async fn appear(storage: &SqliteStorage, account: &str) -> Vec<Vec<u8>> {
+    let account = account.to_owned();
+    let token =
+        Token { mark: TokenMark::of(&format!("the token of {account}")), expires_at: Millis(u64::MAX >> 1) };
+    let id = format!("{account}'s device");
+    let sighting = Sighting {
+        id: id.clone(),
+        name: format!("{account}'s browser"),
+        platform: crate::platform::Platform::Web,
+    };
+    let appear = Appear { account: account.clone(), sighting, token, now: Millis(1) };
+    perform(storage, &appear).await.unwrap().0.unwrap();
+    let endpoint = format!("https://push.example/{account}");
+    let (p256dh, auth) =
+        (Bytes::from(format!("the key of {account}")), Bytes::from(format!("the secret of {account}")));
+    let push = Some(Subscription { endpoint: endpoint.clone(), p256dh: p256dh.clone(), auth: auth.clone() });
+    perform(storage, &SetPush { account: account.clone(), device: id.clone(), push }).await.unwrap();
+    let tv = format!("{account}'s television");
+    let register = Register { account: account.clone(), devices: vec![tv.clone()], now: Millis(1) };
+    perform(storage, &register).await.unwrap().0.unwrap();
+    let named = [id, format!("{account}'s browser"), endpoint, tv].map(String::into_bytes);
+    let sealed = [p256dh, auth, Bytes::copy_from_slice(token.mark.as_bytes())].map(|it| it.to_vec());
+    named.into_iter().chain(sealed).collect()
+}
+
+#[tokio::test]
+async fn of_an_erased_account_no_file_holds_anything_but_its_name() {
+    let (storage, data) = open().await;
+    say(&storage).await;
+    accept(&storage, "bob", send(20, "direct:alice", "\"canary of bob\"".to_owned())).await;
+    accept(&storage, "bob", send(21, "direct:bob", "\"canary of a note\"".to_owned())).await;
+    let mut hidden = submission("alice", vec![send(22, "direct:bob", "\"canary for him alone\"".to_owned())]);
+    hidden.include_sender = false;
+    decide(&storage, hidden, &mut BTreeSet::new()).await;
+    let read = wire::MarkRead { conversation: "direct:bob".to_owned(), position: 1 };
+    accept(&storage, "alice", operation(23, 1, operation::Body::MarkRead(read))).await;
+    let readings = async || {
+        let sql = "SELECT count(*) FROM readings g CROSS JOIN views v ON v.id = g.view
+                   CROSS JOIN accounts a ON a.id = v.account WHERE a.name = 'bob'";
+        sqlx::query_scalar::<_, i64>(sql).fetch_one(&storage.readers).await.unwrap()
+    };
+    assert_eq!(readings().await, 1);
+    let mut own = appear(&storage, "bob").await;
+    own.extend(["session:article"].map(|name| name.as_bytes().to_vec()));
+    let alices = appear(&storage, "alice").await;
+    let key = wrapped_keys(&storage).await.remove("bob").unwrap();
+    let before = sealed(&storage).await;
+    let digests =
+        "SELECT digest FROM operations o CROSS JOIN accounts a ON a.id = o.account WHERE a.name = 'bob'";
+    let digests: Vec<Vec<u8>> = sqlx::query_scalar(digests).fetch_all(&storage.readers).await.unwrap();
+    assert_eq!(digests.len(), 5);
+    for own in &own {
+        assert!(is_anywhere(&data, own), "{}", String::from_utf8_lossy(own));
+    }
+
+    assert!(storage.keyring.holds("bob"));
+    assert_eq!(erase(&storage, "bob").await, 2);
+    assert!(!storage.keyring.holds("bob") && storage.keyring.holds("alice"));
+    assert!(storage.scrub().await.unwrap());
+    let now = BTreeSet::from_iter(sealed(&storage).await);
+    let gone: Vec<_> = before.into_iter().filter(|sealed| !now.contains(sealed)).collect();
+    // Two messages, one of them a note; two fields; the words of a notification; a message that he had alone; the key.
+    assert_eq!(gone.len(), 7);
+    assert!(gone.contains(&key));
+    for gone in [&gone, &digests] {
+        assert_eq!(share_anywhere(&data, gone), 0.0);
+    }
+    for own in &own {
+        assert!(!is_anywhere(&data, own), "{}", String::from_utf8_lossy(own));
+    }
+    assert_eq!(readings().await, 0);
+    // His name is in the logs of others, and all of them are as they were.
+    assert!(is_anywhere(&data, b"bob"));
+    for alices in &alices {
+        assert!(is_anywhere(&data, alices), "{}", String::from_utf8_lossy(alices));
+    }
+    let page = storage.page("alice", Seq(0), reader(7)).await.unwrap();
+    assert!(page.next == page.head && format!("{page:?}").contains("canary of an edit"));
+    let left: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM messages WHERE sender = 'bob' AND device IS NOT NULL")
+            .fetch_one(&storage.readers)
+            .await
+            .unwrap();
+    assert_eq!(left, 0);
+    storage.close().await;
+    let storage = open_in(&data).await;
+    assert!(
+        format!("{:?}", storage.page("alice", Seq(0), reader(7)).await.unwrap())
+            .contains("canary of an edit")
+    );
+    assert_eq!(storage.erased("bob").await.unwrap(), Some(Millis(9_000)));
+}
+
+#[tokio::test]
+async fn messages_of_all_sizes_of_an_erased_account_leave_nothing_behind() {
+    for seed in 0..4 {
+        let mut rng = Rng(seed);
+        let (storage, data) = open().await;
+        let mut ever = BTreeSet::new();
+        for id in 0..400_u128 {
+            let account = rng.pick(&["alice", "bob", "carol"]);
+            let size = rng.pick(&[1, 20, 60, 200, 400, 1_000]) + rng.below(10);
+            let content = format!("\"{}\"", format!("<canary {id}>").repeat(size as usize));
+            let other = rng.pick(&["direct:alice", "direct:bob", "direct:carol"]);
+            let operation = match rng.below(4) {
+                0 => {
+                    set(id, id as u64, other, "draft", content[..content.len().min(30_000)].to_owned() + "\"")
+                }
+                _ => send(id, other, content),
+            };
+            decide(&storage, submission(account, vec![operation]), &mut BTreeSet::new()).await;
+            if id % 20 == 0 {
+                ever.extend(sealed(&storage).await);
+            }
+        }
+        ever.extend(sealed(&storage).await);
+        erase(&storage, "alice").await;
+        assert!(storage.scrub().await.unwrap());
+        let now = BTreeSet::from_iter(sealed(&storage).await);
+        let gone: Vec<_> = ever.difference(&now).cloned().collect();
+        assert!(gone.len() > 80);
+        assert_eq!(share_anywhere(&data, &gone), 0.0, "seed {seed}");
+        assert!(share_anywhere(&data, &Vec::from_iter(now)) > 0.9, "what is there is found");
+        let senders = "SELECT count(*) FROM messages WHERE sender = 'alice' AND size > 0";
+        let left: i64 = sqlx::query_scalar(senders).fetch_one(&storage.readers).await.unwrap();
+        assert_eq!(left, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_log_goes_in_steps_and_so_does_what_is_left_beside_a_short_one() {
+    let (storage, _data) = open().await;
+    let count = async |table: &str| {
+        let sql = format!(
+            "SELECT count(*) FROM {table} t CROSS JOIN accounts a ON a.id = t.account WHERE a.erased_at > 0"
+        );
+        let count = sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(sql));
+        count.fetch_one(&storage.readers).await.unwrap()
+    };
+    for number in 0..1_100 {
+        deliver(&storage, number, 1).await.unwrap();
+    }
+    assert_eq!((erase(&storage, "bob").await, count("log").await), (4, 0));
+    // What changes nothing is remembered alone.
+    let read = |id| {
+        let read = wire::MarkRead { conversation: "direct:bob".to_owned(), position: 1 };
+        operation(id, 1, operation::Body::MarkRead(read))
+    };
+    decide(&storage, submission("carol", (0..1_100).map(read).collect()), &mut BTreeSet::new()).await;
+    assert_eq!(storage.head("carol").await.unwrap(), Seq(0));
+    assert_eq!((erase(&storage, "carol").await, count("operations").await), (4, 0));
+}
+
+#[tokio::test]
+async fn an_erasure_that_was_interrupted_goes_on_in_a_server_that_starts_anew() {
+    let (storage, data) = open().await;
+    let members = BTreeSet::from(["alice", "bob"].map(str::to_owned));
+    perform(&storage, &PutGroup { id: "team".to_owned(), members }).await.unwrap().0.unwrap();
+    let sends = (0..1_200)
+        .map(|id| send(id, if id % 2 == 0 { "direct:bob" } else { "group:team" }, "\"hi\"".to_owned()));
+    decide(&storage, submission("alice", sends.collect()), &mut BTreeSet::new()).await;
+    let before = sealed(&storage).await;
+    let erase_account = EraseAccount { account: "alice".to_owned(), now: Millis(9_000) };
+    let steps = {
+        // What is killed after each of the steps is finished by the next, as it lies on the disk then.
+        let mut steps = 0;
+        loop {
+            steps += 1;
+            let (erasure, _) = perform(&storage, &erase_account).await.unwrap();
+            let killed = tempfile::tempdir().unwrap();
+            for file in ["tutti.db", "tutti.db-wal"] {
+                std::fs::copy(data.path().join(file), killed.path().join(file)).unwrap();
+            }
+            let next = open_in(&killed).await;
+            let is_done = erasure == Erasure::Done;
+            assert_eq!(next.erased("alice").await.unwrap(), Some(Millis(9_000)), "step {steps}");
+            assert_eq!(next.erasing().await.unwrap().is_empty(), is_done, "step {steps}");
+            let late = submission("alice", vec![send(5_000, "direct:bob", "1".to_owned())]);
+            let verdicts = perform(&next, &late).await.unwrap().0;
+            assert_eq!(verdicts, [Verdict::Refused(Refusal::erased("alice"))], "step {steps}");
+            next.page("bob", Seq(0), reader(7)).await.unwrap();
+            for account in next.erasing().await.unwrap() {
+                erase(&next, &account).await;
+            }
+            assert!(next.scrub().await.unwrap());
+            let now = BTreeSet::from_iter(sealed(&next).await);
+            let gone: Vec<_> = before.iter().filter(|sealed| !now.contains(*sealed)).cloned().collect();
+            assert_eq!((gone.len(), share_anywhere(&killed, &gone)), (1_201, 0.0), "step {steps}");
+            assert_eq!(next.group("team").await.unwrap(), Some(BTreeSet::from(["bob".to_owned()])));
+            let page = next.page("bob", Seq(0), reader(7)).await.unwrap();
+            assert!(page.events.iter().all(|event| match &event.body {
+                Some(Body::Message(message)) => message.recalled,
+                _ => true,
+            }));
+            if is_done {
+                break steps;
+            }
+        }
+    };
+    assert!(steps > 4, "{steps}");
 }
 
 /// Things that accounts have said, in every way in which something is stored.

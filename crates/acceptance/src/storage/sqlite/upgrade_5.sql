@@ -1,3 +1,11 @@
+-- Accounts that are erased.
+ALTER TABLE accounts ADD COLUMN erased_at INTEGER;
+ALTER TABLE accounts ADD COLUMN erasing INTEGER;
+
+CREATE INDEX accounts_erasing ON accounts (erasing) WHERE erasing IS NOT NULL;
+
+CREATE INDEX messages_sender ON messages (sender);
+
 -- Devices that are renamed, removed and pushed to.
 ALTER TABLE devices ADD COLUMN renamed INTEGER NOT NULL DEFAULT 0;
 
