@@ -2,6 +2,8 @@
 
 import { Device } from "./wire.mjs";
 
+/** Whose chat it is. */
+export const ACCOUNT = "ann";
 export const CONVERSATIONS = 200;
 /** Messages that are written at once, from all sides: so many are mixed by chance. */
 const AT_ONCE = 400;
@@ -9,19 +11,19 @@ const AT_ONCE = 400;
 const OWN = 8;
 
 /**
- * Writes so many messages from and to an account. The last ones come one after another, each in a millisecond of its
+ * Writes so many messages from and to the account. The last ones come one after another, each in a millisecond of its
  * own, so that it is known which conversation said something last.
  */
-export async function fill(server, account, messages, progress = () => {}) {
+export async function fill(server, messages, progress = () => {}) {
   const random = generator(messages);
   const pick = zipf(random);
-  const names = [account, ...Array.from({ length: CONVERSATIONS }, (_, at) => `peer-${at}`)];
+  const names = [ACCOUNT, ...Array.from({ length: CONVERSATIONS }, (_, at) => `peer-${at}`)];
   const connect = async (name) => [name, await Device.connect(server.url, name, await server.token(name))];
   const devices = new Map(await Promise.all(names.map(connect)));
   const next = (at) => {
     const peer = `peer-${at < CONVERSATIONS ? at : pick()}`;
     const content = { text: `message ${at}: ${filler(random)}` };
-    return at % OWN === 0 ? [account, `direct:${peer}`, content] : [peer, `direct:${account}`, content];
+    return at % OWN === 0 ? [ACCOUNT, `direct:${peer}`, content] : [peer, `direct:${ACCOUNT}`, content];
   };
   const write = async (many) => {
     const bySender = new Map();
@@ -42,6 +44,11 @@ export async function fill(server, account, messages, progress = () => {}) {
     while (Date.now() === before) await new Promise(setImmediate);
   }
   for (const device of devices.values()) device.close();
+}
+
+/** What a client needs to open the account. */
+export async function clientOf(server) {
+  return { url: server.url, account: ACCOUNT, token: await server.token(ACCOUNT) };
 }
 
 /** A conversation's number, from 0: of rank n it is one in n times as often as of rank 1. */
@@ -70,35 +77,37 @@ export function generator(seed) {
   };
 }
 
-/** What a client must say of these messages: the latest of a conversation, and the list. */
+/** What a client must say of an account's messages: the latest of a conversation, up to a thousand, and the list. */
 export class Truth {
-  #byConversation = new Map();
+  messages = 0;
+  /** By conversation, what came last, and how many messages came from others. */
+  #conversations = new Map();
 
-  constructor(messages, account) {
-    this.account = account;
-    for (const message of messages) {
-      const { conversation } = message;
-      if (!this.#byConversation.has(conversation)) this.#byConversation.set(conversation, []);
-      this.#byConversation.get(conversation).push(message);
-    }
-    for (const list of this.#byConversation.values()) list.sort((a, b) => a.position - b.position);
+  /** In the order of the log, which in a conversation is that of positions. */
+  add(message) {
+    const { conversation, sender } = message;
+    if (!this.#conversations.has(conversation)) this.#conversations.set(conversation, { latest: [], unread: 0 });
+    const known = this.#conversations.get(conversation);
+    known.latest.push(message);
+    if (known.latest.length > 2_000) known.latest.splice(0, 1_000);
+    if (sender !== ACCOUNT) known.unread += 1;
+    this.messages += 1;
   }
 
   latest(conversation, limit) {
-    return this.#byConversation.get(conversation).slice(-limit).map(plainMessage);
+    return this.#conversations.get(conversation).latest.slice(-limit).map(plainMessage);
   }
 
   list(limit) {
-    const all = [...this.#byConversation].map(([id, messages]) => {
-      const last = messages.at(-1);
-      const unread = messages.filter(({ sender }) => sender !== this.account).length;
+    const all = [...this.#conversations].map(([id, { latest, unread }]) => {
+      const last = latest.at(-1);
       return [id, unread, last.sentAt, plainMessage(last)];
     });
     return all.sort((a, b) => b[2] - a[2]).slice(0, limit);
   }
 
   last(conversation) {
-    return this.#byConversation.get(conversation).at(-1);
+    return this.#conversations.get(conversation).latest.at(-1);
   }
 }
 

@@ -2,10 +2,10 @@
 // for `open`, and perhaps `cold`, what is to be done from the navigation on, or `catchUp`, what is to be taken in.
 import * as candidate from "./candidate.js";
 
-// What a catch-up brings may come as soon as it is open.
-const brought = given.catchUp && (await Promise.all(given.catchUp.map(async (path) => (await fetch(path)).text())));
-const opened = candidate.open(given.client);
-const caughtUp = brought && catchUp(brought);
+// A server's pages may come as soon as it is open.
+const brought = given.catchUp && Promise.all(given.catchUp.map(async (path) => (await fetch(path)).text()));
+const opened = brought ? brought.then(() => candidate.open(given.client)) : candidate.open(given.client);
+const caughtUp = brought && catchUp();
 
 /** A page whose only purpose is to look at something: how long that took since the navigation began. */
 async function cold([kind, ...what]) {
@@ -30,7 +30,8 @@ function plain({ id, position, sender, sentAt, content, unread, lastActivity, la
 }
 
 /** Takes in these pages, or what the server has; how long that took, and the longest tasks meanwhile. */
-async function catchUp(pages) {
+async function catchUp() {
+  const pages = await brought;
   const tasks = [];
   const watching = new PerformanceObserver((list) => tasks.push(...list.getEntries()));
   watching.observe({ type: "longtask" });

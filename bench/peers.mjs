@@ -9,15 +9,14 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { ROOT } from "../tests/e2e/support/stage.mjs";
 import { bundle } from "./bundle.mjs";
-import { fill, filler, generator, News, Truth } from "./chat.mjs";
+import { ACCOUNT, clientOf, fill, News, Truth } from "./chat.mjs";
 import { Site } from "./site.mjs";
 import { Stub } from "./stub.mjs";
 import { load, median, onStage, UNLIMITED } from "./support.mjs";
 import { table } from "./table.mjs";
-import { Visit } from "./visit.mjs";
+import { check, expect, Visit } from "./visit.mjs";
 import { Device } from "./wire.mjs";
 
-const ACCOUNT = "ann";
 const PAGE = 500;
 /** Messages of a conversation that are looked at, and conversations of the list. */
 const [LATEST, LISTED] = [50, 30];
@@ -90,7 +89,7 @@ async function run(stage, site, stub, recorded) {
     size.server = await stage.server({ ...UNLIMITED, args: args(origins) });
   }
   const profile = await stage.profile(SIZES[0].server, {
-    launch: { args: ["--disable-gpu", "--disable-dev-shm-usage", "--enable-blink-features=ForceEagerMeasureMemory"] },
+    launch: { args: Visit.LAUNCH },
   });
   const browser = (await profile.tab("/healthz")).context();
   const version = browser.browser()?.version() ?? "?";
@@ -107,18 +106,24 @@ async function run(stage, site, stub, recorded) {
       }
     }
     tell(`${size.messages.toLocaleString("en")} messages are written`);
-    await fill(size.server, ACCOUNT, size.messages, (so) => progress(`${so.toLocaleString("en")} written`));
+    await fill(size.server, size.messages, (so) => progress(`${so.toLocaleString("en")} written`));
     tell("they are read");
     const device = await Device.connect(size.server.url, ACCOUNT, client.token);
-    const all = await device.pullAll();
+    const frames = new Map();
+    const messages = [];
+    size.truth = new Truth();
+    for await (const page of device.pages()) {
+      frames.set(page.after, page.frame);
+      messages.push(...page.messages);
+      page.messages.forEach((message) => size.truth.add(message));
+    }
+    if (size.truth.messages !== size.messages) throw new Error(`${size.truth.messages} messages are there`);
+    recorded.set(String(size.messages), { welcome: device.welcome, pages: frames });
     device.close();
-    if (all.messages.length !== size.messages) throw new Error(`${all.messages.length} messages are there`);
-    recorded.set(String(size.messages), all);
-    size.truth = new Truth(all.messages, ACCOUNT);
     size.pages = [];
     for (let at = 0; at < size.messages; at += PAGE) {
       const path = `/pages/${size.messages}/${at}.json`;
-      site.texts.set(path, JSON.stringify(all.messages.slice(at, at + PAGE)));
+      site.texts.set(path, JSON.stringify(messages.slice(at, at + PAGE)));
       size.pages.push(path);
     }
     size.stored = () => bytesIn(profile.directory);
@@ -222,21 +227,6 @@ async function measure({ name, run, size, round, visit, stub }) {
   }
 }
 
-/** What it holds is what there is: each conversation's latest messages, a long stretch of one, and the list. */
-async function check(page, truth) {
-  const all = truth.list(Infinity).map(([id]) => id);
-  const questions = [...all.map((id) => ["latest", id, LATEST]), ["latest", "direct:peer-1", 1_000], ["list", LISTED]];
-  const answers = await page.call("look", questions);
-  for (const [at, [kind, ...what]] of questions.entries()) {
-    expect(answers[at].found, truth[kind](...what), `${page.name}: ${kind}(${what.join(", ")})`);
-  }
-}
-
-function expect(found, right, what) {
-  const [is, ought] = [found, right].map((value) => JSON.stringify(value));
-  if (is !== ought) throw new Error(`${what} is wrong\n  is    ${is.slice(0, 600)}\n  ought ${ought.slice(0, 600)}`);
-}
-
 async function cold(visit, at, what) {
   const page = await visit({ ...at, cold: what });
   const answer = await page.evaluate(() => bench.cold);
@@ -270,10 +260,6 @@ async function deliver(server, page, messages) {
     times.push(await page.call("expected"));
   }
   return times;
-}
-
-async function clientOf(server) {
-  return { url: server.url, account: ACCOUNT, token: await server.token(ACCOUNT) };
 }
 
 function note(name, column, value) {

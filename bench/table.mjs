@@ -1,7 +1,7 @@
 // The tables that a run prints: medians, and how many times Tutti's that is.
 import { median } from "./support.mjs";
 
-const ms = (value) => (value < 10 ? value.toFixed(2) : value < 100 ? value.toFixed(1) : Math.round(value).toLocaleString("en"));
+const ms = (value) => (value === 0 ? "0" : value < 10 ? value.toFixed(2) : value < 100 ? value.toFixed(1) : Math.round(value).toLocaleString("en"));
 const kilobytes = (value) => Math.round(value / 1000).toLocaleString("en");
 const megabytes = (value) => (value / 1e6).toFixed(1);
 
@@ -12,7 +12,7 @@ const TABLES = [
     (sizes) =>
       sizes.flatMap((size) => [
         [`catch-up ${size}`, `${size.toLocaleString("en")} messages`, ms],
-        [`longest task ${size}`, "longest main-thread task meanwhile (0: none over 50)", ms],
+        [`longest task ${size}`, "its longest main-thread task (0: none over 50)", ms],
       ]),
   ],
   [

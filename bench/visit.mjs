@@ -1,5 +1,9 @@
+// Pages of candidates, as the harness has them.
+
 /** A page of a candidate. */
 export class Visit {
+  /** With what the browser is started: it measures memory when asked, not when it has time. */
+  static LAUNCH = ["--disable-gpu", "--disable-dev-shm-usage", "--enable-blink-features=ForceEagerMeasureMemory"];
   name;
   led = () => {};
   #page;
@@ -45,4 +49,19 @@ export class Visit {
     // The measure knows nothing of WebAssembly's memory.
     return measured.bytes + wasm;
   }
+}
+
+/** What it holds is what there is: each conversation's latest messages, a long stretch of one, and the list. */
+export async function check(page, truth) {
+  const all = truth.list(Infinity).map(([id]) => id);
+  const questions = [...all.map((id) => ["latest", id, 50]), ["latest", "direct:peer-1", 1_000], ["list", 30]];
+  const answers = await page.call("look", questions);
+  for (const [at, [kind, ...what]] of questions.entries()) {
+    expect(answers[at].found, truth[kind](...what), `${page.name}: ${kind}(${what.join(", ")})`);
+  }
+}
+
+export function expect(found, right, what) {
+  const [is, ought] = [found, right].map((value) => JSON.stringify(value));
+  if (is !== ought) throw new Error(`${what} is wrong\n  is    ${is.slice(0, 600)}\n  ought ${ought.slice(0, 600)}`);
 }

@@ -38,24 +38,20 @@ export class Device {
     if (accepted.length !== sends.length) throw new Error(`${accepted.length} of ${sends.length} were accepted`);
   }
 
-  /**
-   * All that the account's log has: `pages`, the frames as they came, by the seq after which they begin, and
-   * `messages`, in order.
-   */
-  async pullAll() {
-    const { pages, messages } = { pages: new Map(), messages: [] };
+  /** All that the account's log has, page by page: `after` which seq it begins, the `frame` as it came, and its `messages`. */
+  async *pages() {
     for (let [after, head] = [0, 1]; after < head; ) {
       this.#socket.send(message([PULL, message([1, after])]));
-      const page = await this.#frame(DELTA);
-      pages.set(after, page);
-      const [[, delta]] = fields(page);
+      const frame = await this.#frame(DELTA);
+      const page = { after, frame, messages: [] };
+      const [[, delta]] = fields(frame);
       for (const [number, value] of fields(delta)) {
-        if (number === 2) messages.push(readMessage(value));
+        if (number === 2) page.messages.push(readMessage(value));
         if (number === 3) after = value;
         if (number === 4) head = value;
       }
+      yield page;
     }
-    return { welcome: this.welcome, pages, messages: messages.filter(Boolean) };
   }
 
   close() {
@@ -105,7 +101,6 @@ function mint() {
 
 function readMessage(event) {
   const body = new Map(fields(event)).get(3);
-  if (body === undefined) return null;
   const found = new Map(fields(body));
   return {
     id: uuid(found.get(1)),

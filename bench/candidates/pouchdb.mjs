@@ -1,7 +1,8 @@
 import PouchDB from "pouchdb-core";
-import adapter from "pouchdb-adapter-indexeddb";
+import adapter from "pouchdb-adapter-idb";
 import { announce, byId, conversationsOf, hear, latestFirst, padded, summaries } from "./chat.mjs";
 
+// The older of its adapters: several tabs that write through the newer one fail each other.
 PouchDB.plugin(adapter);
 
 // Ids sort by conversation and position: the one index that costs nothing.
@@ -12,7 +13,7 @@ const END = "\uffff";
 let database;
 
 export async function open() {
-  database = new PouchDB("chat", { adapter: "indexeddb", auto_compaction: true, revs_limit: 1 });
+  database = new PouchDB("chat", { adapter: "idb", auto_compaction: true, revs_limit: 1 });
   await database.info();
 }
 

@@ -1,6 +1,6 @@
 // Messages come as its server would send them: as patches that it pulls.
 import { ReplicacheImpl as Replicache } from "replicache/impl";
-import { byId, conversationsOf, latestFirst, padded, summaries } from "./chat.mjs";
+import { byId, latestFirst, padded, summaries } from "./chat.mjs";
 
 const messageKey = ({ conversation, position }) => `m/${conversation}/${padded(position)}`;
 const summaryKey = (conversation) => `c/${conversation}`;
@@ -35,15 +35,30 @@ export async function open() {
 
 /** It is written to the disk a second after things are quiet, or when that is asked for: so once, in the end. */
 export async function catchUp(pages) {
+  // It is the server that knows these.
+  const known = byId(await replicache.query((transaction) => transaction.scan({ prefix: "c/" }).values().toArray()));
   for (const page of pages) {
     const messages = JSON.parse(page);
-    const known = await replicache.query(async (transaction) =>
-      Promise.all(conversationsOf(messages).map((id) => transaction.get(summaryKey(id)))),
-    );
-    patch = entries(messages, byId(known)).map((entry) => ({ op: "put", ...entry }));
-    await replicache.pull({ now: true });
+    const changes = entries(messages, known);
+    for (const { value } of changes) known.set(value.id, value);
+    patch = changes.map((entry) => ({ op: "put", ...entry }));
+    // A pull may also be the end of one that was under way.
+    do await replicache.pull({ now: true });
+    while (!(await replicache.query((transaction) => transaction.has(changes[0].key))));
   }
-  await replicache.persist();
+  await persist();
+}
+
+async function persist() {
+  for (;;) {
+    try {
+      return await replicache.persist();
+    } catch (error) {
+      // It does so by itself at times, and never twice at once.
+      if (error.message !== "Assertion failed") throw error;
+      await new Promise((done) => setTimeout(done));
+    }
+  }
 }
 
 function entries(messages, known) {
@@ -70,7 +85,7 @@ export function list(limit) {
 
 export async function write(message) {
   await replicache.mutate.write(message);
-  await replicache.persist();
+  await persist();
 }
 
 export function watch(told, conversation) {

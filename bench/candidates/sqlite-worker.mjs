@@ -17,12 +17,12 @@ const SCHEMA = `
   CREATE INDEX IF NOT EXISTS activity ON conversations (lastActivity);
 `;
 
-let [database, pool] = [];
+let [sqlite, database, pool] = [];
 const statements = {};
 
 const api = {
   async open() {
-    const sqlite = await start();
+    sqlite = await start();
     for (;;) {
       try {
         pool = await sqlite.installOpfsSAHPoolVfs({});
@@ -76,12 +76,16 @@ const api = {
   },
 
   list(limit) {
-    // Of two columns of a name the first one counts here, so what is the conversation's is read by its place.
+    // Two columns have the same name, so they are read by their places.
     return rows(statements.list, [limit], true).map(([id, lastActivity, unread, ...rest]) => {
       const [conversation, position, messageId, sender, type, sentAt, content] = rest;
       const lastMessage = { conversation, position, id: messageId, sender, type, sentAt, content: JSON.parse(content) };
       return { id, lastActivity, unread, lastMessage };
     });
+  },
+
+  memory() {
+    return sqlite.wasm.memory.buffer.byteLength;
   },
 
   close() {

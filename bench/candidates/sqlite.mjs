@@ -23,3 +23,4 @@ export const latest = (conversation, limit) => call("latest", conversation, limi
 export const list = (limit) => call("list", limit);
 export const write = (message) => call("write", message);
 export const close = () => call("close");
+export const memory = () => call("memory");
