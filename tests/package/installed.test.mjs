@@ -32,8 +32,9 @@ test("all that the package exports, and all that this imports, is packed", () =>
     const source = readFileSync(join(root, file), "utf8");
     for (const [, path] of source.matchAll(/\bfrom "(\.[^"]+)"/g)) wanted.push(join(dirname(file), path));
   }
-  assert.ok(files.includes("wasm/tutti_sync_bg.wasm"));
-  assert.ok(!files.some((file) => file.includes("node_modules") || file.includes("test")));
+  assert.ok(files.includes("wasm/tutti_sync_bg.wasm") && files.includes("testing/wasm/tutti_testing_bg.wasm"));
+  const strays = files.filter((file) => /node_modules|\.test\.|\.tsx$|tsconfig|\.gitignore/.test(file));
+  assert.deepEqual(strays, []);
 });
 
 for (const react of [18, 19]) {

@@ -468,7 +468,7 @@ fn a_tab_reads_again_only_if_something_was_folded_that_it_has_not_heard_of() {
         world.send(ben, "direct:anna", &format!("ben's {number}."));
     }
     world.settle();
-    let messages = world.newest(leader, "direct:ben").into_iter();
+    let messages = world.page(leader, "direct:ben").messages.into_iter();
     let own: Vec<_> = messages.filter(|message| message.sender == "anna").collect();
     world.recall(follower, own[0].clone());
     world.settle();

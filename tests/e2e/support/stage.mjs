@@ -94,7 +94,7 @@ export class Stage {
     const site = await this.#directory("www");
     await cp(HARNESS, site, { recursive: true });
     await mkdir(join(site, "pkg"));
-    for (const part of ["index.js", "alerts.js", "sw.js", "react.js", "stores.js", "stores", "wasm"]) {
+    for (const part of ["index.js", "alerts.js", "sw.js", "react.js", "stores.js", "stores", "testing.js", "testing", "wasm"]) {
       await cp(join(ROOT, "pkg", part), join(site, "pkg", part), { recursive: true });
     }
     for (const version of later) {
