@@ -1068,7 +1068,7 @@ impl Driver {
             self.tell(Kind::Error, &|| error::to_js(failure));
         }
         if !news.traces.is_empty() {
-            self.tell(Kind::Trace, || types::to_js(&news.traces));
+            self.tell(Kind::Trace, &|| types::to_js(&news.traces));
         }
     }
 
