@@ -6,6 +6,7 @@
 import type { FunctionComponent, ReactNode } from "react";
 import type { Json, Options, Status, SyncClient } from "./index.js";
 import type {
+  AnyClient,
   Conversations,
   Devices,
   Notifications,
@@ -22,11 +23,10 @@ import type {
 } from "./stores.js";
 
 export type {
-  ConversationOf,
+  AnyClient,
   Conversations,
   Devices,
   Hole,
-  MessageOf,
   Notifications,
   NotificationsOptions,
   OneConversation,
@@ -43,14 +43,14 @@ export type {
 } from "./stores.js";
 
 /** Gives the hooks below it their client. */
-export const SyncProvider: FunctionComponent<{ client: SyncClient | null; children?: ReactNode }>;
+export const SyncProvider: FunctionComponent<{ client: AnyClient | null; children?: ReactNode }>;
 
 /** The provider's client; null while there is none. What changes something is called on it. */
-export function useSyncClient(): SyncClient | null;
+export function useSyncClient<Content = Json>(): SyncClient<Content> | null;
 
 /** Opens a client for as long as the component is mounted, and another one when account or address change; of the
  *  other options those hold that were there first. Null: nobody is signed in. */
-export function useOpenClient(options: Options | null): Opening;
+export function useOpenClient<Content = Json>(options: Options | null): Opening<Content>;
 
 /** How the client is; null while there is none. */
 export function useStatus(): Status | null;

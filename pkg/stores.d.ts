@@ -28,12 +28,8 @@ export interface Store<T> {
   subscribe(listener: (value: T) => void): () => void;
 }
 
-/** A message whose content is of a type. Nobody checks that: what others send is for the application to judge. */
-export type MessageOf<Content> = Omit<Message, "content" | "state"> &
-  ({ content: Content; state: Exclude<Message["state"], "recalled"> } | { content: null; state: "recalled" });
-
-/** A conversation whose messages have contents of a type. */
-export type ConversationOf<Content> = Omit<Conversation, "lastMessage"> & { lastMessage: MessageOf<Content> | null };
+/** A client, whatever its messages say. */
+export type AnyClient = SyncClient<any>;
 
 /** A session whose fields are of a type, as far as they are there. */
 export type SessionOf<Fields> = Omit<Session, "fields"> & { fields: Partial<Fields> };
@@ -50,26 +46,26 @@ export interface Reading {
 }
 
 /** How the client is; null while there is none. */
-export function statusStore(client: SyncClient | null): Store<Status | null>;
+export function statusStore(client: AnyClient | null): Store<Status | null>;
 
 /** All conversations. */
 export interface Conversations<Content = Json> extends Reading {
   /** Pinned first, then latest activity first. */
-  readonly conversations: readonly ConversationOf<Content>[];
+  readonly conversations: readonly Conversation<Content>[];
 }
 
 /** All conversations, in step with what happens to them. */
-export function conversationsStore<Content = Json>(client: SyncClient | null): Store<Conversations<Content>>;
+export function conversationsStore<Content = Json>(client: SyncClient<Content> | null): Store<Conversations<Content>>;
 
 /** One conversation. */
 export interface OneConversation<Content = Json> extends Reading {
   /** Null while it is not known, and while there is none. */
-  readonly conversation: ConversationOf<Content> | null;
+  readonly conversation: Conversation<Content> | null;
 }
 
 /** One conversation; with an `id` that is null there is none. It hears of no other. */
 export function conversationStore<Content = Json>(
-  client: SyncClient | null,
+  client: SyncClient<Content> | null,
   id: string | null,
 ): Store<OneConversation<Content>>;
 
@@ -77,7 +73,7 @@ export function conversationStore<Content = Json>(
 export interface TimelineView<Content = Json> {
   /** Oldest first, in the same order in all tabs: by position, then those on their way, as they were written. A message
    *  keeps its id from pending to sent, so it is a good key. */
-  readonly messages: readonly MessageOf<Content>[];
+  readonly messages: readonly Message<Content>[];
   /** What should be between these messages and is not on this device. There are no other gaps. They are read again when
    *  there is a connection. */
   readonly holes: readonly Hole[];
@@ -121,17 +117,17 @@ export interface TimelineStore<Content = Json> extends Store<TimelineView<Conten
 
 /** The messages of a conversation, those on their way included, from the newest page on; null: of none. */
 export function timelineStore<Content = Json>(
-  client: SyncClient | null,
+  client: SyncClient<Content> | null,
   conversation: string | null,
   options?: TimelineOptions,
 ): TimelineStore<Content>;
 
 /** Which other accounts type in a conversation. Typing that began before anybody looked is not known: subscribe to
  *  `allTypingStore` as soon as there is a client, as `SyncProvider` does. */
-export function typingStore(client: SyncClient | null, conversation: string | null): Store<readonly string[]>;
+export function typingStore(client: AnyClient | null, conversation: string | null): Store<readonly string[]>;
 
 /** The same, of all conversations. */
-export function allTypingStore(client: SyncClient): Store<ReadonlyMap<string, readonly string[]>>;
+export function allTypingStore(client: AnyClient): Store<ReadonlyMap<string, readonly string[]>>;
 
 /** How an account is. */
 export interface PresenceOf {
@@ -150,7 +146,7 @@ export interface PresenceOptions {
 
 /** How an account is, as far as it shares that; null: none. */
 export function presenceStore(
-  client: SyncClient | null,
+  client: AnyClient | null,
   account: string | null,
   options?: PresenceOptions,
 ): Store<PresenceOf>;
@@ -165,7 +161,7 @@ export interface OneSession<Fields = { [field: string]: Json }> extends Reading 
 
 /** What the user is doing under a key, on whichever device; null: under none. */
 export function sessionStore<Fields = { [field: string]: Json }>(
-  client: SyncClient | null,
+  client: AnyClient | null,
   key: string | null,
 ): Store<OneSession<Fields>>;
 
@@ -182,7 +178,7 @@ export interface NotificationsOptions {
 }
 
 /** What the account is notified of, the same on all devices. */
-export function notificationsStore(client: SyncClient | null, options?: NotificationsOptions): Store<Notifications>;
+export function notificationsStore(client: AnyClient | null, options?: NotificationsOptions): Store<Notifications>;
 
 /** The account's devices. */
 export interface Devices extends Reading {
@@ -191,16 +187,16 @@ export interface Devices extends Reading {
 }
 
 /** The account's devices, asked of the server on each connection, and as it tells. */
-export function devicesStore(client: SyncClient | null): Store<Devices>;
+export function devicesStore(client: AnyClient | null): Store<Devices>;
 
 /** A client, as far as it is open. */
-export interface Opening {
+export interface Opening<Content = Json> {
   /** Null while it opens, and if it cannot. */
-  readonly client: SyncClient | null;
+  readonly client: SyncClient<Content> | null;
   /** Why it cannot. */
   readonly error: SyncError | null;
 }
 
 /** A client that is open from the first subscriber to the last; null: none. It calls `init` by itself: if the
  *  WebAssembly lies somewhere else, call that first. Not shared: each call is a client of its own. */
-export function openingStore(options: Options | null): Store<Opening>;
+export function openingStore<Content = Json>(options: Options | null): Store<Opening<Content>>;

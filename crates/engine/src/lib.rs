@@ -338,8 +338,8 @@ pub enum Reply {
 /// What the user should know.
 #[derive(Debug, PartialEq)]
 pub enum Event {
-    /// Messages that are new or look different now. None at all: any may look different, or be gone, since another copy
-    /// has taken the place of the one that was known.
+    /// Messages that are new or look different now. None at all: any may look different, or be gone, since something was
+    /// folded of which this tab has not heard, or another log has taken the place of the one that was known.
     Messages(Vec<MessageEvent>),
     /// Conversations whose summary changed.
     Conversations(Vec<String>),
@@ -428,12 +428,22 @@ pub struct Status {
     pub reason: Option<tutti_protocol::Code>,
     /// Operations that the server has not confirmed.
     pub pending: usize,
-    /// Whether events are on their way that happened before.
-    pub catching_up: bool,
+    /// How far it is while events are on their way that happened before.
+    pub catching_up: Option<CatchingUp>,
     /// Tabs of this profile, this one included.
     pub tabs: usize,
     /// Leadership number.
     pub epoch: Epoch,
     /// Whether the user works offline by choice.
     pub working_offline: bool,
+}
+
+/// How far a catch-up is, in events of the account's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CatchingUp {
+    /// What it has brought, and is stored.
+    pub done: u64,
+    /// With what is still to come. None while only the server knows: on a new device, until it has the list of
+    /// conversations.
+    pub total: Option<u64>,
 }

@@ -94,7 +94,7 @@ export class Stage {
     const site = await this.#directory("www");
     await cp(HARNESS, site, { recursive: true });
     await mkdir(join(site, "pkg"));
-    for (const part of (await readdir(join(ROOT, "pkg"))).filter((name) => /\.js$|^stores$|^wasm$/.test(name))) {
+    for (const part of (await readdir(join(ROOT, "pkg"))).filter((name) => /\.js$|^(stores|testing|wasm)$/.test(name))) {
       await cp(join(ROOT, "pkg", part), join(site, "pkg", part), { recursive: true });
     }
     for (const version of later) {

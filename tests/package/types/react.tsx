@@ -1,6 +1,5 @@
-import type { Device, Json, Notification, Presence, Status, SyncClient, SyncError } from "tutti-sync";
+import type { Device, Json, Message, Notification, Presence, Status, SyncClient, SyncError } from "tutti-sync";
 import {
-  type MessageOf,
   SyncProvider,
   type Timeline,
   useConversation,
@@ -26,11 +25,14 @@ export function App() {
   holds<Equal<typeof client, SyncClient | null>>();
   holds<Equal<typeof error, SyncError | null>>();
   useOpenClient(null);
+  const typed = useOpenClient<Content>(null).client;
+  holds<Equal<typeof typed, SyncClient<Content> | null>>();
   // @ts-expect-error Whether there is something to open has to be said.
   useOpenClient();
   return (
     <SyncProvider client={client}>
       <Chat conversation="direct:ben" />
+      <SyncProvider client={typed} />
       {/* @ts-expect-error There has to be a client, or null. */}
       <SyncProvider />
     </SyncProvider>
@@ -41,11 +43,14 @@ function Chat({ conversation }: { conversation: string | null }) {
   const client = useSyncClient();
   // @ts-expect-error It may still be opening.
   client.send("direct:ben", "Hello");
+  void useSyncClient<Content>()?.send("direct:ben", { text: "Hello" });
+  // @ts-expect-error In this application messages say something else.
+  void useSyncClient<Content>()?.send("direct:ben", "Hello");
   const timeline = useTimeline<Content>(conversation, { limit: 200 });
   holds<Equal<typeof timeline, Timeline<Content>>>();
   const { messages, hasOlder, loadOlder } = timeline;
   // @ts-expect-error Their content is what was said.
-  const wrong: readonly MessageOf<{ picture: string }>[] = messages;
+  const wrong: readonly Message<{ picture: string }>[] = messages;
   void wrong;
   // @ts-expect-error A conversation is named by a text.
   useTimeline(7);

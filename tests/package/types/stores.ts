@@ -4,7 +4,6 @@ import {
   conversationsStore,
   conversationStore,
   devicesStore,
-  type MessageOf,
   notificationsStore,
   openingStore,
   presenceStore,
@@ -18,6 +17,7 @@ import { type Equal, holds } from "./equal.js";
 
 declare const client: SyncClient;
 type Content = { text: string };
+declare const chat: SyncClient<Content>;
 
 const status = statusStore(client);
 holds<Equal<typeof status, Store<Status | null>>>();
@@ -58,16 +58,24 @@ void loadAround(7);
 // @ts-expect-error No such option.
 timelineStore(client, "direct:ben", { before: 7 });
 
+// What messages say, the client's type tells.
+holds<Equal<typeof timeline, ReturnType<typeof timelineStore<Content>>>>();
+const told = timelineStore(chat, "direct:ben");
+holds<Equal<typeof told, typeof timeline>>();
+// @ts-expect-error This client's messages say anything.
+timelineStore<Content>(client, "direct:ben");
+statusStore(chat);
+
 // Without a type it is any message, and one can be handed on as such.
 const plain = timelineStore(client, "direct:ben").value.messages[0]!;
 const message: Message = plain;
 void message;
-holds<Equal<typeof plain, MessageOf<Json>>>();
+holds<Equal<typeof plain, Message<Json>>>();
 
 const conversations = conversationsStore(client).value.conversations;
 const conversation: Conversation | undefined = conversations[0];
 void conversation;
-const last = conversationStore<Content>(client, "direct:ben").value.conversation?.lastMessage;
+const last = conversationStore(chat, "direct:ben").value.conversation?.lastMessage;
 if (last && last.state !== "recalled") last.content.text.trim();
 
 type Playing = { track: string; position: number };
