@@ -46,21 +46,31 @@ for (const [bundler, { example, script, output, args }] of Object.entries(SITES)
   });
 }
 
-const IMPORT = ['"tutti-sync"', '"tutti-sync/worker"'];
-/** The worker's side is an entry of its own where bundlers do not find it. */
-const ENTRIES = ['sw: "src/sw.js"', 'sw: "src/sw.js", "worker-thread": "tutti-sync/worker-thread"'];
-const WITH_WORKER = {
-  "no bundler": { "chat.js": ["tutti-sync/index.js", "tutti-sync/worker.js"] },
-  webpack: { "src/chat.js": IMPORT },
-  Parcel: { "src/chat.js": IMPORT },
-  Rollup: { "src/chat.js": IMPORT, "rollup.config.js": ENTRIES },
-  esbuild: { "src/chat.js": IMPORT, "esbuild.config.js": ENTRIES },
+const IMPORT = ["src/chat.js", '"tutti-sync"', '"tutti-sync/worker"'];
+const IMPORT_IN_REACT = [
+  ["src/App.jsx", "import { SyncProvider", 'import * as inWorker from "tutti-sync/worker";\nimport { SyncProvider'],
+  ["src/App.jsx", "fetchToken(me) });", "fetchToken(me) }, inWorker);"],
+];
+const NEXT_IN_WORKER = [
+  ["app/[me]/[to]/chat.jsx", "import { SyncProvider", 'import * as inWorker from "tutti-sync/worker";\nimport { SyncProvider'],
+  ["app/[me]/[to]/chat.jsx", "answer.text()),\n  });", "answer.text()),\n  }, inWorker);"],
+];
+/** The worker's script is an entry where a bundler does not find it. */
+const ENTRY = ['sw: "src/sw.js"', 'sw: "src/sw.js", "worker-thread": "tutti-sync/worker-thread"'];
+/** What has the client run in a worker: in a file, one text in the place of another. */
+const IN_WORKER = {
+  "no bundler": [["chat.js", "tutti-sync/index.js", "tutti-sync/worker.js"]],
+  Vite: IMPORT_IN_REACT,
+  webpack: [IMPORT],
+  Parcel: [IMPORT],
+  Rollup: [IMPORT, ["rollup.config.js", ...ENTRY]],
+  esbuild: [IMPORT, ["esbuild.config.js", ...ENTRY]],
 };
-for (const [bundler, changes] of Object.entries(WITH_WORKER)) {
+for (const [bundler, changes] of Object.entries(IN_WORKER)) {
   test(`${bundler}: two people talk, with the client in a worker`, async (t) => {
     const { example, script, output, args } = SITES[bundler];
     const project = await create(`${bundler} with a worker`, example);
-    for (const [file, change] of Object.entries(changes)) await project.replace(file, ...change);
+    for (const change of changes) await project.replace(...change);
     if (script) await build(t, project, script);
     const server = await start({ www: join(project.folder, output), args });
     const people = await meet(server, server.origin, (me, to) => `/?me=${me}&to=${to}`);
@@ -68,19 +78,23 @@ for (const [bundler, changes] of Object.entries(WITH_WORKER)) {
   });
 }
 
-test("Vite, while the page is developed: two people talk", async () => {
-  const project = await create("Vite-development", "vite-react");
-  const server = await start({ www: project.folder });
-  const proxy = { "/api": { target: server.origin }, "/sync": { target: server.origin, ws: true } };
-  const vite = await createServer({ root: project.folder, logLevel: "warn", server: { host: "127.0.0.1", port: 0, proxy } });
-  try {
-    await vite.listen();
-    const origin = `http://127.0.0.1:${vite.httpServer.address().port}`;
-    await end(await meet(server, origin, (me, to) => `/?me=${me}&to=${to}`));
-  } finally {
-    await vite.close();
-  }
-});
+for (const [where, changes] of Object.entries({ "the page": [], "a worker": IMPORT_IN_REACT })) {
+  test(`Vite, while the page is developed: two people talk, with the client in ${where}`, async () => {
+    const project = await create(`Vite while developing in ${where}`, "vite-react");
+    for (const change of changes) await project.replace(...change);
+    const server = await start({ www: project.folder });
+    const proxy = { "/api": { target: server.origin }, "/sync": { target: server.origin, ws: true } };
+    const listen = { host: "127.0.0.1", port: 0, proxy };
+    const vite = await createServer({ root: project.folder, logLevel: "error", server: listen });
+    try {
+      await vite.listen();
+      const origin = `http://127.0.0.1:${vite.httpServer.address().port}`;
+      await end(await meet(server, origin, (me, to) => `/?me=${me}&to=${to}`));
+    } finally {
+      await vite.close();
+    }
+  });
+}
 
 test("no bundler, Firefox: two people talk", async () => {
   const project = await create("Firefox", "plain");
@@ -91,8 +105,26 @@ test("no bundler, Firefox: two people talk", async () => {
   await end([cora, dave]);
 });
 
+test("Next.js: two people talk, with the client in a worker", async (t) => {
+  await withNext(t, NEXT_IN_WORKER, async (server, origin) => {
+    await end(await meet(server, origin, (me, to) => `/${me}/${to}`));
+  });
+});
+
 test("Next.js: two people talk, one is told while no page is open, and a server renders what it can", async (t) => {
-  const project = await create("Next", "next");
+  await withNext(t, [], async (server, origin) => {
+    for (const [path, when] of [["/anna/ben", "when it was built"], ["/cora/dave", "when it was asked for"]]) {
+      const html = await (await fetch(origin + path)).text();
+      assert.match(html, /<p role="status">opening<\/p>/, `rendered ${when}`);
+    }
+    await talk(server, origin, (me, to) => `/${me}/${to}`);
+  });
+});
+
+/** Builds and starts the application, for as long as `use` takes. */
+async function withNext(t, changes, use) {
+  const project = await create(changes.length > 0 ? "Next with a worker" : "Next", "next");
+  for (const change of changes) await project.replace(...change);
   const port = await freePort();
   const origin = `http://localhost:${port}`;
   const server = await start({ www: join(project.folder, "public"), args: ["--allow-origin", origin] });
@@ -100,16 +132,13 @@ test("Next.js: two people talk, one is told while no page is open, and a server 
   await build(t, project, "build", env);
   const next = project.start(process.execPath, [resolve("next/dist/bin/next"), "start", "--port", String(port)], env);
   try {
-    const asked = () => fetch(`${origin}/anna/ben`).then((answer) => answer.ok && answer.text(), () => false);
-    const html = await until("Next.js serves", asked);
-    assert.match(html, /<p role="status">opening<\/p>/, "rendered when it was built");
-    const later = await (await fetch(`${origin}/cora/dave`)).text();
-    assert.match(later, /<p role="status">opening<\/p>/, "rendered when it was asked for");
-    await talk(server, origin, (me, to) => `/${me}/${to}`);
+    const answers = () => fetch(origin).then(({ ok }) => ok, () => false);
+    await until("Next.js serves", answers);
+    await use(server, origin);
   } finally {
     next.kill("SIGKILL");
   }
-});
+}
 
 /** A project with an example in it, for which what is installed is what the example asks for. */
 async function create(name, example) {
