@@ -9,7 +9,11 @@ let loading = null;
 let started = 0;
 
 export async function createTestServer({ clock = Date.now, wasm } = {}) {
-  loading ??= load({ module_or_path: wasm ?? onDisk(new URL("./testing/wasm/tutti_testing_bg.wasm", import.meta.url)) });
+  const module = wasm ?? onDisk(new URL("./testing/wasm/tutti_testing_bg.wasm", import.meta.url));
+  loading ??= load({ module_or_path: module }).catch((error) => {
+    loading = null; // the next call tries again
+    throw error;
+  });
   await Promise.all([loading, init(onDisk(new URL("./wasm/tutti_sync_bg.wasm", import.meta.url)))]);
   started += 1;
   return new TestServer(`tutti-${started}.test`, new Memory(), () => clock());

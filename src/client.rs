@@ -6,7 +6,7 @@
 use std::{future::Future, pin::Pin, rc::Rc};
 
 use js_sys::{Function, Promise};
-use tutti_engine::{Failure, Input, Query, Reply};
+use tutti_engine::{Failure, Input, Message, Query, Reply, RequestId};
 use tutti_protocol::{
     Code, Conversation, OperationId, Position,
     conversation::is_name,
@@ -110,8 +110,7 @@ impl WasmSyncClient {
     /// The conversations, latest activity first.
     pub fn conversations(&self, options: &JsValue) -> Promise {
         let limit = types::optional_number(options, "limit", 1..=MAX_NUMBER);
-        let driver = self.driver.clone();
-        promise(async move {
+        self.look(move |driver| {
             let limit = at_most(limit?);
             Ok(types::to_js(&driver.read(|replica| replica.conversations(limit))?))
         })
@@ -120,8 +119,7 @@ impl WasmSyncClient {
     /// One conversation, or null.
     pub fn conversation(&self, id: &JsValue) -> Promise {
         let id = read_conversation(id);
-        let driver = self.driver.clone();
-        promise(async move {
+        self.look(move |driver| {
             let id = id?;
             Ok(types::to_js(&driver.read(|replica| replica.conversation(&id))?))
         })
@@ -133,35 +131,24 @@ impl WasmSyncClient {
         let conversation = read_conversation(conversation);
         let position =
             (!position.is_undefined()).then(|| types::number(position, "position", 0..=MAX_NUMBER));
-        let driver = self.driver.clone();
-        promise(async move {
-            let (conversation, position) = (conversation?, position.transpose()?.map(Position));
-            driver.request(|request| Input::MarkRead { request, conversation, position }).await?;
-            Ok(JsValue::UNDEFINED)
-        })
+        let read = conversation.and_then(|it| Ok((it, position.transpose()?.map(Position))));
+        self.act(read.map(|(conversation, position)| {
+            move |request| Input::MarkRead { request, conversation, position }
+        }))
     }
 
     /// Gives a message other content.
     pub fn edit(&self, id: &JsValue, content: &JsValue) -> Promise {
-        let (id, content) = (read_id(id, "messageId"), types::content(content));
-        let driver = self.driver.clone();
-        promise(async move {
-            let (id, content) = (id?, content?.into());
-            let message = driver.changeable(id).await?;
-            driver.request(|request| Input::Edit { request, message, content }).await?;
-            Ok(JsValue::UNDEFINED)
-        })
+        let edit = read_id(id, "messageId").and_then(|id| Ok((id, types::content(content)?.into())));
+        self.change(
+            edit.map(|(id, content)| (id, move |request, message| Input::Edit { request, message, content })),
+        )
     }
 
     /// Takes a message back.
     pub fn recall(&self, id: &JsValue) -> Promise {
         let id = read_id(id, "messageId");
-        let driver = self.driver.clone();
-        promise(async move {
-            let message = driver.changeable(id?).await?;
-            driver.request(|request| Input::Recall { request, message }).await?;
-            Ok(JsValue::UNDEFINED)
-        })
+        self.change(id.map(|id| (id, |request, message| Input::Recall { request, message })))
     }
 
     /// Tries a message again that was refused.
@@ -241,8 +228,7 @@ impl WasmSyncClient {
     /// What the user was doing, or null.
     pub fn session(&self, key: &JsValue) -> Promise {
         let key = types::session_key(key);
-        let driver = self.driver.clone();
-        promise(async move {
+        self.look(move |driver| {
             let key = key?;
             Ok(types::to_js(&driver.read(|replica| replica.session(&key))?))
         })
@@ -251,8 +237,7 @@ impl WasmSyncClient {
     /// All that the user was doing, under keys that begin with a prefix.
     pub fn sessions(&self, prefix: &JsValue) -> Promise {
         let prefix = if prefix.is_undefined() { Ok(String::new()) } else { types::text(prefix, "prefix") };
-        let driver = self.driver.clone();
-        promise(async move {
+        self.look(move |driver| {
             let prefix = prefix?;
             Ok(types::to_js(&driver.read(|replica| replica.sessions(&prefix))?))
         })
@@ -262,8 +247,7 @@ impl WasmSyncClient {
     pub fn notifications(&self, options: &JsValue) -> Promise {
         let dismissed = types::optional_boolean(options, "includeDismissed");
         let limit = types::optional_number(options, "limit", 1..=MAX_NUMBER);
-        let driver = self.driver.clone();
-        promise(async move {
+        self.look(move |driver| {
             let (dismissed, limit) = (dismissed?.unwrap_or(false), at_most(limit?));
             let wanted = driver.config().notifications;
             let shown =
@@ -275,13 +259,8 @@ impl WasmSyncClient {
     /// Marks a notification as read, or as one to be seen no more.
     #[wasm_bindgen(js_name = markNotification)]
     pub fn mark_notification(&self, id: &JsValue, state: &JsValue) -> Promise {
-        let (id, state) = (read_id(id, "id"), types::mark(state));
-        let driver = self.driver.clone();
-        promise(async move {
-            let (id, state) = (id?, state?);
-            driver.request(|request| Input::MarkNotification { request, id, state }).await?;
-            Ok(JsValue::UNDEFINED)
-        })
+        let mark = read_id(id, "id").and_then(|id| Ok((id, types::mark(state)?)));
+        self.act(mark.map(|(id, state)| move |request| Input::MarkNotification { request, id, state }))
     }
 
     /// Has notifications pushed to this browser while no tab is open.
@@ -358,11 +337,7 @@ impl WasmSyncClient {
     /// Resolves when the outbox is empty and the cursor has reached the server's head.
     #[wasm_bindgen(js_name = syncNow)]
     pub fn sync_now(&self) -> Promise {
-        let driver = self.driver.clone();
-        promise(async move {
-            driver.request(Input::SyncNow).await?;
-            Ok(JsValue::UNDEFINED)
-        })
+        self.act(Ok(Input::SyncNow))
     }
 
     /// Connects this profile in the place of another device's connection.
@@ -370,12 +345,7 @@ impl WasmSyncClient {
     pub fn take_over(&self, device_id: &JsValue) -> Promise {
         let device = types::text(device_id, "deviceId")
             .and_then(|id| id.parse().map_err(|_| invalid("deviceId: expected a UUID")));
-        let driver = self.driver.clone();
-        promise(async move {
-            let device = device?;
-            driver.request(|request| Input::TakeOver(request, device)).await?;
-            Ok(JsValue::UNDEFINED)
-        })
+        self.act(device.map(|device| move |request| Input::TakeOver(request, device)))
     }
 
     /// Works offline by choice, in all tabs of this profile, or no longer does.
@@ -397,7 +367,7 @@ impl WasmSyncClient {
     /// Sets some of it, for all tabs of this profile.
     pub fn configure(&self, config: &JsValue) -> Promise {
         let result = self.driver.configure(config);
-        promise(async move { result.map(|()| JsValue::UNDEFINED) })
+        self.look(move |_| result.map(|()| JsValue::UNDEFINED))
     }
 
     /// Leaves the tab group and releases everything. Idempotent.
@@ -433,21 +403,11 @@ impl WasmSyncClient {
 impl WasmSyncClient {
     fn withdraw(&self, id: &JsValue, retry: bool) -> Promise {
         let id = read_id(id, "messageId");
-        let driver = self.driver.clone();
-        promise(async move {
-            let id = id?;
-            driver.request(|request| Input::Withdraw { request, id, retry }).await?;
-            Ok(JsValue::UNDEFINED)
-        })
+        self.act(id.map(|id| move |request| Input::Withdraw { request, id, retry }))
     }
 
     fn manage(&self, what: Result<What, Failure>) -> Promise {
-        let driver = self.driver.clone();
-        promise(async move {
-            let what = what?;
-            driver.request(|request| Input::Manage { request, what }).await?;
-            Ok(JsValue::UNDEFINED)
-        })
+        self.act(what.map(|what| move |request| Input::Manage { request, what }))
     }
 
     /// Hands the engine what needs no answer. A client at its end says nothing.
@@ -457,12 +417,25 @@ impl WasmSyncClient {
     }
 
     fn set(&self, set: Result<wire::Set, Failure>) -> Promise {
-        let driver = self.driver.clone();
-        promise(async move {
-            let set = set?;
-            driver.request(|request| Input::Set { request, set }).await?;
-            Ok(JsValue::UNDEFINED)
-        })
+        self.act(set.map(|set| move |request| Input::Set { request, set }))
+    }
+
+    /// Looks at what is here.
+    fn look(&self, look: impl FnOnce(&Driver) -> Result<JsValue, Failure> + 'static) -> Promise {
+        looked(self.driver.clone(), Box::new(look))
+    }
+
+    /// Has the engine do something.
+    fn act(&self, input: Result<impl FnOnce(RequestId) -> Input + 'static, Failure>) -> Promise {
+        acted(self.driver.clone(), input.map(|input| Box::new(input) as _))
+    }
+
+    /// Has the engine change a message.
+    fn change<I: FnOnce(RequestId, Message) -> Input + 'static>(
+        &self,
+        input: Result<(OperationId, I), Failure>,
+    ) -> Promise {
+        changed(self.driver.clone(), input.map(|(id, input)| (id, Box::new(input) as _)))
     }
 }
 
@@ -524,6 +497,34 @@ fn read_id(id: &JsValue, name: &str) -> Result<OperationId, Failure> {
 
 fn promise(work: impl Future<Output = Result<JsValue, Failure>> + 'static) -> Promise {
     settle(Box::pin(work))
+}
+
+// Once for all calls of a kind, like the next one.
+
+type Look = dyn FnOnce(&Driver) -> Result<JsValue, Failure>;
+
+fn looked(driver: Rc<Driver>, look: Box<Look>) -> Promise {
+    promise(async move { look(&driver) })
+}
+
+type Act = dyn FnOnce(RequestId) -> Input;
+
+fn acted(driver: Rc<Driver>, input: Result<Box<Act>, Failure>) -> Promise {
+    promise(async move {
+        driver.request(input?).await?;
+        Ok(JsValue::UNDEFINED)
+    })
+}
+
+type Change = dyn FnOnce(RequestId, Message) -> Input;
+
+fn changed(driver: Rc<Driver>, change: Result<(OperationId, Box<Change>), Failure>) -> Promise {
+    promise(async move {
+        let (id, input) = change?;
+        let message = driver.changeable(id).await?;
+        driver.request(|request| input(request, message)).await?;
+        Ok(JsValue::UNDEFINED)
+    })
 }
 
 /// Once for all kinds of work: what turns a future into a promise weighs more than most of them.

@@ -5,7 +5,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::VecDeque,
     future::ready,
     pin::Pin,
     rc::{Rc, Weak},
@@ -18,7 +18,7 @@ use js_sys::{Function, Promise, Reflect, TypeError};
 use tutti_engine::{
     BatchId, Config, Connection, ConnectionId, Effect, Engine, Event, Extent, Failure, Identity, Input,
     LoadId, Located, LockId, LogLevel, Message, MessageEvent, Missing, Next, Origin, Page, Query, Replica,
-    Reply, RequestId, Search, Session, Setup, Status, Transport,
+    Reply, RequestId, Search, Session, Setup, SortedMap, SortedSet, Status, Transport,
     batch::{Batch, Key, Snapshot, StoreError, Table},
     decode_block, decode_locators, identity_batch,
 };
@@ -134,7 +134,7 @@ struct News {
     messages: Vec<MessageEvent>,
     /// Any message may look different.
     unsaid: bool,
-    conversations: BTreeSet<String>,
+    conversations: SortedSet<String>,
     sessions: Vec<(Session, Origin)>,
     /// In their order; none at all: there may be none any more.
     notifications: Option<Vec<wire::Notification>>,
@@ -416,7 +416,7 @@ impl Driver {
         before: Option<Position>,
         limit: usize,
     ) -> Result<Page, Failure> {
-        let mut blocks: BTreeMap<u64, local::Block> = BTreeMap::new();
+        let mut blocks: SortedMap<u64, local::Block> = SortedMap::new();
         loop {
             let wanted = self.read(|replica| replica.page_blocks(conversation, before, limit))?;
             // A fold may have moved messages to new blocks while the old ones were read.
@@ -586,7 +586,7 @@ impl Driver {
         free(&self.channel);
         free(&self.connection);
         free(&self.requests);
-        self.tell(Kind::Error, || error::to_js(&panic::failure()));
+        self.tell(Kind::Error, &|| error::to_js(&panic::failure()));
         self.let_go_of_page();
         self.store.close();
     }
@@ -994,13 +994,13 @@ impl Driver {
     fn tell_news(&self) {
         let news = self.news.take();
         if !news.messages.is_empty() {
-            self.tell(Kind::Messages, || types::to_js(&news.messages));
+            self.tell(Kind::Messages, &|| types::to_js(&news.messages));
         }
         if news.unsaid {
-            self.tell(Kind::Messages, || js_sys::Array::new().into());
+            self.tell(Kind::Messages, &|| js_sys::Array::new().into());
         }
         if !news.conversations.is_empty() {
-            self.tell(Kind::Conversations, || {
+            self.tell(Kind::Conversations, &|| {
                 let engine = self.engine.borrow();
                 let replica = engine.replica();
                 let changed: Vec<_> =
@@ -1009,42 +1009,42 @@ impl Driver {
             });
         }
         for session in &news.sessions {
-            self.tell(Kind::Session, || types::to_js(session));
+            self.tell(Kind::Session, &|| types::to_js(session));
         }
         if let Some(changed) = &news.notifications {
-            self.tell(Kind::Notifications, || types::to_js(changed));
+            self.tell(Kind::Notifications, &|| types::to_js(changed));
         }
         for told in &news.statuses {
             match told {
                 Told::Typing { conversation, account, typing } => {
-                    self.tell(Kind::Typing, || types::typing(conversation, account, *typing));
+                    self.tell(Kind::Typing, &|| types::typing(conversation, account, *typing));
                 }
-                Told::Presence(presence) => self.tell(Kind::Presence, || types::to_js(presence)),
-                Told::Custom(custom) => self.tell(Kind::CustomStatus, || types::to_js(custom)),
+                Told::Presence(presence) => self.tell(Kind::Presence, &|| types::to_js(presence)),
+                Told::Custom(custom) => self.tell(Kind::CustomStatus, &|| types::to_js(custom)),
             }
         }
         if let Some(devices) = &news.devices {
-            self.tell(Kind::Devices, || types::devices(devices, self.device()));
+            self.tell(Kind::Devices, &|| types::devices(devices, self.device()));
         }
         if let Some(status) = &news.status {
-            self.tell(Kind::Status, || types::status(status, self.store.durable()));
+            self.tell(Kind::Status, &|| types::status(status, self.store.durable()));
         }
         for limit in &news.limits {
-            self.tell(Kind::ConnectionLimit, || types::connection_limit(limit));
+            self.tell(Kind::ConnectionLimit, &|| types::connection_limit(limit));
         }
         for (events, complete_from) in news.caught_up {
-            self.tell(Kind::CatchUp, || types::catch_up(events, complete_from));
+            self.tell(Kind::CatchUp, &|| types::catch_up(events, complete_from));
         }
         if let Some(by) = &news.removed {
-            self.tell(Kind::Removed, || types::removed(by.as_deref()));
+            self.tell(Kind::Removed, &|| types::removed(by.as_deref()));
         }
         for failure in &news.failures {
-            self.tell(Kind::Error, || error::to_js(failure));
+            self.tell(Kind::Error, &|| error::to_js(failure));
         }
     }
 
     /// Calls the listeners of a kind, one by one, with a value of their own.
-    fn tell(&self, kind: Kind, value: impl Fn() -> JsValue) {
+    fn tell(&self, kind: Kind, value: &dyn Fn() -> JsValue) {
         let listeners: Vec<Function> = self
             .listeners
             .borrow()

@@ -3,9 +3,10 @@
 //! Some forty lines instead of a library, which costs the package several kilobytes for what the
 //! client needs: objects with known fields.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::fmt::Write as _;
 
 use bytes::Bytes;
+use tutti_engine::SortedMap;
 
 /// JSON text in the making.
 #[derive(Default)]
@@ -125,7 +126,7 @@ impl<T: ToJson> ToJson for Vec<T> {
     }
 }
 
-impl<T: ToJson> ToJson for BTreeMap<String, T> {
+impl<T: ToJson> ToJson for SortedMap<String, T> {
     fn write(&self, json: &mut Json) {
         let fields: Vec<(&str, &dyn ToJson)> =
             self.iter().map(|(name, it)| (name.as_str(), it as _)).collect();

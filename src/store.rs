@@ -7,6 +7,7 @@
 //! let snapshot = store.load(&Table::ALL).await?;
 //! ```
 
+mod database;
 mod idb;
 mod memory;
 mod mend;

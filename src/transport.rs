@@ -125,7 +125,7 @@ impl Post {
         let unsupported = |error: JsValue| Failure::new(Code::Unsupported, describe(&error));
         let state = Rc::new(PostState {
             // wss: is https: with an upgrade (RFC 6455).
-            url: url.replacen("ws", "http", 1),
+            url: url.strip_prefix("ws").map_or_else(|| url.to_owned(), |rest| format!("http{rest}")),
             hello: RefCell::default(),
             log: RefCell::default(),
             abort: AbortController::new().map_err(unsupported)?,

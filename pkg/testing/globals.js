@@ -15,7 +15,10 @@ export function leave(host) {
   if (networks.delete(host) && networks.size === 0) restore();
 }
 
-const networkOf = (address) => networks.get(new URL(address, globalThis.location?.href).host);
+function networkOf(address) {
+  const base = globalThis.location?.href;
+  return URL.canParse(address, base) ? networks.get(new URL(address, base).host) : undefined;
+}
 
 function patch() {
   const { WebSocket, fetch } = globalThis;
@@ -32,6 +35,7 @@ function patch() {
   };
   listenAsPages();
   lockAsPages();
+  digestAsPages();
 }
 
 function restore() {
@@ -56,6 +60,15 @@ function lockAsPages() {
   const locks = { request: async (_name, _options, hold) => hold({}) };
   if (globalThis.navigator) Object.defineProperty(navigator, "locks", { value: locks, configurable: true });
   else globalThis.navigator = { locks };
+}
+
+/** The window of jsdom has no cryptography, or a class of its own for Node's. */
+function digestAsPages() {
+  const { webcrypto } = globalThis.process?.getBuiltinModule?.("node:crypto") ?? {};
+  const { crypto, Crypto } = globalThis;
+  if (!webcrypto || (crypto?.subtle && crypto instanceof Crypto)) return;
+  Object.defineProperty(globalThis, "crypto", { value: webcrypto, configurable: true });
+  Object.defineProperty(globalThis, "Crypto", { value: webcrypto.constructor, configurable: true });
 }
 
 async function post(network, { body, signal }) {

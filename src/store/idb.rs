@@ -16,27 +16,19 @@ use std::{
 use bytes::Bytes;
 use futures_channel::oneshot;
 use gloo_timers::future::TimeoutFuture;
-use indexed_db_futures::{
-    KeyRange,
-    database::Database,
-    error::{Error, JSError, OpenDbError},
-    future::VoidRequest,
-    internals::SystemRepr,
-    object_store::ObjectStore,
-    prelude::*,
-    transaction::{Transaction, TransactionDurability, TransactionMode, TransactionOptions},
-};
-use js_sys::{ArrayBuffer, Function, Number, Promise, Reflect, Uint8Array};
+use js_sys::{Array, ArrayBuffer, Function, Number, Uint8Array};
 use tutti_engine::batch::{Batch, Claim, Durability, Key, Snapshot, StoreError, Table, Write};
 use tutti_protocol::{Epoch, OperationId, Revision};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::{JsFuture, spawn_local};
-use web_sys::{CryptoKey, IdbDatabase, IdbFactory, IdbRequest, IdbTransaction, IdbVersionChangeEvent};
+use wasm_bindgen_futures::spawn_local;
+use web_sys::{CryptoKey, IdbKeyRange, IdbRequest, IdbTransaction, IdbVersionChangeEvent};
 
 use super::{
     Pushed, Salvage, Store,
+    database::{Database, Thrown, Transaction, delete, names, open, result},
     seal::{Sealer, generate_key, profile_name, random_name},
 };
+use crate::error::describe;
 
 /// Version of the schema. Later ones only add to it.
 const VERSION: u32 = if cfg!(feature = "next") { 2 } else { 1 };
@@ -106,7 +98,7 @@ impl IdbStore {
     /// cleared, or for another tab that changes its schema or erases it.
     pub fn on_lost(&self, listener: Function) {
         if let Some(connection) = &*self.connection.borrow() {
-            connection.database.as_sys().set_onclose(Some(&listener));
+            connection.database.set_onclose(Some(&listener));
         }
         self.on_lost.replace(Some(listener));
     }
@@ -172,7 +164,7 @@ impl IdbStore {
             return Err(StoreError::Erased.into());
         }
         let connection = Rc::new(Connection::open(&self.profile, self.on_lost.clone()).await?);
-        connection.database.as_sys().set_onclose(self.on_lost.borrow().as_ref());
+        connection.database.set_onclose(self.on_lost.borrow().as_ref());
         Ok(connection)
     }
 }
@@ -244,13 +236,13 @@ impl Connection {
         // opens another, and then learns what has become of the database.
         let handle = database.clone();
         let on_version_change = Closure::new(move |event: IdbVersionChangeEvent| {
-            handle.as_sys().close();
+            handle.close();
             if let Some(listener) = &*on_lost.borrow() {
                 // It is our own, and throws nothing.
                 let _ = listener.call1(&JsValue::UNDEFINED, &event);
             }
         });
-        database.as_sys().set_onversionchange(Some(on_version_change.as_ref().unchecked_ref()));
+        database.set_onversionchange(Some(on_version_change.as_ref().unchecked_ref()));
         let (key, generation) = match stored_key(&database).await {
             Ok(stored) => stored,
             Err(fault) => {
@@ -267,33 +259,32 @@ impl Connection {
     async fn salvage(&self, tables: &[Table]) -> Result<Salvage, Fault> {
         // Naming one twice is naming it once.
         let names: Vec<_> = tables.iter().map(|table| name(*table)).chain([META]).collect();
-        let transaction = self.reading(&names)?;
-        let meta = transaction.object_store(META)?;
-        let get = |key: &str| meta.get::<JsValue, _, _>(JsValue::from(key)).primitive();
+        let transaction = Transaction::reading(&self.database, &names)?;
+        let meta = transaction.store(META)?;
+        let get = |key: &str| meta.get(&key.into());
         let (epoch, revision) = (get(EPOCH)?, get(REVISION)?);
         let mut columns = Vec::with_capacity(tables.len());
         for table in tables {
-            let store = transaction.object_store(name(*table))?;
-            let keys = store.get_all_keys::<JsValue>().primitive()?;
-            let values = store.get_all::<JsValue>().primitive()?;
-            columns.push((*table, keys, values, get(name(*table))?));
+            let store = transaction.store(name(*table))?;
+            columns.push((*table, store.get_all_keys()?, store.get_all()?, get(name(*table))?));
         }
-        drop(meta);
-        finish(transaction).await?;
+        transaction.finish().await?;
 
-        let (epoch, revision) = (Epoch(number(epoch.await?)), Revision(number(revision.await?)));
+        let (epoch, revision) = (Epoch(number(epoch).await?), Revision(number(revision).await?));
         let mut opening = Vec::new();
         let mut damaged = Vec::new();
         for (table, keys, values, count) in columns {
             let before = opening.len();
-            for (key, value) in keys.await?.zip(values.await?) {
+            let keys: Array = result(keys).await?.unchecked_into();
+            let values: Array = result(values).await?.unchecked_into();
+            for (key, value) in keys.iter().zip(values.iter()) {
                 // What has another key is no record: the epoch, the revision and the fences.
-                if let Some(key) = from_js(&key?) {
-                    opening.push((table, key, self.sealer.open(table, key, value?)));
+                if let Some(key) = from_js(&key) {
+                    opening.push((table, key, self.sealer.open(table, key, value)));
                 }
             }
             let found = (opening.len() - before) as u64;
-            if found < number(count.await?) {
+            if found < number(count).await? {
                 damaged.push((table, Key::Number(found)));
             }
         }
@@ -309,18 +300,18 @@ impl Connection {
     }
 
     async fn read(&self, table: Table, keys: &[Key]) -> Result<Vec<Option<Bytes>>, Fault> {
-        let transaction = self.reading(&[name(table)])?;
-        let store = transaction.object_store(name(table))?;
+        let transaction = Transaction::reading(&self.database, &[name(table)])?;
+        let store = transaction.store(name(table))?;
         let mut requests = Vec::with_capacity(keys.len());
         for key in keys {
-            requests.push((*key, store.get::<JsValue, _, _>(to_js(*key)).primitive()?));
+            requests.push((*key, store.get(&to_js(*key))?));
         }
-        drop(store);
-        finish(transaction).await?;
+        transaction.finish().await?;
 
         let mut opening = Vec::with_capacity(keys.len());
         for (key, request) in requests {
-            opening.push(request.await?.map(|value| self.sealer.open(table, key, value)));
+            let value = Some(result(request).await?).filter(|value| !value.is_undefined());
+            opening.push(value.map(|value| self.sealer.open(table, key, value)));
         }
         let mut values = Vec::with_capacity(keys.len());
         for value in opening {
@@ -351,42 +342,43 @@ impl Connection {
             writes.push((write, value));
         }
         loop {
-            let transaction = self.writing(&names, durability(batch.durability))?;
+            let transaction = Transaction::writing(&self.database, &names, batch.durability)?;
             let mut fenced = None;
             if let Some(fence) = batch.fence {
-                let meta = transaction.object_store(META)?;
-                fenced = Some(add(&meta, &fence_key(fence), &JsValue::TRUE)?);
-                meta.delete::<JsValue, _>(KeyRange::Only(fence_key(fence))).primitive()?;
+                let meta = transaction.store(META)?;
+                fenced = Some(meta.add_with_key(&JsValue::TRUE, &fence_key(fence))?);
+                meta.delete(&fence_key(fence))?;
             }
             let mut last = None;
             let mut inserts = Vec::new();
             for (at, (write, value)) in writes.iter().enumerate() {
-                let store = transaction.object_store(name(write_table(write)))?;
+                let store = transaction.store(name(write_table(write)))?;
                 last = match write {
-                    Write::Put(_, key, _) => Some(put(&store, to_js(*key), value.clone())?),
+                    Write::Put(_, key, _) => Some(store.put_with_key(value, &to_js(*key))?),
+                    // That it is there already aborts the transaction.
                     Write::Insert(_, key, _) => {
-                        inserts.push((at, add(&store, &to_js(*key), value)?));
+                        inserts.push((at, store.add_with_key(value, &to_js(*key))?));
                         None
                     }
-                    Write::Delete(_, key) => Some(remove(&store, KeyRange::Only(to_js(*key)))?),
+                    Write::Delete(_, key) => Some(store.delete(&to_js(*key))?),
                     // Not `clear`: the epoch, the revision and the fences are no records.
-                    Write::Clear(Table::Meta) => Some(remove(&store, all_numbers())?),
+                    Write::Clear(Table::Meta) => Some(store.delete(&all_numbers()?.into())?),
                     Write::Clear(_) => Some(store.clear()?),
                 };
             }
             if let Some(revision) = batch.revision {
-                let meta = transaction.object_store(META)?;
+                let meta = transaction.store(META)?;
                 for table in COUNTED {
                     if let Some(count) = count(table, &batch.writes) {
-                        put(&meta, name(table).into(), (count as f64).into())?;
+                        meta.put_with_key(&(count as f64).into(), &name(table).into())?;
                     }
                 }
-                last = Some(put(&meta, REVISION.into(), (revision.0 as f64).into())?);
+                last = Some(meta.put_with_key(&(revision.0 as f64).into(), &REVISION.into())?);
             }
             if last.is_none() {
                 // Something to wait for, where the browser needs it: a record that is there or is not.
-                let store = transaction.object_store(names.first().copied().unwrap_or(META))?;
-                last = Some(remove(&store, KeyRange::Only(PROBE.into()))?);
+                let store = transaction.store(names.first().copied().unwrap_or(META))?;
+                last = Some(store.delete(&PROBE.into())?);
             }
             let Err(fault) = self.finish_writing(transaction, last).await else {
                 return Ok(());
@@ -406,79 +398,64 @@ impl Connection {
 
     async fn raise_epoch(&self, from: Epoch) -> Result<Claim, Fault> {
         // A power cut ends every leadership, so none need outlive it.
-        let transaction = self.writing(&[META], TransactionDurability::Relaxed)?;
-        let meta = transaction.object_store(META)?;
-        let revision = meta.get::<JsValue, _, _>(REVISION).primitive()?;
+        let transaction = Transaction::writing(&self.database, &[META], Durability::Relaxed)?;
+        let meta = transaction.store(META)?;
+        let revision = meta.get(&REVISION.into())?;
         // Awaited in the transaction, unlike anything else: a constraint would let a claim from an epoch
         // that is yet to come pass, and a second transaction would wait behind all that other tabs write.
-        let epoch = Epoch(number(meta.get::<JsValue, _, _>(EPOCH).primitive()?.await?));
+        let epoch = Epoch(number(meta.get(&EPOCH.into())?).await?);
         if epoch != from {
             return Ok(Claim::Overtaken(epoch));
         }
-        put(&meta, fence_key(from), JsValue::TRUE)?;
+        meta.put_with_key(&JsValue::TRUE, &fence_key(from))?;
         if let Some(old) = from.0.checked_sub(FENCES) {
-            remove(&meta, KeyRange::Only(fence_key(Epoch(old))))?;
+            meta.delete(&fence_key(Epoch(old)))?;
         }
-        let write = put(&meta, EPOCH.into(), (from.next().0 as f64).into())?;
-        drop(meta);
+        let write = meta.put_with_key(&(from.next().0 as f64).into(), &EPOCH.into())?;
         self.finish_writing(transaction, Some(write)).await?;
-        Ok(Claim::Won(Revision(number(revision.await?))))
+        Ok(Claim::Won(Revision(number(revision).await?)))
     }
 
     async fn push(&self) -> Result<Option<Pushed>, Fault> {
-        let transaction = self.reading(&[KEYS])?;
-        let keys = transaction.object_store(KEYS)?;
-        let push = keys.get::<JsValue, _, _>(PUSH).primitive()?;
-        drop(keys);
-        finish(transaction).await?;
-        let push = push.await?.and_then(|push| push.as_string());
-        Ok(push.and_then(|push| {
+        let transaction = Transaction::reading(&self.database, &[KEYS])?;
+        let push = transaction.store(KEYS)?.get(&PUSH.into())?;
+        transaction.finish().await?;
+        Ok(result(push).await?.as_string().and_then(|push| {
             let (digest, scope) = push.split_once(' ')?;
             Some(Pushed { digest: digest.to_owned(), scope: scope.to_owned() })
         }))
     }
 
     async fn set_push(&self, push: Option<&Pushed>) -> Result<(), Fault> {
-        let transaction = self.writing(&[KEYS], TransactionDurability::Relaxed)?;
-        let keys = transaction.object_store(KEYS)?;
+        let transaction = Transaction::writing(&self.database, &[KEYS], Durability::Relaxed)?;
+        let keys = transaction.store(KEYS)?;
         match push {
-            Some(Pushed { digest, scope }) => put(&keys, PUSH.into(), format!("{digest} {scope}").into())?,
-            None => remove(&keys, KeyRange::Only(PUSH.into()))?,
+            Some(Pushed { digest, scope }) => {
+                keys.put_with_key(&format!("{digest} {scope}").into(), &PUSH.into())?
+            }
+            None => keys.delete(&PUSH.into())?,
         };
-        drop(keys);
-        finish(transaction).await
+        Ok(transaction.finish().await?)
     }
 
     /// Removes all that is in it, the key first of all: a tab that stands still may keep the database itself.
     async fn clear(&self) -> Result<(), Fault> {
-        let names: Vec<String> = self.database.object_store_names().collect();
+        let names = names(&self.database);
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let transaction = self.writing(&names, TransactionDurability::Strict)?;
+        let transaction = Transaction::writing(&self.database, &names, Durability::Strict)?;
         for name in names {
-            transaction.object_store(name)?.clear()?;
+            transaction.store(name)?.clear()?;
         }
-        finish(transaction).await
+        Ok(transaction.finish().await?)
     }
 
     /// Commits. Where a browser commits the rest when a write fails after it was told to, it is told once
     /// the last write has happened, and with it all before it.
-    async fn finish_writing(
-        &self,
-        transaction: Transaction<'_>,
-        last: Option<VoidRequest>,
-    ) -> Result<(), Fault> {
+    async fn finish_writing(&self, transaction: Transaction, last: Option<IdbRequest>) -> Result<(), Fault> {
         if let Some(last) = last.filter(|_| !self.undoes.get()) {
-            last.await.map_err(|error| reason(transaction.as_sys(), error))?;
+            result(last).await.map_err(|thrown| transaction.reason(thrown))?;
         }
-        finish(transaction).await
-    }
-
-    fn reading(&self, names: &[&str]) -> Result<Transaction<'_>, Error> {
-        self.database.transaction(names).build()
-    }
-
-    fn writing(&self, names: &[&str], durability: TransactionDurability) -> Result<Transaction<'_>, Error> {
-        writing(&self.database, names, durability)
+        Ok(transaction.finish().await?)
     }
 
     fn seal(&self, write: &Write) -> Option<impl Future<Output = Result<Uint8Array, StoreError>> + use<>> {
@@ -493,9 +470,8 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        let handle = self.database.as_sys();
-        handle.set_onversionchange(None);
-        handle.close();
+        self.database.set_onversionchange(None);
+        self.database.close();
     }
 }
 
@@ -504,11 +480,7 @@ async fn open_database(name: String) -> Result<Database, Fault> {
     let (tell, opened) = oneshot::channel();
     let current = name.clone();
     spawn_local(async move {
-        let result = Database::open(current)
-            .with_version(VERSION)
-            .with_on_upgrade_needed(|_, database| upgrade(&database))
-            .await;
-        if let Err(Ok(late)) = tell.send(result) {
+        if let Err(Ok(late)) = tell.send(open(&current, Some(VERSION), upgrade).await) {
             late.close();
         }
     });
@@ -528,42 +500,32 @@ async fn exists(name: String) -> Result<bool, Fault> {
     spawn_local(async move { drop(tell.send(look_for(&name).await)) });
     match unless_blocked(told).await.and_then(Result::ok) {
         None => Err(StoreError::Blocked.into()),
-        Some(found) => found.map_err(|thrown| Fault::from(Error::from(thrown))),
+        Some(found) => Ok(found?),
     }
 }
 
-async fn look_for(name: &str) -> Result<bool, JsValue> {
-    let factory = Reflect::get(&js_sys::global(), &"indexedDB".into())?.unchecked_into::<IdbFactory>();
-    let opening = factory.open(name)?;
+async fn look_for(name: &str) -> Result<bool, Thrown> {
     let is_missing = Rc::<Cell<bool>>::default();
-    let (missing, request) = (is_missing.clone(), opening.clone());
-    let leave_it = Closure::once(move || {
+    let missing = is_missing.clone();
+    let leave_it = move |_: &Database, transaction: &IdbTransaction| {
         missing.set(true);
-        if let Some(transaction) = request.transaction() {
-            // With this the one that would be made is not. It has just begun, so it can be aborted.
-            let _ = transaction.abort();
-        }
-    });
-    opening.set_onupgradeneeded(Some(leave_it.as_ref().unchecked_ref()));
-    let opened = Promise::new(&mut |resolve, reject| {
-        opening.set_onsuccess(Some(&resolve));
-        opening.set_onerror(Some(&reject));
-    });
-    match JsFuture::from(opened).await {
-        Ok(_) => {
-            opening.result()?.unchecked_into::<IdbDatabase>().close();
+        // With this the one that would be made is not. It has just begun, so it can be aborted.
+        transaction.abort()
+    };
+    match open(name, None, leave_it).await {
+        Ok(database) => {
+            database.close();
             Ok(true)
         }
         Err(_) if is_missing.get() => Ok(false),
-        Err(_) => Err(opening.error()?.map_or(JsValue::NULL, JsValue::from)),
+        Err(thrown) => Err(thrown),
     }
 }
 
 /// Deletes a database. A tab that stands still and has it open holds that up until it goes on.
 async fn delete_database(name: &str) -> Result<(), StoreError> {
-    let deleting = Database::delete_by_name(name).map_err(|error| StoreError::from(Fault::from(error)))?;
-    match unless_blocked(deleting).await {
-        Some(Err(error)) => Err(Fault::from(error).into()),
+    match unless_blocked(delete(name)).await {
+        Some(Err(thrown)) => Err(Fault::from(thrown).into()),
         Some(Ok(())) | None => Ok(()),
     }
 }
@@ -585,10 +547,10 @@ fn database_name(profile: &str) -> String {
 
 /// Opens a database of a later version as it is, if that version says that this code can work with it.
 async fn open_later(name: String) -> Result<Database, Fault> {
-    let database = Database::open(name).await?;
+    let database = open(&name, None, |_, _| Ok(())).await?;
     let version = database.version() as u32;
     let readable = (1..=VERSION).map(|oldest| readable(version, oldest));
-    let names: Vec<String> = database.object_store_names().collect();
+    let names = names(&database);
     if !readable.into_iter().any(|name| names.contains(&name)) {
         database.close();
         return Err(StoreError::Version.into());
@@ -601,14 +563,14 @@ fn readable(version: u32, oldest: u32) -> String {
     format!("version-{version}-for-{oldest}")
 }
 
-fn upgrade(database: &Database) -> Result<(), Error> {
-    let present: Vec<String> = database.object_store_names().collect();
+fn upgrade(database: &Database, _: &IdbTransaction) -> Result<(), JsValue> {
+    let present = names(database);
     let readable = readable(VERSION, OLDEST);
     let wanted = Table::ALL.map(name).into_iter().chain([KEYS, &readable]);
     #[cfg(feature = "next")]
     let wanted = wanted.chain([NEXT]);
     for store in wanted.filter(|store| !present.iter().any(|name| name == store)) {
-        database.create_object_store(store).build()?;
+        database.create_object_store(store)?;
     }
     Ok(())
 }
@@ -616,24 +578,22 @@ fn upgrade(database: &Database) -> Result<(), Error> {
 /// Finds out whether this browser undoes a transaction in which something fails after `commit` was
 /// called, as it should; Firefox does not. Until that is known, nothing relies on it.
 async fn probe(database: Database, undoes: Rc<Cell<bool>>) {
-    let is_undone = async || -> Result<bool, Error> {
-        let transaction = writing(&database, &[KEYS], TransactionDurability::Relaxed)?;
-        let keys = transaction.object_store(KEYS)?;
+    let is_undone = async || -> Result<bool, Thrown> {
+        let transaction = Transaction::writing(&database, &[KEYS], Durability::Relaxed)?;
+        let keys = transaction.store(KEYS)?;
         for _ in 0..2 {
-            add(&keys, &PROBE.into(), &JsValue::TRUE)?;
+            keys.add_with_key(&JsValue::TRUE, &PROBE.into())?;
         }
         // Firefox minds when it is the last that fails.
-        put(&keys, PROBE.into(), JsValue::TRUE)?;
-        drop(keys);
+        keys.put_with_key(&JsValue::TRUE, &PROBE.into())?;
         // That something failed is told either way.
-        let _ = finish(transaction).await;
-        let transaction = writing(&database, &[KEYS], TransactionDurability::Relaxed)?;
-        let keys = transaction.object_store(KEYS)?;
-        let found = keys.get_key::<JsValue, _>(JsValue::from(PROBE)).primitive()?;
-        remove(&keys, KeyRange::Only(PROBE.into()))?;
-        drop(keys);
-        transaction.commit().await?;
-        Ok(found.await?.is_none())
+        let _ = transaction.finish().await;
+        let transaction = Transaction::writing(&database, &[KEYS], Durability::Relaxed)?;
+        let keys = transaction.store(KEYS)?;
+        let found = keys.get_key(&PROBE.into())?;
+        keys.delete(&PROBE.into())?;
+        transaction.finish().await?;
+        Ok(result(found).await?.is_undefined())
     };
     undoes.set(is_undone().await.unwrap_or(false));
 }
@@ -648,79 +608,33 @@ async fn stored_key(database: &Database) -> Result<(CryptoKey, String), Fault> {
     };
     let made = generate_key().await?;
     let generation = random_name()?;
-    let transaction = writing(database, &[KEYS], TransactionDurability::Strict)?;
-    let keys = transaction.object_store(KEYS)?;
-    put(&keys, GENERATION.into(), generation.into())?;
+    let transaction = Transaction::writing(database, &[KEYS], Durability::Strict)?;
+    let keys = transaction.store(KEYS)?;
+    keys.put_with_key(&generation.into(), &GENERATION.into())?;
     if !present.is_undefined() {
-        remove(&keys, KeyRange::Only(SEALING_KEY.into()))?;
+        keys.delete(&SEALING_KEY.into())?;
     }
     // Last, since that is how Firefox undoes the rest.
-    add(&keys, &SEALING_KEY.into(), &made)?;
-    drop(keys);
-    let stored = finish(transaction).await;
+    keys.add_with_key(&made, &SEALING_KEY.into())?;
+    let stored = transaction.finish().await;
     let (first, generation) = read_key(database).await?;
-    let gone = |_| stored.err().unwrap_or_else(|| StoreError::Damaged("the key is gone".into()).into());
+    let gone = |_| stored.map_or_else(Fault::from, |()| StoreError::Damaged("the key is gone".into()).into());
     Ok((first.dyn_into().map_err(gone)?, generation))
 }
 
 /// Whatever is there as the key, and which database this is.
 async fn read_key(database: &Database) -> Result<(JsValue, String), Fault> {
-    let transaction = database.transaction(KEYS).build()?;
-    let keys = transaction.object_store(KEYS)?;
-    let key = keys.get::<JsValue, _, _>(SEALING_KEY).primitive()?;
-    let generation = keys.get::<JsValue, _, _>(GENERATION).primitive()?;
-    drop(keys);
-    finish(transaction).await?;
-    let generation = generation.await?.and_then(|generation| generation.as_string());
-    Ok((key.await?.unwrap_or_default(), generation.unwrap_or_default()))
-}
-
-fn writing<'a>(
-    database: &'a Database,
-    names: &[&str],
-    durability: TransactionDurability,
-) -> Result<Transaction<'a>, Error> {
-    database
-        .transaction(names)
-        .with_mode(TransactionMode::Readwrite)
-        .with_options(TransactionOptions::new().with_durability(durability))
-        .build()
-}
-
-fn put(store: &ObjectStore<'_>, key: JsValue, value: JsValue) -> Result<VoidRequest, Error> {
-    store.put(value).with_key(key).without_key_type().primitive()
-}
-
-fn remove(store: &ObjectStore<'_>, keys: KeyRange<JsValue>) -> Result<VoidRequest, Error> {
-    store.delete::<JsValue, _>(keys).primitive()
-}
-
-/// Adds a record. That it is there already aborts the transaction.
-fn add(store: &ObjectStore<'_>, key: &JsValue, value: &JsValue) -> Result<IdbRequest, Error> {
-    Ok(store.as_sys().add_with_key(value, key)?)
+    let transaction = Transaction::reading(database, &[KEYS])?;
+    let keys = transaction.store(KEYS)?;
+    let (key, generation) = (keys.get(&SEALING_KEY.into())?, keys.get(&GENERATION.into())?);
+    transaction.finish().await?;
+    let generation = result(generation).await?.as_string();
+    Ok((result(key).await?, generation.unwrap_or_default()))
 }
 
 /// Whether a record was to be added that is there already.
 fn is_present(request: &IdbRequest) -> bool {
     request.error().ok().flatten().is_some_and(|error| error.name() == "ConstraintError")
-}
-
-async fn finish(transaction: Transaction<'_>) -> Result<(), Fault> {
-    let handle = transaction.as_sys().clone();
-    transaction.commit().await.map_err(|error| reason(&handle, error))
-}
-
-/// Why a transaction was aborted. What its requests and the library say is only that it was; the
-/// transaction itself knows of the full disk.
-fn reason(transaction: &IdbTransaction, error: Error) -> Fault {
-    transaction.error().map_or(error, Error::from).into()
-}
-
-fn durability(of: Durability) -> TransactionDurability {
-    match of {
-        Durability::Relaxed => TransactionDurability::Relaxed,
-        Durability::Strict => TransactionDurability::Strict,
-    }
 }
 
 fn write_table(write: &Write) -> Table {
@@ -760,8 +674,8 @@ fn from_js(key: &JsValue) -> Option<Key> {
 }
 
 /// Numbers come first among the keys of IndexedDB, so an upper bound is enough.
-fn all_numbers() -> KeyRange<JsValue> {
-    KeyRange::UpperBound(f64::INFINITY.into(), true)
+fn all_numbers() -> Result<IdbKeyRange, JsValue> {
+    IdbKeyRange::upper_bound_with_open(&f64::INFINITY.into(), true)
 }
 
 /// The key of the record that says that a leadership is over.
@@ -770,8 +684,8 @@ fn fence_key(epoch: Epoch) -> JsValue {
 }
 
 /// The epoch, the revision and counts begin at 0.
-fn number(stored: Option<JsValue>) -> u64 {
-    stored.and_then(|stored| stored.as_f64()).unwrap_or_default() as u64
+async fn number(stored: IdbRequest) -> Result<u64, Thrown> {
+    Ok(result(stored).await?.as_f64().unwrap_or_default() as u64)
 }
 
 /// Tables that are numbered from 0 without gaps. How many records there are is noted in meta under the table's name:
@@ -808,20 +722,13 @@ impl From<StoreError> for Fault {
     }
 }
 
-impl From<Error> for Fault {
-    fn from(error: Error) -> Self {
-        // Not what the library makes of them: it can print numbers, too, and that takes 5 KB.
-        let (kind, message) = match error {
-            Error::DomException(error) => {
-                let error = web_sys::DomException::from(error);
-                (error.name(), error.message())
-            }
-            Error::Unknown(JSError::Error(error)) => (error.name().into(), error.message().into()),
-            // An abort that nobody asked for and the browser does not explain.
-            Error::MissingData(_) => return Self::Lost("a transaction ended without a reason".into()),
-            Error::Serialisation(_) | Error::Unknown(_) => (String::new(), String::new()),
+impl From<Thrown> for Fault {
+    fn from(thrown: Thrown) -> Self {
+        let Thrown(Some(thrown)) = thrown else {
+            return Self::Lost("a transaction ended without a reason".into());
         };
-        let message = format!("{kind}: {message}");
+        let kind = thrown.dyn_ref().map(js_sys::Error::name).map(String::from).unwrap_or_default();
+        let message = format!("{kind}: {}", describe(&thrown));
         match kind.as_str() {
             "QuotaExceededError" => Self::Final(StoreError::Quota),
             "VersionError" => Self::Final(StoreError::Version),
@@ -831,11 +738,8 @@ impl From<Error> for Fault {
     }
 }
 
-impl From<OpenDbError> for Fault {
-    fn from(error: OpenDbError) -> Self {
-        match error {
-            OpenDbError::Base(error) => error.into(),
-            _ => Self::Final(StoreError::Failed("this browser has no IndexedDB".into())),
-        }
+impl From<JsValue> for Fault {
+    fn from(thrown: JsValue) -> Self {
+        Thrown::from(thrown).into()
     }
 }

@@ -206,6 +206,16 @@ test("two servers know nothing of each other", async () => {
   assert.equal(ann.status().connection, "online");
 });
 
+test("where cryptography is not the page's own, as in jsdom, Node's is", async () => {
+  server.close();
+  globalThis.Crypto = class Crypto {};
+  server = await createTestServer();
+  const ann = await open("ann");
+  await ann.send(BEN, "hello");
+  await ann.syncNow();
+  assert.deepEqual(await shown(ann, BEN), [["hello", "sent"]]);
+});
+
 test("what goes elsewhere goes there, and in the end all is as it was", async () => {
   const answer = await fetch("data:text/plain,hello");
   assert.equal(await answer.text(), "hello");

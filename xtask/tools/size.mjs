@@ -4,7 +4,7 @@ import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 
-const BUDGET = 300 * 1024;
+const BUDGET = 220 * 1024;
 
 const folder = process.argv[2];
 const brotli = { params: { [constants.BROTLI_PARAM_QUALITY]: 11 } };

@@ -1,7 +1,8 @@
 //! How long to wait before trying again.
 
-use rand_chacha::{ChaCha8Rng, rand_core::RngCore as _};
 use tutti_protocol::limits;
+
+use crate::entropy::Entropy;
 
 /// Waits that grow by half, with jitter of ± 50 %, so that clients of a restarted server come back
 /// spread out.
@@ -12,7 +13,7 @@ pub(crate) struct Backoff {
 
 impl Backoff {
     /// The next wait, in milliseconds.
-    pub(crate) fn next(&mut self, entropy: &mut ChaCha8Rng) -> u64 {
+    pub(crate) fn next(&mut self, entropy: &mut Entropy) -> u64 {
         let mut wait = limits::RECONNECT_FIRST;
         for _ in 0..self.attempts {
             wait = (wait + wait / 2).min(limits::RECONNECT_MAX);
@@ -29,13 +30,11 @@ impl Backoff {
 
 #[cfg(test)]
 mod tests {
-    use rand_chacha::rand_core::SeedableRng as _;
-
     use super::*;
 
     #[test]
     fn waits_grow_to_a_minute_with_jitter() {
-        let mut entropy = ChaCha8Rng::from_seed([1; 32]);
+        let mut entropy = Entropy::from_seed([1; 32]);
         let mut backoff = Backoff::default();
         let waits: Vec<u64> = (0..200).map(|_| backoff.next(&mut entropy)).collect();
         assert!((500..=1_500).contains(&waits[0]), "{}", waits[0]);

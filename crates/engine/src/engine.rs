@@ -11,7 +11,7 @@ mod status;
 mod storage;
 mod tabs;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use self::{history::Fetch, questions::Asks};
 use crate::{
@@ -19,15 +19,13 @@ use crate::{
     Input, LoadId, MessageEvent, Now, Origin, Replica, Reply, RequestId, Setup, State, Status,
     backoff::Backoff,
     batch::Batch,
+    entropy::Entropy,
     fold::Outdated,
     leadership::Leadership,
     link::Link,
     replica::{Applied, SessionChange},
+    sorted::SortedSet,
     status::{OwnPresence, OwnTyping, Typists},
-};
-use rand_chacha::{
-    ChaCha8Rng,
-    rand_core::{RngCore as _, SeedableRng as _},
 };
 use tutti_protocol::{
     Code, DeviceId, HybridClock, LogId, Millis, OperationId, Seq, TabId, codec, limits,
@@ -71,9 +69,9 @@ pub struct Engine {
     clock: HybridClock,
     /// What the server's clock said, and when, on the monotonic one: the wall clock here may jump.
     server_time: Option<(Millis, Millis)>,
-    entropy: ChaCha8Rng,
+    entropy: Entropy,
     /// The other tabs of this profile.
-    tabs: BTreeSet<TabId>,
+    tabs: SortedSet<TabId>,
     roll_call: Option<RollCall>,
     offline: Offline,
     network: bool,
@@ -96,13 +94,13 @@ pub struct Engine {
     writing: Option<(BatchId, Vec<Enqueued>)>,
     waiting: Vec<Enqueued>,
     /// Operations that this tab began.
-    own: BTreeSet<OperationId>,
+    own: SortedSet<OperationId>,
     reload: Option<Reload>,
     syncs: Vec<Sync>,
     withdrawals: Vec<Withdrawal>,
     fetches: Vec<Fetch>,
     /// Conversations in which the user of this tab types.
-    typing_here: BTreeSet<String>,
+    typing_here: SortedSet<String>,
     /// Others who type.
     typists: Typists,
     presence: OwnPresence,
@@ -128,7 +126,7 @@ pub struct Engine {
 struct RollCall {
     until: Millis,
     /// Those who have not been heard since.
-    missing: BTreeSet<TabId>,
+    missing: SortedSet<TabId>,
 }
 
 #[derive(Debug)]
@@ -143,7 +141,7 @@ struct Follower {
     leader: local::LeaderStatus,
     leader_tab: Option<TabId>,
     /// Own operations that no leader has claimed yet, and others that it seems not to know of.
-    unclaimed: BTreeSet<OperationId>,
+    unclaimed: SortedSet<OperationId>,
     announce_at: Option<Millis>,
     /// Events since the catch-up began.
     caught: u64,
@@ -191,7 +189,7 @@ struct Gathered {
     /// Operations that the server refused for good, or that the user tries again.
     refused: Vec<Queued>,
     /// Operations that the user gives up.
-    discarded: BTreeSet<OperationId>,
+    discarded: SortedSet<OperationId>,
     /// Operations that are known to have taken effect, and were written to the outbox once more.
     over: Vec<OperationId>,
 }
@@ -291,7 +289,7 @@ impl Engine {
     /// An engine on a copy just read from the store. It follows, and queues for the lock.
     #[must_use]
     pub fn new(setup: Setup, replica: Replica, now: Now) -> Self {
-        let mut entropy = ChaCha8Rng::from_seed(setup.seed);
+        let mut entropy = Entropy::from_seed(setup.seed);
         let mut engine = Self {
             identity: setup.identity,
             replica,
@@ -300,7 +298,7 @@ impl Engine {
             clock: HybridClock::default(),
             server_time: None,
             entropy,
-            tabs: BTreeSet::new(),
+            tabs: SortedSet::new(),
             roll_call: None,
             offline: Offline::default(),
             network: setup.network,
@@ -315,12 +313,12 @@ impl Engine {
             sync_disabled: false,
             writing: None,
             waiting: Vec::new(),
-            own: BTreeSet::new(),
+            own: SortedSet::new(),
             reload: None,
             syncs: Vec::new(),
             withdrawals: Vec::new(),
             fetches: Vec::new(),
-            typing_here: BTreeSet::new(),
+            typing_here: SortedSet::new(),
             typists: Typists::default(),
             presence: OwnPresence::default(),
             questions: Vec::new(),

@@ -1,7 +1,5 @@
 //! Folding: the messages of the journal, sorted by conversation and position and cut into blocks.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use bytes::Bytes;
 use prost::Message as _;
 use tutti_protocol::{
@@ -13,6 +11,7 @@ use tutti_protocol::{
 use crate::{
     batch::{Key, Table, Write},
     replica::{Head, Replica},
+    sorted::{SortedMap, SortedSet},
 };
 
 /// A record is closed before it grows over this, in bytes before compression. The limit of 60 KiB is
@@ -48,17 +47,17 @@ pub(crate) fn fold(replica: &Replica, outdated: Outdated) -> Fold {
 }
 
 /// Blocks that hold messages which have changed since, by number.
-pub(crate) type Outdated = BTreeMap<u64, Option<local::Block>>;
+pub(crate) type Outdated = SortedMap<u64, Option<local::Block>>;
 
 /// What became of outdated blocks.
 #[derive(Default)]
 struct Refreshed {
     /// Changed messages that are in the blocks now.
-    placed: BTreeSet<(u32, u64)>,
+    placed: SortedSet<(u32, u64)>,
     /// Blocks that are no more.
     dropped: Vec<u64>,
     /// What was in those, by conversation and position, as it is now.
-    loose: BTreeMap<String, BTreeMap<u64, wire::Message>>,
+    loose: SortedMap<String, SortedMap<u64, wire::Message>>,
 }
 
 /// Puts messages that have changed into their blocks. A block that would grow too large for it is dissolved.
@@ -82,7 +81,7 @@ fn refresh(replica: &Replica, outdated: Outdated, writes: &mut Vec<Write>) -> Re
         writes.push(Write::Delete(Table::Blocks, Key::Number(number)));
         refreshed.dropped.push(number);
         for message in block.messages {
-            let of = refreshed.loose.entry(message.conversation.clone()).or_default();
+            let of = refreshed.loose.get_or_insert_with(message.conversation.clone(), SortedMap::new);
             of.insert(message.position, message);
         }
     }
@@ -123,12 +122,19 @@ fn fold_messages(replica: &Replica, refreshed: &Refreshed, writes: &mut Vec<Writ
     let mut pieces: Vec<Piece> = Vec::new();
     let mut block = local::Block::default();
     let mut size = 0;
-    for (id, head) in &replica.heads {
+    for (id, head) in replica.heads.iter() {
         let mut open: Option<Piece> = None;
         let recent = head.recent.iter().map(|(position, message)| (position.0, message));
-        let mut messages: BTreeMap<u64, &wire::Message> =
+        let mut messages: SortedMap<u64, &wire::Message> =
             recent.filter(|(position, _)| !refreshed.placed.contains(&(head.number, *position))).collect();
-        messages.extend(refreshed.loose.get(id).into_iter().flatten().map(|(position, it)| (*position, it)));
+        messages.extend(
+            refreshed
+                .loose
+                .get(id)
+                .into_iter()
+                .flat_map(SortedMap::iter)
+                .map(|(position, it)| (*position, it)),
+        );
         for message in messages.into_values() {
             let message_size = message.encoded_len() + 4;
             let over = size + message_size > RECORD || block.messages.len() == limits::RECORD_ITEMS;
@@ -199,12 +205,12 @@ fn fold_heads(replica: &Replica, folded: &Folded, writes: &mut Vec<Write>) {
             new.push(Piece { conversation: 0, ..*piece });
         }
     }
-    let dropped: BTreeSet<u64> = folded.dropped.iter().copied().collect();
+    let dropped: SortedSet<u64> = folded.dropped.iter().copied().collect();
     let heads = replica.heads.iter().flat_map(|(id, head)| {
         let new = new.get_mut(head.number as usize).map(std::mem::take).unwrap_or_default();
         let kept = head.pieces.iter().filter(|piece| !dropped.contains(&piece.block));
-        let mut pieces: Vec<Piece> = kept.cloned().chain(new).collect();
-        pieces.sort_by_key(|piece| piece.first);
+        let mut pieces: Vec<Piece> = kept.cloned().collect();
+        new.into_iter().for_each(|piece| put_piece(&mut pieces, piece));
         head_parts(id, head, pieces)
     });
     let spans = replica.spans.iter().chain(&folded.locators).cloned();
@@ -223,6 +229,12 @@ fn fold_heads(replica: &Replica, folded: &Folded, writes: &mut Vec<Write>) {
         ));
     writes.push(Write::Clear(Table::Heads));
     writes.extend((0..).zip(pages).map(|(number, page)| Write::Put(Table::Heads, Key::Number(number), page)));
+}
+
+/// Puts a piece in its place among others, by first position.
+pub(crate) fn put_piece(pieces: &mut Vec<Piece>, piece: Piece) {
+    let at = pieces.partition_point(|of| of.first < piece.first);
+    pieces.insert(at, piece);
 }
 
 /// A head as it is stored: in one part, or in several of one number if a record could not hold it.

@@ -10,12 +10,12 @@
 //! and swap, and kept by answering. Nobody tells a leader then that it was robbed, so it asks now and then
 //! whether another leads.
 
-use rand_chacha::{ChaCha8Rng, rand_core::RngCore as _};
 use tutti_protocol::{Epoch, Millis, Revision};
 
 use crate::{
     Now,
     batch::{Claim, StoreError},
+    entropy::Entropy,
 };
 
 /// How long a leader may take to answer, in milliseconds. Tabs wait up to a quarter longer, each its
@@ -109,7 +109,7 @@ struct Asked {
 
 impl Leadership {
     /// Of a tab that has read the store at this epoch, and takes no part yet.
-    pub(crate) fn new(epoch: Epoch, entropy: &mut ChaCha8Rng) -> Self {
+    pub(crate) fn new(epoch: Epoch, entropy: &mut Entropy) -> Self {
         Self {
             place: Place::Out(None),
             last: LockId(0),
@@ -135,7 +135,7 @@ impl Leadership {
     }
 
     /// Takes part: queues for the lock, and finds out whether there is a leader.
-    pub(crate) fn join(&mut self, now: Now, entropy: &mut ChaCha8Rng) {
+    pub(crate) fn join(&mut self, now: Now, entropy: &mut Entropy) {
         if let Place::Out(_) | Place::Aside(_) = self.place {
             self.queue(now);
             self.ask_if_watching(now, entropy);
@@ -183,7 +183,7 @@ impl Leadership {
     }
 
     /// This browser has no locks.
-    pub(crate) fn no_locks(&mut self, now: Now, entropy: &mut ChaCha8Rng) {
+    pub(crate) fn no_locks(&mut self, now: Now, entropy: &mut Entropy) {
         self.locks = false;
         self.ask_if_watching(now, entropy);
     }
@@ -244,7 +244,7 @@ impl Leadership {
     }
 
     /// The leader has said goodbye. Where there is a lock, that tells whoever waits for it.
-    pub(crate) fn vacated(&mut self, now: Now, entropy: &mut ChaCha8Rng) {
+    pub(crate) fn vacated(&mut self, now: Now, entropy: &mut Entropy) {
         match self.place {
             Place::Queued(id) if !self.locks => self.claim(id),
             Place::Aside(_) => self.join(now, entropy),
@@ -258,7 +258,7 @@ impl Leadership {
     }
 
     /// Somebody looks at this tab, or does not any more.
-    pub(crate) fn set_visible(&mut self, visible: bool, now: Now, entropy: &mut ChaCha8Rng) {
+    pub(crate) fn set_visible(&mut self, visible: bool, now: Now, entropy: &mut Entropy) {
         if std::mem::replace(&mut self.visible, visible) == visible {
             return;
         }
@@ -269,7 +269,7 @@ impl Leadership {
     }
 
     /// Asks the leader, if that is another tab, and no answer is awaited already.
-    pub(crate) fn ask(&mut self, now: Now, entropy: &mut ChaCha8Rng) {
+    pub(crate) fn ask(&mut self, now: Now, entropy: &mut Entropy) {
         if matches!(self.place, Place::Queued(_)) && self.asked.is_none() {
             let until = now.monotonic.plus(patience(entropy));
             self.asked = Some(Asked { until, last: false });
@@ -290,7 +290,7 @@ impl Leadership {
     }
 
     /// Time has passed.
-    pub(crate) fn tick(&mut self, now: Now, entropy: &mut ChaCha8Rng) {
+    pub(crate) fn tick(&mut self, now: Now, entropy: &mut Entropy) {
         if self.deadline().is_none_or(|at| now.monotonic < at) {
             return;
         }
@@ -320,7 +320,7 @@ impl Leadership {
         self.visible || !self.locks
     }
 
-    fn ask_if_watching(&mut self, now: Now, entropy: &mut ChaCha8Rng) {
+    fn ask_if_watching(&mut self, now: Now, entropy: &mut Entropy) {
         if self.is_watching() {
             self.ask(now, entropy);
         }
@@ -384,6 +384,6 @@ impl Leadership {
     }
 }
 
-fn patience(entropy: &mut ChaCha8Rng) -> u64 {
+fn patience(entropy: &mut Entropy) -> u64 {
     ANSWER + u64::from(entropy.next_u32()) % (ANSWER / 4)
 }

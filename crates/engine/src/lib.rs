@@ -19,6 +19,7 @@ mod backoff;
 pub mod batch;
 mod config;
 mod engine;
+mod entropy;
 mod fold;
 mod identity;
 mod leadership;
@@ -29,6 +30,7 @@ mod notifications;
 mod outbox;
 mod replica;
 mod search;
+mod sorted;
 mod status;
 
 use bytes::Bytes;
@@ -43,6 +45,7 @@ pub use message::{Conversation, Failure, Hole, Message, Missing, Page, Session, 
 pub use outbox::Outbox;
 pub use replica::{Located, Replica, decode_block, decode_locators};
 pub use search::{Next, Query, Search};
+pub use sorted::{SortedMap, SortedSet};
 
 use batch::{Batch, Claim, Snapshot, StoreError};
 

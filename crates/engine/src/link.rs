@@ -7,17 +7,20 @@
 //! short sessions that end when both sides have nothing more to say. One is held each time that a place
 //! was asked for in vain, and whenever there is something to send.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use bytes::Bytes;
-use rand_chacha::ChaCha8Rng;
 use tutti_protocol::{
     Code, DeviceId, Epoch, LogId, Millis, OperationId, Seq, Timestamp, codec, limits,
     wire::{self, ClientFrame, Hello, SnapshotPlace, client_frame, outcome, server_frame, status},
 };
 
 use crate::{
-    Config, Identity, Now, backoff::Backoff, identity::Alias, message::Failure, outbox::Outbox,
+    Config, Identity, Now,
+    backoff::Backoff,
+    entropy::Entropy,
+    identity::Alias,
+    message::Failure,
+    outbox::Outbox,
+    sorted::{SortedMap, SortedSet},
     status::OwnPresence,
 };
 
@@ -190,11 +193,11 @@ struct Session {
     /// but the server pushes only after one that reaches it.
     short: bool,
     /// The one submit that may be under way, so that the order of operations is the server's too.
-    submitted: BTreeSet<OperationId>,
+    submitted: SortedSet<OperationId>,
     /// Confirmed, and where in the log it will come back.
-    accepted: BTreeMap<OperationId, Seq>,
+    accepted: SortedMap<OperationId, Seq>,
     /// Refused for good, which the store does not know yet.
-    refused: BTreeSet<OperationId>,
+    refused: SortedSet<OperationId>,
     /// Nothing is submitted before then.
     hold: Option<Millis>,
     /// When the submits so far would have ended, had each taken its pace (the generic cell rate
@@ -615,7 +618,7 @@ impl Link {
 
     /// Time has passed. `stored`: nothing is being written. While something is, no connection begins,
     /// since the cursor that it says hello with would be out of date already.
-    pub(crate) fn tick(&mut self, now: Now, stored: bool, entropy: &mut ChaCha8Rng) {
+    pub(crate) fn tick(&mut self, now: Now, stored: bool, entropy: &mut Entropy) {
         match &mut self.state {
             State::Waiting(Some(until)) if stored && !self.held && *until <= now.monotonic => {
                 self.connection = ConnectionId(self.connection.0 + 1);
@@ -692,14 +695,14 @@ impl Link {
     }
 
     /// The socket is closed, or could not be opened.
-    pub(crate) fn closed(&mut self, failure: Failure, now: Now, entropy: &mut ChaCha8Rng) {
+    pub(crate) fn closed(&mut self, failure: Failure, now: Now, entropy: &mut Entropy) {
         if !matches!(self.state, State::Waiting(_)) {
             self.fail(failure, None, now, entropy);
         }
     }
 
     /// Ends the connection for good reason of ours, and comes back after a wait.
-    pub(crate) fn fail(&mut self, failure: Failure, wait: Option<u64>, now: Now, entropy: &mut ChaCha8Rng) {
+    pub(crate) fn fail(&mut self, failure: Failure, wait: Option<u64>, now: Now, entropy: &mut Entropy) {
         let wait = wait.unwrap_or_else(|| self.backoff.next(entropy));
         // There may be places when the server is back.
         self.limited = false;
@@ -713,7 +716,7 @@ impl Link {
         bytes: Bytes,
         mark: Mark,
         now: Now,
-        entropy: &mut ChaCha8Rng,
+        entropy: &mut Entropy,
     ) -> Vec<Arrived> {
         if matches!(self.state, State::Waiting(_)) {
             // Of a connection that was given up already.
@@ -847,9 +850,9 @@ impl Link {
             fence: None,
             fences: 0,
             short: false,
-            submitted: BTreeSet::new(),
-            accepted: BTreeMap::new(),
-            refused: BTreeSet::new(),
+            submitted: SortedSet::new(),
+            accepted: SortedMap::new(),
+            refused: SortedSet::new(),
             hold: None,
             paced: now.monotonic,
             notified,

@@ -1,7 +1,5 @@
 //! Messages and conversations as the application sees them.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use tutti_protocol::{
     Code, DeviceId, Millis, OperationId, Position,
@@ -9,7 +7,7 @@ use tutti_protocol::{
     wire::{self, operation::Body},
 };
 
-use crate::batch::StoreError;
+use crate::{batch::StoreError, sorted::SortedMap};
 
 /// A message, on its way or sequenced.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,7 +102,7 @@ pub struct Conversation {
     /// Up to where this account has read.
     pub read_position: Position,
     /// Up to where others have read, as far as they share it.
-    pub read_by: BTreeMap<String, Position>,
+    pub read_by: SortedMap<String, Position>,
     /// What the user has written and not sent: a JSON string.
     pub draft: Option<Bytes>,
     /// Whether it is to be quiet.
@@ -119,7 +117,7 @@ pub struct Session {
     /// The application's name for it.
     pub key: String,
     /// JSON texts by name.
-    pub fields: BTreeMap<String, Bytes>,
+    pub fields: SortedMap<String, Bytes>,
     /// When a field was last set: the server's clock once it has confirmed that, the device's before.
     pub updated_at: Millis,
     /// The device that set one last; none for one without a lasting id.

@@ -1,12 +1,12 @@
 //! What the user did and the server has not confirmed, in the order in which it was done.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use tutti_protocol::{
     OperationId, Position, Target, Timestamp,
     local::Queued,
     wire::{self, Operation, operation},
 };
+
+use crate::sorted::{SortedMap, SortedSet};
 
 /// So many operations that were given up are remembered, the newest.
 const DISCARDED: usize = 1_000;
@@ -14,28 +14,28 @@ const DISCARDED: usize = 1_000;
 /// Durable operations on their way to the server.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    queue: BTreeMap<Place, Queued>,
+    queue: SortedMap<Place, Queued>,
     /// Those of the queue that are still to be sent.
-    pending: BTreeSet<Place>,
-    clocks: BTreeMap<OperationId, Timestamp>,
+    pending: SortedSet<Place>,
+    clocks: SortedMap<OperationId, Timestamp>,
     /// By conversation, or by target.
-    subjects: BTreeMap<String, Concerning>,
+    subjects: SortedMap<String, Concerning>,
     /// What has taken effect in this log since this tab was loaded: news of an operation may come after news of
     /// its end.
-    settled: BTreeSet<OperationId>,
+    settled: SortedSet<OperationId>,
     /// What was here and is not any more.
-    seen: BTreeSet<OperationId>,
+    seen: SortedSet<OperationId>,
     /// What the user gave up. Another tab may announce it once more before it hears of that.
-    discarded: BTreeSet<OperationId>,
+    discarded: SortedSet<OperationId>,
 }
 
 /// The operations that concern one conversation or session, or the notifications.
 #[derive(Debug, Default)]
 struct Concerning {
-    sends: BTreeSet<Place>,
+    sends: SortedSet<Place>,
     marks: Vec<(Place, Position)>,
     /// Edits, recalls and sets; marks of notifications.
-    changes: BTreeSet<Place>,
+    changes: SortedSet<Place>,
 }
 
 /// Where an operation stands in the queue.
@@ -53,7 +53,7 @@ impl Outbox {
         if self.settled.contains(&id) || self.clocks.contains_key(&id) || self.discarded.contains(&id) {
             return false;
         }
-        let concerning = self.subjects.entry(subject(&queued).to_owned()).or_default();
+        let concerning = self.subjects.get_or_insert_with(subject(&queued).to_owned(), Concerning::default);
         match body {
             operation::Body::Send(_) => drop(concerning.sends.insert(place)),
             operation::Body::MarkRead(read) => concerning.marks.push((place, Position(read.position))),
@@ -75,14 +75,14 @@ impl Outbox {
     /// Takes over what has left, from the copy that this one replaces. What is here all the same, and they are
     /// copies of the same log, was written once more, or read before it left: that leaves, too, and is answered.
     pub(crate) fn remember(&mut self, old: &Self, same_log: bool) -> Vec<OperationId> {
-        self.seen.extend(old.seen.iter().chain(old.clocks.keys()));
-        for id in &old.discarded {
+        self.seen.extend(old.seen.iter().chain(old.clocks.keys()).copied());
+        for id in old.discarded.iter() {
             drop(self.discard(*id));
         }
         if !same_log {
             return Vec::new();
         }
-        self.settled.extend(&old.settled);
+        self.settled.extend(old.settled.iter().copied());
         let over: Vec<_> = self.clocks.keys().filter(|id| self.settled.contains(id)).copied().collect();
         for id in &over {
             self.settle(*id);
@@ -156,7 +156,7 @@ impl Outbox {
         let Some(concerning) = self.subjects.get(&message.conversation) else {
             return;
         };
-        for place in &concerning.changes {
+        for place in concerning.changes.iter() {
             if let Some(of) = self.queue.get_mut(place).and_then(|queued| queued.message.as_mut())
                 && of.id == message.id
             {
@@ -219,7 +219,7 @@ impl Outbox {
     /// The sends to one conversation, refused ones too, in order.
     pub(crate) fn sends(&self, conversation: &str) -> impl DoubleEndedIterator<Item = &Queued> {
         let concerning = self.subjects.get(conversation).into_iter();
-        concerning.flat_map(|it| &it.sends).filter_map(|place| self.queue.get(place))
+        concerning.flat_map(|it| it.sends.iter()).filter_map(|place| self.queue.get(place))
     }
 
     /// The pending edits and recalls of a conversation's messages, and what is set of it or of a session, or how
@@ -229,7 +229,7 @@ impl Outbox {
         subject: &str,
     ) -> impl Iterator<Item = (&Queued, &operation::Body)> + use<'_> {
         let concerning = self.subjects.get(subject).into_iter();
-        let changes = concerning.flat_map(|it| &it.changes).filter_map(|place| self.queue.get(place));
+        let changes = concerning.flat_map(|it| it.changes.iter()).filter_map(|place| self.queue.get(place));
         changes.filter_map(|queued| Some((queued, queued.operation.as_ref()?.body.as_ref()?)))
     }
 

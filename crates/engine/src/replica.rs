@@ -4,10 +4,7 @@
 //! A replica changes only by [`Replica::apply`], with what a commit changed. The leader applies its
 //! own commits once they are durable, the followers apply the same ones as they hear of them.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BTreeSet},
-};
+use std::{cmp::Reverse, collections::BinaryHeap};
 
 use bytes::Bytes;
 use tutti_protocol::{
@@ -22,12 +19,14 @@ use tutti_protocol::{
 
 use crate::{
     batch::{Key, Snapshot, StoreError, Table},
+    fold::put_piece,
     identity::{identity, named},
     link::Mark,
     message::{Conversation, Failure, Hole, Message, Missing, Page, Session, State},
     notifications::Notifications,
     outbox::{NOTIFICATIONS, Outbox, is_conversation, is_session, subject},
     search::Rewrites,
+    sorted::{SortedMap, SortedSet},
 };
 
 /// This device's copy of the account.
@@ -44,19 +43,19 @@ pub struct Replica {
     pub(crate) snapshot: Option<wire::SnapshotPlace>,
     /// Since when all messages are here, once the snapshot is complete; 0: not known.
     pub(crate) complete_from: Millis,
-    pub(crate) heads: BTreeMap<String, Head>,
+    pub(crate) heads: SortedMap<String, Head>,
     /// Conversation ids by local number; number 1 comes first.
     numbers: Vec<String>,
     pub(crate) spans: Vec<LocatorSpan>,
     /// Number of the next journal record.
     pub(crate) next_journal: u64,
     /// Where the messages are that came or changed since the last fold.
-    pub(crate) fresh: BTreeMap<OperationId, (u32, Position)>,
+    pub(crate) fresh: SortedMap<OperationId, (u32, Position)>,
     pub(crate) outbox: Outbox,
     /// Operations in the store's outbox that have taken effect all the same.
     pub(crate) over: Vec<OperationId>,
     /// What is set of each session, by target.
-    pub(crate) sessions: BTreeMap<String, wire::Fields>,
+    pub(crate) sessions: SortedMap<String, wire::Fields>,
     pub(crate) notifications: Notifications,
     /// The store holds content that was recalled: it is to be folded now.
     pub(crate) purge: bool,
@@ -71,11 +70,11 @@ pub(crate) struct Head {
     pub(crate) last: Option<wire::Message>,
     pub(crate) read_position: Position,
     pub(crate) read_inbound: u64,
-    pub(crate) settings: BTreeMap<String, Bytes>,
-    pub(crate) read_by: BTreeMap<String, Position>,
+    pub(crate) settings: SortedMap<String, Bytes>,
+    pub(crate) read_by: SortedMap<String, Position>,
     pub(crate) pieces: Vec<Piece>,
     /// Messages that are not folded yet, or have changed since.
-    pub(crate) recent: BTreeMap<Position, wire::Message>,
+    pub(crate) recent: SortedMap<Position, wire::Message>,
 }
 
 /// What a change set did to a replica.
@@ -84,8 +83,8 @@ pub(crate) struct Applied {
     pub(crate) messages: Vec<Change>,
     /// Others may look different, too, or be gone.
     pub(crate) unsaid: bool,
-    pub(crate) conversations: BTreeSet<String>,
-    pub(crate) sessions: BTreeMap<String, SessionChange>,
+    pub(crate) conversations: SortedSet<String>,
+    pub(crate) sessions: SortedMap<String, SessionChange>,
     /// How notifications looked, if any may look different now.
     pub(crate) notifications: Option<Vec<wire::Notification>>,
     /// Operations that have come to nothing, and that no message shows as failed.
@@ -112,7 +111,7 @@ impl Applied {
         self.conversations.extend(later.conversations);
         for (target, change) in later.sessions {
             let by = change.by;
-            self.sessions.entry(target).or_insert(change).by = by;
+            self.sessions.get_or_insert_with(target, || change).by = by;
         }
         self.notifications = self.notifications.take().or(later.notifications);
         self.failures.extend(later.failures);
@@ -192,14 +191,14 @@ impl Replica {
             cursor: Seq(0),
             snapshot: None,
             complete_from: Millis(0),
-            heads: BTreeMap::new(),
+            heads: SortedMap::new(),
             numbers: Vec::new(),
             spans: Vec::new(),
             next_journal: 0,
-            fresh: BTreeMap::new(),
+            fresh: SortedMap::new(),
             outbox: Outbox::default(),
             over: Vec::new(),
-            sessions: BTreeMap::new(),
+            sessions: SortedMap::new(),
             notifications: Notifications::default(),
             purge: false,
             rewrites: Rewrites::default(),
@@ -210,7 +209,7 @@ impl Replica {
         }
         // Numbers are handed out without gaps, each to one conversation.
         replica.numbers = vec![String::new(); replica.heads.len()];
-        for (id, head) in &replica.heads {
+        for (id, head) in replica.heads.iter() {
             match replica.numbers.get_mut((head.number as usize).wrapping_sub(1)) {
                 Some(free) if free.is_empty() => free.clone_from(id),
                 _ => return Err(damaged("heads")),
@@ -328,10 +327,13 @@ impl Replica {
     #[must_use]
     pub fn conversations(&self, limit: usize) -> Vec<Conversation> {
         let order = |id| (Reverse((self.is_pinned(id), self.last_activity(id))), id);
-        let mut ordered: Vec<_> = self.conversation_ids().map(order).collect();
-        ordered.sort_unstable();
-        ordered.truncate(limit);
-        ordered.into_iter().filter_map(|(_, id)| self.conversation(id)).collect()
+        let ordered: BinaryHeap<_> = self.conversation_ids().map(order).collect();
+        ordered
+            .into_sorted_vec()
+            .into_iter()
+            .take(limit)
+            .filter_map(|(_, id)| self.conversation(id))
+            .collect()
     }
 
     /// What the user was doing under a key, if there is anything.
@@ -344,11 +346,10 @@ impl Replica {
     /// All that the user was doing under keys that begin like this, by key.
     #[must_use]
     pub fn sessions(&self, prefix: &str) -> Vec<Session> {
-        let mut sessions: Vec<Session> =
-            self.session_targets().map(|target| self.session_of(target)).collect();
-        sessions.retain(|session| !session.fields.is_empty() && session.key.starts_with(prefix));
-        sessions.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-        sessions
+        let sessions = self.session_targets().map(|target| self.session_of(target));
+        let wanted = sessions.filter(|it| !it.fields.is_empty() && it.key.starts_with(prefix));
+        let by_key: SortedMap<_, _> = wanted.map(|session| (session.key.clone(), session)).collect();
+        by_key.into_values().collect()
     }
 
     /// All sessions, by target.
@@ -373,7 +374,7 @@ impl Replica {
     }
 
     /// What is on its way will make these of a target's fields. Says when the last of it was set.
-    fn foresee_fields(&self, target: &str, fields: &mut BTreeMap<String, Bytes>) -> Option<Millis> {
+    fn foresee_fields(&self, target: &str, fields: &mut SortedMap<String, Bytes>) -> Option<Millis> {
         let mut last = None;
         for (queued, body) in self.outbox.changes(target) {
             let Body::Set(set) = body else { continue };
@@ -390,7 +391,7 @@ impl Replica {
     }
 
     fn is_pinned(&self, id: &str) -> bool {
-        let mut settings = BTreeMap::new();
+        let mut settings = SortedMap::new();
         if let Some(value) = self.heads.get(id).and_then(|head| head.settings.get(target::PINNED)) {
             settings.insert(target::PINNED.to_owned(), value.clone());
         }
@@ -466,7 +467,7 @@ impl Replica {
         conversation: &str,
         before: Option<Position>,
         limit: usize,
-        blocks: &BTreeMap<u64, local::Block>,
+        blocks: &SortedMap<u64, local::Block>,
     ) -> Page {
         let (first, end) = self.page_range(conversation, before, limit);
         let mut page = Page { has_more: first > Position(1), ..Page::default() };
@@ -617,7 +618,7 @@ impl Replica {
     fn note_session(&self, target: &str, by: (Option<OperationId>, bool), applied: &mut Applied) {
         if is_session(target) {
             let before = || SessionChange { before: self.session_of(target), by };
-            applied.sessions.entry(target.to_owned()).or_insert_with(before).by = by;
+            applied.sessions.get_or_insert_with(target.to_owned(), before).by = by;
         }
     }
 
@@ -656,7 +657,7 @@ impl Replica {
             if !part.read_by.iter().all(|read_by| is_name(&read_by.account)) {
                 return Err(damaged("heads"));
             }
-            let head = self.heads.entry(part.conversation).or_default();
+            let head = self.heads.get_or_insert_with(part.conversation, Head::default);
             if part.number == 0 || ![0, part.number].contains(&head.number) {
                 return Err(damaged("heads"));
             }
@@ -703,7 +704,8 @@ impl Replica {
                 applied.conversations.insert(read.conversation);
             }
             Some(event::Body::ReadBy(read_by)) => {
-                let read = self.head_mut(&read_by.conversation).read_by.entry(read_by.account).or_default();
+                let all = &mut self.head_mut(&read_by.conversation).read_by;
+                let read = all.get_or_insert_with(read_by.account, Position::default);
                 *read = Position(read_by.position).max(*read);
                 applied.conversations.insert(read_by.conversation);
             }
@@ -858,7 +860,7 @@ impl Replica {
         let written = self.outdated_blocks().into_iter().chain(folded.pieces.iter().map(|piece| piece.block));
         self.rewrites.note(written);
         if !folded.dropped.is_empty() {
-            let dropped: BTreeSet<u64> = folded.dropped.into_iter().collect();
+            let dropped: SortedSet<u64> = folded.dropped.into_iter().collect();
             for head in self.heads.values_mut() {
                 head.pieces.retain(|piece| !dropped.contains(&piece.block));
             }
@@ -870,8 +872,7 @@ impl Replica {
             let Some(head) = self.heads.get_mut(id) else {
                 continue;
             };
-            let at = head.pieces.partition_point(|of| of.first < piece.first);
-            head.pieces.insert(at, Piece { conversation: 0, ..piece });
+            put_piece(&mut head.pieces, Piece { conversation: 0, ..piece });
         }
         self.spans.extend(folded.locators);
         // Commits are applied one by one, so all that is recent here went into the fold.
@@ -886,7 +887,7 @@ impl Replica {
     }
 
     /// The blocks that hold messages which have changed since.
-    pub(crate) fn outdated_blocks(&self) -> BTreeSet<u64> {
+    pub(crate) fn outdated_blocks(&self) -> SortedSet<u64> {
         let of = |head: &Head| -> Vec<u64> {
             head.recent.keys().filter_map(|position| Some(head.piece(*position)?.block)).collect()
         };
@@ -959,7 +960,7 @@ impl Replica {
         &'a self,
         conversation: &str,
         position: Position,
-        blocks: &'a BTreeMap<u64, local::Block>,
+        blocks: &'a SortedMap<u64, local::Block>,
     ) -> Option<&'a wire::Message> {
         let head = self.heads.get(conversation)?;
         if let Some(message) = head.recent.get(&position) {
@@ -1015,12 +1016,12 @@ pub(crate) fn check_change_set(change_set: &ChangeSet) -> bool {
         && folded.is_none_or(|it| it.pieces.iter().all(is_piece) && it.locators.iter().all(is_span))
 }
 
-fn fields(fields: &[wire::Field]) -> BTreeMap<String, Bytes> {
+fn fields(fields: &[wire::Field]) -> SortedMap<String, Bytes> {
     // Copied out of the frame that they came in, which would stay in memory as long.
     fields.iter().map(|field| (field.name.clone(), Bytes::copy_from_slice(&field.value))).collect()
 }
 
-fn is_true(settings: &BTreeMap<String, Bytes>, name: &str) -> bool {
+fn is_true(settings: &SortedMap<String, Bytes>, name: &str) -> bool {
     settings.get(name).is_some_and(|value| value[..] == b"true"[..])
 }
 

@@ -19,8 +19,6 @@
 //! };
 //! ```
 
-use std::collections::BTreeSet;
-
 use bytes::Bytes;
 use prost::{
     Message as _,
@@ -33,6 +31,7 @@ use crate::{
     lowercase::lowercase,
     message::{Message, State},
     replica::{Head, Replica, damaged},
+    sorted::SortedSet,
 };
 
 /// A query is at most so long, in bytes.
@@ -320,7 +319,7 @@ impl Search {
         self.fold = replica.rewrites.fold;
         let pieces = self.heads(replica).flat_map(|head| &head.pieces);
         let wanted = |block: &u64| left.as_ref().is_none_or(|left| left.contains(block));
-        let blocks: BTreeSet<u64> = pieces.map(|piece| piece.block).collect();
+        let blocks: SortedSet<u64> = pieces.map(|piece| piece.block).collect();
         blocks.into_iter().filter(wanted).collect()
     }
 

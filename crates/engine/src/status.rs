@@ -1,9 +1,9 @@
 //! What is worth something only at this moment: who types, and how often that is said. Nothing of it is
 //! stored.
 
-use std::collections::BTreeMap;
-
 use tutti_protocol::{Millis, limits, wire::Availability};
+
+use crate::sorted::SortedMap;
 
 /// Most others of whom is known at a time that they type.
 const TYPISTS: usize = 1_000;
@@ -35,7 +35,7 @@ impl OwnPresence {
 
 /// Others who type, as this tab shows them: in a conversation, an account, until then.
 #[derive(Debug, Default)]
-pub(crate) struct Typists(BTreeMap<(String, String), Millis>);
+pub(crate) struct Typists(SortedMap<(String, String), Millis>);
 
 /// In a conversation, an account.
 pub(crate) type Typist = (String, String);
@@ -60,12 +60,20 @@ impl Typists {
 
     /// Those of whom it was not said for too long that they go on.
     pub(crate) fn expired(&mut self, now: Millis) -> Vec<Typist> {
-        self.0.extract_if(.., |_, until| *until <= now).map(|(who, _)| who).collect()
+        let mut expired = Vec::new();
+        self.0.retain(|who, until| {
+            let on = *until > now;
+            if !on {
+                expired.push(who.clone());
+            }
+            on
+        });
+        expired
     }
 
     /// All of them: nobody would say when they end.
     pub(crate) fn all(&mut self) -> Vec<Typist> {
-        std::mem::take(&mut self.0).into_keys().collect()
+        std::mem::take(&mut self.0).into_iter().map(|(who, _)| who).collect()
     }
 
     pub(crate) fn deadline(&self) -> Option<Millis> {
@@ -75,7 +83,7 @@ impl Typists {
 
 /// Where the user types, in whichever tab, and what was said of it.
 #[derive(Debug, Default)]
-pub(crate) struct OwnTyping(BTreeMap<String, Turn>);
+pub(crate) struct OwnTyping(SortedMap<String, Turn>);
 
 #[derive(Debug)]
 struct Turn {

@@ -1,10 +1,11 @@
 //! Every decoder, and what is to be held to: a new one is a new entry here, and nothing else.
 
-use std::{collections::BTreeMap, fmt::Debug};
+use std::fmt::Debug;
 
 use bytes::Bytes;
 use prost::Message;
 use tutti_engine::{
+    SortedMap,
     batch::{Key, Snapshot, Table},
     decode_block, decode_locators,
 };
@@ -249,7 +250,7 @@ fn load<M: Bounded + PartialEq + Debug>(table: Table, key: Key, record: Bytes, m
         return false;
     };
     assert!(decodes, "nothing else is loaded");
-    tab::use_all(&replica, &BTreeMap::new());
+    tab::use_all(&replica, &SortedMap::new());
     if leads {
         // It folds what is there.
         Tab::open(store, leads).iter_mut().for_each(Tab::go_on);
@@ -268,7 +269,7 @@ fn block(record: Bytes, meter: &mut Meter) -> bool {
     let heads = valid::head_page(&mut Rng::new(block.messages.len() as u64));
     let store = tab::store(Table::Heads, Key::Number(0), codec::encode(&heads));
     if let Ok(replica) = tab::load(&store) {
-        tab::use_all(&replica, &BTreeMap::from([(0, block)]));
+        tab::use_all(&replica, &SortedMap::from_iter([(0, block)]));
     }
     true
 }

@@ -1,10 +1,10 @@
 //! A tab that reads what is hostile, on a store that may be.
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 use tutti_engine::{
-    Config, Effect, Engine, Identity, Input, Located, Next, Now, Query, Replica, Search, Setup,
+    Config, Effect, Engine, Identity, Input, Located, Next, Now, Query, Replica, Search, Setup, SortedMap,
     batch::{Claim, Key, Snapshot, StoreError, Table, Write},
 };
 use tutti_protocol::{
@@ -62,7 +62,7 @@ pub(crate) fn load(store: &Snapshot) -> Result<Replica, StoreError> {
 }
 
 /// Does with a copy what an application may ask for.
-pub(crate) fn use_all(replica: &Replica, blocks: &BTreeMap<u64, local::Block>) {
+pub(crate) fn use_all(replica: &Replica, blocks: &SortedMap<u64, local::Block>) {
     for conversation in replica.conversations(5) {
         for before in [None, Some(Position(u64::MAX)), Some(conversation.read_position)] {
             let _ = replica.page_blocks(&conversation.id, before, 20);
@@ -88,7 +88,7 @@ pub(crate) fn search_block(record: &[u8]) -> bool {
 }
 
 /// Looks for what many messages hold.
-fn search(replica: &Replica, blocks: &BTreeMap<u64, local::Block>) {
+fn search(replica: &Replica, blocks: &SortedMap<u64, local::Block>) {
     for text in ["e", "1 é"] {
         let query = Query::parse(text).expect("words to look for");
         let mut search = Search::new(query, None, 3);
@@ -163,7 +163,7 @@ impl Tab {
             self.carry_out();
         }
         let _ = self.engine.status();
-        use_all(self.engine.replica(), &BTreeMap::new());
+        use_all(self.engine.replica(), &SortedMap::new());
     }
 
     fn carry_out(&mut self) {

@@ -19,8 +19,8 @@ use rand_chacha::{
 use tutti_acceptance::storage::MemoryStorage;
 use tutti_engine::{
     Change, Config, Connection, ConnectionId, Effect, Engine, Event, Extent, Failure, Hole, Identity, Input,
-    LoadId, Located, LockId, Message, MessageEvent, Now, Page, Replica, Reply, RequestId, Setup, State,
-    Status, Transport,
+    LoadId, Located, LockId, Message, MessageEvent, Now, Page, Replica, Reply, RequestId, Setup, SortedMap,
+    State, Status, Transport,
     batch::{Batch, Claim, Key, StoreError, Table, Write},
     decode_block, decode_locators, identity_batch,
 };
@@ -973,7 +973,7 @@ impl World {
             let record = place.store.records.get(&(Table::Blocks, Key::Number(number)))?.clone();
             Some((number, decode_block(record).expect("a block")))
         });
-        let blocks: BTreeMap<u64, local::Block> = blocks.collect();
+        let blocks: SortedMap<u64, local::Block> = blocks.collect();
         replica.page(conversation, None, limit, &blocks)
     }
 
@@ -1160,7 +1160,8 @@ impl World {
             assert!(known, "divergent: {at:?} shows {}", conversation.id);
         }
         let sessions = tab.engine.replica().sessions("").into_iter();
-        let sessions: BTreeMap<_, _> = sessions.map(|session| (session.key, session.fields)).collect();
+        let sessions: BTreeMap<String, BTreeMap<_, _>> =
+            sessions.map(|session| (session.key, session.fields.into_iter().collect())).collect();
         let there = self.server.sessions(&self.profiles[at.0].account);
         assert_eq!(sessions, there, "divergent: {at:?} has other sessions");
         let notifications = tab.engine.replica().notifications(true, usize::MAX);
@@ -1238,7 +1239,8 @@ impl World {
                 there,
                 "divergent: {at:?} has read otherwise in {conversation}"
             );
-            assert_eq!(head.read_by, view.read_by, "divergent: {at:?} on who has read in {conversation}");
+            let read_by: BTreeMap<_, _> = head.read_by.into_iter().collect();
+            assert_eq!(read_by, view.read_by, "divergent: {at:?} on who has read in {conversation}");
             let set = |name: &str| view.settings.get(name).is_some_and(|value| value[..] == b"true"[..]);
             let there = (view.settings.get("draft").cloned(), set("muted"), set("pinned"));
             assert_eq!((head.draft, head.muted, head.pinned), there, "divergent: {at:?} in {conversation}");

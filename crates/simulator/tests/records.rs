@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use rand_chacha::rand_core::RngCore as _;
 use tutti_engine::{
-    Change, Located, Replica,
+    Change, Located, Replica, SortedMap,
     batch::{Key, Snapshot, StoreError, Table},
     decode_block, decode_locators,
 };
@@ -113,7 +113,7 @@ fn examine(records: &BTreeMap<(Table, Key), Bytes>) -> Result<(), StoreError> {
     };
     let snapshot = Snapshot { records: of(&RESIDENT), ..Snapshot::default() };
     let replica = Replica::load("anna", &snapshot)?;
-    let mut blocks = BTreeMap::new();
+    let mut blocks = SortedMap::new();
     for (_, key, record) in of(&[Table::Blocks]) {
         if let Key::Number(number) = key {
             blocks.insert(number, decode_block(record)?);

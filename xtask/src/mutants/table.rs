@@ -473,8 +473,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "older-pieces-forgotten",
         file: FOLD,
-        from: "let mut pieces: Vec<Piece> = kept.cloned().chain(new).collect();",
-        to: "drop(kept); let mut pieces: Vec<Piece> = new;",
+        from: "let mut pieces: Vec<Piece> = kept.cloned().collect();",
+        to: "drop(kept); let mut pieces: Vec<Piece> = Vec::new();",
     },
     Mutant {
         name: "locators-not-written",

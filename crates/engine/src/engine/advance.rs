@@ -1,8 +1,6 @@
 //! What follows from all that happened: the outbox is written, the leader leads, commits and folds, a
 //! follower announces, and whoever waits for all to be in step is answered.
 
-use std::collections::BTreeSet;
-
 use bytes::Bytes;
 use tutti_protocol::{
     Code, DeviceId, LogId, Millis, OperationId, Revision, Seq, TabId, codec, limits,
@@ -20,6 +18,7 @@ use crate::{
     fold::{self, Fold, Outdated},
     identity, leadership, link,
     replica::{META, is_send},
+    sorted::{SortedMap, SortedSet},
 };
 
 /// Messages in the journal at which it is folded.
@@ -245,7 +244,7 @@ impl Engine {
         writes
             .extend(numbered.map(|(number, record)| Write::Put(Table::Journal, Key::Number(number), record)));
         // An operation leaves the outbox in the commit that stores what became of it.
-        let mut settled = BTreeSet::new();
+        let mut settled = SortedSet::new();
         let leaving = events
             .iter()
             .flat_map(accepted_by)
@@ -350,10 +349,9 @@ impl Engine {
         let outbox = &self.replica.outbox;
         follower.unclaimed.retain(|id| outbox.get(*id).is_some_and(|queued| queued.refused.is_none()));
         // The oldest first; when those are claimed, the next.
-        let mut oldest: Vec<OperationId> = follower.unclaimed.iter().copied().collect();
-        oldest.sort_by_cached_key(|id| outbox.place(*id));
-        oldest.truncate(limits::SUBMIT_OPERATIONS);
-        let queued: Vec<Queued> = oldest.into_iter().filter_map(|id| outbox.get(id).cloned()).collect();
+        let oldest: SortedMap<_, _> = follower.unclaimed.iter().map(|id| (outbox.place(*id), *id)).collect();
+        let oldest = oldest.into_values().take(limits::SUBMIT_OPERATIONS);
+        let queued: Vec<Queued> = oldest.filter_map(|id| outbox.get(id).cloned()).collect();
         follower.announce_at = (!queued.is_empty()).then(|| now.monotonic.plus(ANNOUNCE));
         if !queued.is_empty() {
             self.broadcast(channel_frame::Frame::Announce(local::Announce { queued, epoch: 0 }));

@@ -328,10 +328,10 @@ impl Engine {
             let _ = self.replica.enqueue(queued);
         }
         let mut applied = Applied::default();
-        for (id, head) in &self.replica.heads {
+        for (id, head) in self.replica.heads.iter() {
             let seen = old.last_position(id);
             let before = old.heads.get(id);
-            for (position, message) in &head.recent {
+            for (position, message) in head.recent.iter() {
                 let changed = message.edited_at > 0 || message.recalled;
                 let had = || before.and_then(|head| head.recent.get(position)) == Some(message);
                 let held = before.is_some_and(|head| head.holds(*position));

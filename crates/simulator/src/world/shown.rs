@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use tutti_engine::{Conversation, Message, Replica, Session};
+use tutti_engine::{Conversation, Message, Replica, Session, SortedMap};
 use tutti_protocol::wire::Notification;
 
 /// What a tab shows. Equal to what it holds, or it was not told of something.
 #[derive(Debug, Default)]
 pub struct Shown {
     conversations: BTreeMap<String, Conversation>,
-    sessions: BTreeMap<String, BTreeMap<String, Bytes>>,
+    sessions: BTreeMap<String, SortedMap<String, Bytes>>,
     /// By id.
     pub notifications: BTreeMap<Bytes, Notification>,
 }
