@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { inPage } from "./support/client.mjs";
 import { contents, numbered } from "./support/messages.mjs";
+import { PushService, subscribeTo } from "./support/push-service.mjs";
 import { Stage } from "./support/stage.mjs";
 import { traceTasks } from "./support/trace.mjs";
 import { until } from "./support/until.mjs";
@@ -203,6 +204,33 @@ test("what another tab sets is known, and listeners that left are not called", a
   await client.untilSent(toBob, 2);
   assert.deepEqual(await inPage(client.page, () => heard.map(({ message }) => message.content)), ["heard"]);
   await end();
+});
+
+test("push is enabled, renewed and disabled: the page subscribes for its worker", async () => {
+  const service = await PushService.start();
+  const pushing = await stage.server({ args: ["--push-service", service.origin] });
+  const { public_key: key } = await pushing.call("GET", "/api/push");
+  const profile = await stage.profile(pushing);
+  const page = await profile.tab(IN_WORKER);
+  await page.context().grantPermissions(["notifications"], { origin: pushing.origin });
+  await subscribeTo(page, service.subscribe());
+  const client = await profile.clientIn(page, "ann", { config: { pushNotificationSenderId: key } });
+  await client.online();
+  assert.equal(await client.call("pushRegistration"), null);
+  await client.run(async ({ client }) => {
+    await client.enablePush(await navigator.serviceWorker.register("./pkg/sw.js", { type: "module" }));
+  });
+  const isPushedTo = async () => (await client.call("devices"))[0].push;
+  assert.equal(await isPushedTo(), true);
+  const own = async ({ client }) => (await client.pushRegistration()) === (await navigator.serviceWorker.getRegistration("./pkg/"));
+  assert.equal(await client.run(own), true, "the page's own registration");
+  await client.call("renewPush");
+  await client.call("disablePush");
+  assert.equal(await isPushedTo(), false);
+  assert.equal(await client.call("pushRegistration"), null);
+  assert.deepEqual(profile.pageErrors, []);
+  await profile.close();
+  await service.end();
 });
 
 test("a catch-up keeps the page's main thread free", async (t) => {
