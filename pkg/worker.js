@@ -201,19 +201,19 @@ export class SyncClient {
   }
 
   setTyping(conversation, typing) {
-    this.#tell("setTyping", [conversation, typing]);
+    this.#tell("setTyping", () => [conversation, typing]);
   }
 
   setPresence(presence) {
-    this.#tell("setPresence", [presence]);
+    this.#tell("setPresence", () => [presence]);
   }
 
   sendStatus(conversation, type, content) {
-    this.#tell("sendStatus", [conversation, type, plain(content)]);
+    this.#tell("sendStatus", () => [conversation, type, plain(content)]);
   }
 
   setOffline(offline) {
-    this.#tell("setOffline", [offline]);
+    this.#tell("setOffline", () => [offline]);
   }
 
   enablePush(registration) {
@@ -246,10 +246,10 @@ export class SyncClient {
     }
   }
 
-  /** What is wrong with it is an event: nobody waits for an answer. */
+  /** What the client finds wrong with it is an event: nobody waits for an answer. */
   #tell(name, args) {
     try {
-      this.#peer.tell(name, ...short(args));
+      this.#peer.tell(name, ...short(args()));
     } catch (error) {
       throw syncError(error);
     }

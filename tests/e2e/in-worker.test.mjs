@@ -149,7 +149,13 @@ test("what is wrong is said as everywhere, by errors that are SyncErrors", async
   const says = ({ client }, to) => client.send(to, { at: new Date(0), own: new (class { toJSON = () => "its JSON"; })() });
   assert.deepEqual((await client.run(says, toBob)).content, { at: "1970-01-01T00:00:00.000Z", own: "its JSON" });
 
-  // What nobody waits for is told by an event.
+  // What nobody waits for is refused where it cannot get across, and else told by an event.
+  const circular = ({ client }, to) => {
+    const ring = {};
+    ring.ring = ring;
+    client.sendStatus(to, "ring", ring);
+  };
+  await assert.rejects(client.run(circular, toBob), { code: "invalid", isSyncError: true });
   await client.call("setTyping", "nobody");
   const [told] = await until("it is told", () =>
     client.run(({ log }) => log.error.length > 0 && log.error.map(({ event }) => [event.code, event instanceof tutti.SyncError])),
