@@ -131,8 +131,8 @@ export class SyncClient<Content = Json> {
 
   // Life cycle.
   status(): Status;
-  /** How the client is inside, for panels that show it. Throws "closed". */
-  inspect(): Inspection;
+  /** How the client is inside, for panels that show it. */
+  inspect(): Promise<Inspection>;
   /** Sets what is given, in all tabs of this profile. Rejects with "invalid", naming the option, and changes nothing. */
   configure(config: Partial<Config>): Promise<void>;
   config(): Config;

@@ -335,11 +335,8 @@ impl WasmSyncClient {
     }
 
     /// How the client is inside, for panels that show it.
-    ///
-    /// # Errors
-    /// Throws `closed`.
-    pub fn inspect(&self) -> Result<JsValue, JsValue> {
-        self.driver.inspect().map_err(|failure| to_js(&failure))
+    pub fn inspect(&self) -> Promise {
+        self.look(Driver::inspect)
     }
 
     /// Resolves when the outbox is empty and the cursor has reached the server's head.

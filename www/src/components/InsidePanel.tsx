@@ -77,10 +77,12 @@ function useInside(): { moments: Moment[]; inside: Inspection | null } {
   const [inside, setInside] = useState<Inspection | null>(null);
   useEffect(() => {
     if (client === null) return;
-    setInside(client.inspect());
+    // A client that is closed has no inside to show.
+    const look = () => void client.inspect().then(setInside, () => setInside(null));
+    look();
     return client.on("trace", (traces) => {
       setMoments((moments) => traces.reduce(withTrace, moments).slice(0, KEPT));
-      if (client.status().connection !== "closed") setInside(client.inspect());
+      look();
     });
   }, [client]);
   return { moments, inside };
