@@ -5,7 +5,7 @@ use tutti_engine::batch::Durability;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
-    DomException, IdbDatabase, IdbFactory, IdbObjectStore, IdbOpenDbRequest, IdbRequest,
+    DomException, Event, IdbDatabase, IdbFactory, IdbObjectStore, IdbOpenDbRequest, IdbRequest,
     IdbRequestReadyState, IdbTransaction,
 };
 
@@ -130,6 +130,8 @@ impl Transaction {
         let ended = Promise::new(&mut |resolve, reject| {
             handle.set_oncomplete(Some(&resolve));
             handle.set_onabort(Some(&reject));
+            // WebKit calls one complete that it has undone, since a write failed after `commit`.
+            handle.set_onerror(Some(&reject));
         });
         Ok(Self { handle, ended: Some(ended.into()) })
     }
@@ -144,7 +146,7 @@ impl Transaction {
         let ended = self.ended.take();
         self.handle.commit().map_err(|thrown| self.reason(thrown.into()))?;
         match ended {
-            Some(ended) => ended.await.map(drop).map_err(|_| self.reason(Thrown(None))),
+            Some(ended) => ended.await.map(drop).map_err(|event| self.reason(told(event))),
             None => Ok(()),
         }
     }
@@ -154,6 +156,13 @@ impl Transaction {
     pub(super) fn reason(&self, thrown: Thrown) -> Thrown {
         self.handle.error().map_or(thrown, Thrown::from)
     }
+}
+
+/// What an event tells of its request, or of its transaction.
+fn told(event: JsValue) -> Thrown {
+    let target = event.unchecked_into::<Event>().target();
+    let error = target.and_then(|target| Reflect::get(&target, &"error".into()).ok());
+    Thrown(error.filter(|error| !error.is_null()))
 }
 
 impl Drop for Transaction {
