@@ -261,11 +261,8 @@ impl Driver {
             drivers.push(driver.this.clone());
         });
         told.replace(driver.this.clone());
-        driver.store.on_lost(driver.listener(|driver, event| {
-            let deleted = event
-                .dyn_ref::<web_sys::IdbVersionChangeEvent>()
-                .is_some_and(|it| it.new_version().is_none());
-            driver.feed(if deleted { Input::StoreDeleted } else { Input::StoreLost });
+        driver.store.on_lost(&driver.listener(|driver, deleted| {
+            driver.feed(if deleted.is_truthy() { Input::StoreDeleted } else { Input::StoreLost });
         }));
         driver.listen_to_page();
         if driver.store.durable()

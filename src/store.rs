@@ -7,21 +7,19 @@
 //! let snapshot = store.load(&Table::ALL).await?;
 //! ```
 
-mod database;
 mod idb;
 mod memory;
 mod mend;
-mod seal;
+mod pack;
 
 use bytes::Bytes;
 use js_sys::Function;
 use tutti_engine::batch::{Batch, Claim, Key, Snapshot, StoreError, Table};
 use tutti_protocol::Epoch;
 
-pub use idb::IdbStore;
+pub use idb::{IdbStore, digest, profile_name};
 pub use memory::MemoryStore;
 pub(crate) use mend::{damaged, mend, replica};
-pub use seal::{digest, profile_name};
 
 /// Where a profile keeps its records. Each call is one transaction. Calls may overlap, and then happen
 /// in any order: a small batch is sealed sooner than a large one.
@@ -137,8 +135,8 @@ impl AnyStore {
         matches!(self, Self::Idb(store) if store.is_later())
     }
 
-    /// Calls this when the browser has closed the database by itself.
-    pub fn on_lost(&self, listener: Function) {
+    /// Calls this when the database is closed from without, and says whether that is to delete it.
+    pub fn on_lost(&self, listener: &Function) {
         if let Self::Idb(store) = self {
             store.on_lost(listener);
         }
