@@ -226,6 +226,8 @@ export interface Status {
   /** Operations accepted here that the server has not confirmed. */
   pending: number;
   catchingUp: boolean;
+  /** While catching up: how many events of the account's log that has brought, and of how many, where that is known. */
+  progress: { done: number; total: number | null } | null;
   tabs: number;               // tabs of this profile, this one included
   durable: boolean;           // false when the browser offers no lasting storage (then kept in memory)
   epoch: number;              // leadership number; grows with every change of leader

@@ -306,7 +306,7 @@ impl Driver {
                 connection: Connection::Closed,
                 reason: Some(failure.code),
                 pending: 0,
-                catching_up: false,
+                catching_up: None,
                 tabs: 1,
                 epoch: Epoch(0),
                 working_offline: false,

@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use js_sys::{Function, JSON, JsString, Object, Reflect};
 use tutti_engine::{
-    Change, Config, Connection, Conversation, Failure, Hole, LogLevel, Message, MessageEvent, Missing,
-    Origin, Page, PushKey, Session, State, Status,
+    CatchingUp, Change, Config, Connection, Conversation, Failure, Hole, LogLevel, Message, MessageEvent,
+    Missing, Origin, Page, PushKey, Session, State, Status,
 };
 use tutti_protocol::{
     Code, DeviceId, Millis, OperationId, Position, Target,
@@ -421,6 +421,12 @@ impl ToJson for Message {
     }
 }
 
+impl ToJson for CatchingUp {
+    fn write(&self, json: &mut Json) {
+        json.object(&[("done", &self.done), ("total", &self.total)]);
+    }
+}
+
 impl ToJson for Failure {
     fn write(&self, json: &mut Json) {
         json.object(&[("code", &self.code.as_str()), ("message", &self.message)]);
@@ -599,7 +605,8 @@ pub(crate) fn status(status: &Status, durable: bool) -> JsValue {
         ("connection", &connection),
         ("reason", &status.reason.map(Code::as_str)),
         ("pending", &(status.pending as u64)),
-        ("catchingUp", &status.catching_up),
+        ("catchingUp", &status.catching_up.is_some()),
+        ("progress", &status.catching_up),
         ("tabs", &(status.tabs as u64)),
         ("durable", &durable),
         ("epoch", &status.epoch.0),

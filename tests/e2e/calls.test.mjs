@@ -44,6 +44,7 @@ test("followers and leader have the same status, but for the role", async () => 
       reason: null,
       pending: 0,
       catchingUp: false,
+      progress: null,
       tabs: 2,
       durable: true,
       epoch: 0,

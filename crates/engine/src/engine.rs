@@ -15,8 +15,8 @@ use std::collections::VecDeque;
 
 use self::{history::Fetch, questions::Asks};
 use crate::{
-    BatchId, Change, Config, Connection, ConnectionId, Effect, Event, Extent, Failure, Identity, Input,
-    LoadId, MessageEvent, Now, Origin, Replica, Reply, RequestId, Setup, State, Status,
+    BatchId, CatchingUp, Change, Config, Connection, ConnectionId, Effect, Event, Extent, Failure, Identity,
+    Input, LoadId, MessageEvent, Now, Origin, Replica, Reply, RequestId, Setup, State, Status,
     backoff::Backoff,
     batch::Batch,
     entropy::Entropy,
@@ -131,7 +131,7 @@ struct RollCall {
 
 #[derive(Debug)]
 enum Role {
-    Follower(Follower),
+    Follower(Box<Follower>),
     Leader(Box<Leader>),
 }
 
@@ -294,7 +294,7 @@ impl Engine {
             identity: setup.identity,
             replica,
             leadership: Leadership::new(setup.epoch, &mut entropy),
-            role: Role::Follower(Follower::default()),
+            role: Role::Follower(Box::default()),
             clock: HybridClock::default(),
             server_time: None,
             entropy,
@@ -368,12 +368,17 @@ impl Engine {
                 true,
                 leader.link.connection(),
                 leader.link.reason().map(|failure| failure.code),
-                leader.catching_up.is_some(),
+                leader.catching_up.map(|done| {
+                    let ahead = leader.link.head().map(|head| head.0.saturating_sub(self.replica.cursor.0));
+                    CatchingUp { done, total: ahead.map(|ahead| done.saturating_add(ahead)) }
+                }),
             ),
             Role::Follower(follower) => {
                 let said = &follower.leader;
                 let reason = (!said.reason.is_empty()).then(|| Code::parse(&said.reason));
-                (false, connection_named(&said.connection), reason, said.catching_up)
+                let catching_up =
+                    said.catching_up.then_some(CatchingUp { done: said.done, total: said.total });
+                (false, connection_named(&said.connection), reason, catching_up)
             }
         };
         Status {
@@ -629,7 +634,9 @@ impl Engine {
             epoch: status.epoch.0,
             connection: connection_name(status.connection).to_owned(),
             reason: status.reason.map_or_else(String::new, |code| code.as_str().to_owned()),
-            catching_up: status.catching_up,
+            catching_up: status.catching_up.is_some(),
+            done: status.catching_up.map_or(0, |it| it.done),
+            total: status.catching_up.and_then(|it| it.total),
             pending: status.pending as u64,
             server_time: self.server_time.map_or(0, |_| self.corrected(now).0),
             sync_disabled: self.sync_disabled,

@@ -430,12 +430,22 @@ pub struct Status {
     pub reason: Option<tutti_protocol::Code>,
     /// Operations that the server has not confirmed.
     pub pending: usize,
-    /// Whether events are on their way that happened before.
-    pub catching_up: bool,
+    /// How far it is while events are on their way that happened before.
+    pub catching_up: Option<CatchingUp>,
     /// Tabs of this profile, this one included.
     pub tabs: usize,
     /// Leadership number.
     pub epoch: Epoch,
     /// Whether the user works offline by choice.
     pub working_offline: bool,
+}
+
+/// How far a catch-up is, in events of the account's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CatchingUp {
+    /// What it has brought, and is stored.
+    pub done: u64,
+    /// With what is still to come. None while only the server knows: on a new device, until it has the list of
+    /// conversations.
+    pub total: Option<u64>,
 }

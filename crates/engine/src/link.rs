@@ -292,6 +292,14 @@ impl Link {
         matches!(&self.state, State::Up(session) if caught_up(session))
     }
 
+    /// The last event that the server has, unless a snapshot comes first, of which only the server knows how long it is.
+    pub(crate) fn head(&self) -> Option<Seq> {
+        match &self.state {
+            State::Up(session) if session.snapshot.is_none() => Some(session.head),
+            _ => None,
+        }
+    }
+
     /// Confirmed operations in the outbox whose events lie at or before the cursor.
     pub(crate) fn settled(&mut self, cursor: Seq, outbox: &Outbox) -> Vec<OperationId> {
         let State::Up(session) = &mut self.state else {

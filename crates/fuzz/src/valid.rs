@@ -406,6 +406,8 @@ pub fn channel(rng: &mut Rng) -> ChannelFrame {
             connection: rng.pick(&["online", "connecting", "polling", "offline", "closed"]).to_owned(),
             reason: rng.pick(&["", "offline", "connection-limit"]).to_owned(),
             catching_up: rng.below(2) == 0,
+            done: rng.number(),
+            total: (rng.below(2) == 0).then(|| rng.number()),
             pending: rng.number(),
             server_time: rng.number(),
             sync_disabled: rng.below(2) == 0,

@@ -1128,7 +1128,7 @@ impl World {
         let status = tab.engine.status();
         assert_eq!(status.connection, Connection::Online, "stuck: {at:?} is not connected: {status:?}");
         assert_eq!(status.pending, 0, "stuck: {at:?} has something left");
-        assert!(!status.catching_up, "stuck: {at:?} catches up");
+        assert!(status.catching_up.is_none(), "stuck: {at:?} catches up");
         assert!(!tab.engine.is_sync_disabled(), "stuck: {at:?} has not heard that devices are kept in step");
         let complete_from = tab.engine.replica().complete_from();
         let complete_from = complete_from.unwrap_or_else(|| panic!("stuck: {at:?} has not got all"));

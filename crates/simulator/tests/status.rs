@@ -24,7 +24,7 @@ fn the_status_tells_the_way_to_the_server_and_back() {
             .tab(at)
             .statuses
             .iter()
-            .map(|status| (status.leader, status.connection, status.reason, status.catching_up))
+            .map(|status| (status.leader, status.connection, status.reason, status.catching_up.is_some()))
             .collect();
         seen.dedup();
         seen
@@ -112,6 +112,13 @@ fn a_catch_up_is_told_once_a_welcome_in_every_tab() {
     world.settle();
     for tab in tabs {
         assert_eq!(world.tab(tab).caught_up, [0, 10]);
+        let told = world.tab(tab).statuses.iter().filter_map(|status| status.catching_up);
+        let mut progress: Vec<_> = told.map(|it| (it.done, it.total)).collect();
+        progress.dedup();
+        // How much a new device gets, only the server knows at first.
+        let new = [(0, None), (0, Some(0))];
+        let missed = [0, 4, 8].map(|done| (done, Some(10)));
+        assert_eq!(progress, [&new[..], &missed[..]].concat());
     }
 }
 

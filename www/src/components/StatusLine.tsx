@@ -33,7 +33,7 @@ export function StatusLine() {
         >
           {pending.toLocaleString()} pending
         </span>
-        {catchingUp && <span data-testid="status-catching-up">catching up…</span>}
+        {catchingUp && <span data-testid="status-catching-up">catching up{progressOf(status)}…</span>}
         {!durable && (
           <span data-testid="status-memory" title="This browser offers no lasting storage: closing the tab loses what is pending.">
             in memory only
@@ -51,6 +51,12 @@ function connectionHelp({ connection, reason }: Status): string {
     return `${what} ${advice}`;
   }
   return connection === "online" ? "Changes arrive as they happen." : "Everything you write is kept and sent later.";
+}
+
+/** " 12,000 of 100,000", where it is known. */
+function progressOf({ progress }: Status): string {
+  if (progress === null || progress.total === null || progress.total === 0) return "";
+  return ` ${progress.done.toLocaleString()} of ${progress.total.toLocaleString()}`;
 }
 
 function roleHelp({ role, epoch }: Status): string {

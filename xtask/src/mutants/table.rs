@@ -1000,4 +1000,22 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "Err(_) => session.refresh_at = Some(now.monotonic.plus(REFRESH_AGAIN)),",
         to: "Err(_) => {}",
     },
+    Mutant {
+        name: "devices-managed-all-at-once",
+        file: "crates/engine/src/engine/questions.rs",
+        from: "move |it| !manages(it) || first == Some(it.number)",
+        to: "move |it| !manages(it) || first.is_some()",
+    },
+    Mutant {
+        name: "in-step-with-a-store-that-is-no-more",
+        file: "crates/engine/src/engine/advance.rs",
+        from: "if self.reload.is_none() && self.renewal.is_none() { self.end_syncs(",
+        to: "if self.reload.is_none() { self.end_syncs(",
+    },
+    Mutant {
+        name: "read-again-by-who-has-ended",
+        file: "crates/engine/src/engine/storage.rs",
+        from: "if doubtful && self.closed.is_none() && matches!",
+        to: "if doubtful && matches!",
+    },
 ];

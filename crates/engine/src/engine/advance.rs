@@ -383,7 +383,7 @@ impl Engine {
             }
             Role::Leader(_) => {}
             Role::Follower(_) => {
-                if self.reload.is_none() {
+                if self.reload.is_none() && self.renewal.is_none() {
                     self.end_syncs(|sync| sync.ask_at.is_none(), Ok(()));
                 }
                 let mut ask = Vec::new();

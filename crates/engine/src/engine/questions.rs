@@ -177,7 +177,9 @@ impl Engine {
             Role::Leader(_) => {}
             Role::Follower(_) => {
                 let mut questions = Vec::new();
-                for question in self.questions.iter_mut().filter(|it| it.ask_at <= now.monotonic) {
+                let in_turn = in_turn(&self.questions);
+                let due = |it: &&mut Question| it.ask_at <= now.monotonic && in_turn(it);
+                for question in self.questions.iter_mut().filter(due) {
                     question.ask_at = now.monotonic.plus(ANNOUNCE);
                     if let Who::Local(RequestId(id)) = question.who {
                         questions.push(question.asks.to_question(id));
@@ -231,9 +233,20 @@ impl Engine {
                 leader.link.say_at().filter(|_| self.questions.iter().any(unasked))
             }
             Role::Leader(_) => None,
-            Role::Follower(_) => self.questions.iter().map(|it| it.ask_at).min(),
+            Role::Follower(_) => {
+                let in_turn = in_turn(&self.questions);
+                self.questions.iter().filter(|it| in_turn(it)).map(|it| it.ask_at).min()
+            }
         };
         let until = self.questions.iter().map(|it| it.until).min();
         [ask_at, until].into_iter().flatten().min()
     }
+}
+
+/// Which of a follower's questions it may ask now. What is to be done about devices is asked one at a time: a leader
+/// may miss any of them, and what is asked again later must not undo what came after it.
+fn in_turn(questions: &[Question]) -> impl Fn(&Question) -> bool + use<> {
+    let manages = |it: &Question| matches!(it.asks, Asks::Manage(_));
+    let first = questions.iter().find(|it| manages(it)).map(|it| it.number);
+    move |it| !manages(it) || first == Some(it.number)
 }

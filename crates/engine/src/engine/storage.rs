@@ -246,6 +246,8 @@ impl Engine {
         self.passing = None;
         // Whatever is being read is of the store before.
         self.reload = None;
+        // Nor is the copy any more that a leader has put in step.
+        self.syncs.iter_mut().for_each(|sync| sync.ask_at = Some(now.monotonic));
         self.storage.reset();
         let old = std::mem::replace(&mut self.replica, replica);
         let saved = old.outbox.iter().filter(|(_, queued)| queued.refused.is_none());
@@ -433,7 +435,7 @@ impl Engine {
         }
         self.take_out(over);
         self.report(all);
-        if doubtful && matches!(self.role, Role::Follower(_)) {
+        if doubtful && self.closed.is_none() && matches!(self.role, Role::Follower(_)) {
             self.start_reload();
         }
     }

@@ -123,7 +123,7 @@ impl Engine {
             self.effects.push_back(Effect::Disconnect(self.last_connection));
             let mut follower = Follower { announce_at: Some(Millis(0)), ..Follower::default() };
             follower.unclaimed.extend(self.own_pending());
-            self.role = Role::Follower(follower);
+            self.role = Role::Follower(Box::new(follower));
             // Those who asked ask the next leader.
             self.syncs.retain(|sync| matches!(sync.who, Who::Local(_)));
             self.withdrawals.retain(|it| matches!(it.who, Who::Local(_)));
