@@ -101,6 +101,9 @@ fn written_as(field: &FieldDescriptorProto) -> String {
             format!("self.{name}.iter().for_each(|it| to.content({number}, it.as_ref()));")
         }
         Type::Bytes | Type::String => format!("to.text({number}, self.{name}.as_ref());"),
+        Type::Enum | Type::Bool | Type::Uint32 | Type::Uint64 if field.proto3_optional() => {
+            format!("self.{name}.iter().for_each(|it| to.varint({number}, *it as u64));")
+        }
         Type::Enum | Type::Bool | Type::Uint32 | Type::Uint64 if repeated => {
             format!("to.numbers({number}, &mut self.{name}.iter().map(|it| *it as u64));")
         }
@@ -128,9 +131,7 @@ fn slot(field: &FieldDescriptorProto) -> String {
         Type::Message if repeated => format!("Slot::{kind}(one_more(&mut self.{name}) as _)"),
         Type::Bytes | Type::String if repeated => format!("Slot::{kind}(one_more(&mut self.{name}))"),
         Type::Message => format!("Slot::{kind}(self.{name}.get_or_insert_default())"),
-        Type::Bytes if field.proto3_optional() => {
-            format!("Slot::{kind}(self.{name}.get_or_insert_default())")
-        }
+        _ if field.proto3_optional() => format!("Slot::{kind}(self.{name}.get_or_insert_default())"),
         _ if repeated => format!("Slot::{kind}s(&mut self.{name})"),
         _ => format!("Slot::{kind}(&mut self.{name})"),
     }

@@ -59,9 +59,14 @@ impl Writer {
     /// A number, unless it is 0.
     pub(crate) fn number(&mut self, field: u32, number: u64) {
         if number != 0 {
-            self.key(field, VARINT);
-            write_varint(number, &mut self.0);
+            self.varint(field, number);
         }
+    }
+
+    /// A number, 0, too.
+    pub(crate) fn varint(&mut self, field: u32, number: u64) {
+        self.key(field, VARINT);
+        write_varint(number, &mut self.0);
     }
 
     /// Numbers in one field, if there are any.
