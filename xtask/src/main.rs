@@ -41,6 +41,10 @@ Usage: cargo xtask COMMAND
   mutants [NAME …] [--histories N] [--jobs N] [--list]
                                    put one bug after another into a copy of the code, and see how soon the
                                    simulator catches it; fails if it does not catch all of them
+  bench [peers] [--quick] [--only NAME,…] [--messages N]
+                                   Tutti beside what one would use otherwise, in about twenty minutes; --quick is
+                                   one round of 10,000 messages
+  bench million [MESSAGES …]       catch up on 10,000, 100,000 and 1,000,000 messages: time and memory for each
   bench search [MESSAGES]          time a search in 100,000 messages, or so many, beside plain scans in JavaScript
   bench new-device [MESSAGES]      time until a new device has the list of an account with 100,000 messages, or so
                                    many, and the last day of them
@@ -83,8 +87,10 @@ fn command() -> Result<ExitCode> {
         ["fuzz", ref options @ ..] => fuzz::fuzz(options).map(done),
         ["coverage", ref options @ ..] => coverage::coverage(options).map(done),
         ["mutants", ref arguments @ ..] => mutants::mutants(arguments).map(done),
-        ["bench", what @ ("search" | "new-device")] => bench::bench(what, None).map(done),
-        ["bench", what @ ("search" | "new-device"), messages] => bench::bench(what, Some(messages)).map(done),
+        ["bench"] => bench::bench("peers", &[]).map(done),
+        ["bench", what @ ("peers" | "million" | "search" | "new-device"), ref options @ ..] => {
+            bench::bench(what, options).map(done)
+        }
         ["ci"] => test::ci(),
         ["setup"] => setup::everything().map(done),
         ["pack"] => pack::pack().map(done),
