@@ -521,7 +521,7 @@ impl Driver {
     /// By which it does that, or null.
     pub(crate) async fn push_registration(&self) -> Result<JsValue, Failure> {
         self.check_open()?;
-        Ok(push::registration(&self.store).await.map_or(JsValue::NULL, JsValue::from))
+        Ok(push::registration(&self.store).await)
     }
 
     /// Has it push to this browser no more.

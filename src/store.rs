@@ -17,7 +17,7 @@ use js_sys::Function;
 use tutti_engine::batch::{Batch, Claim, Key, Snapshot, StoreError, Table};
 use tutti_protocol::Epoch;
 
-pub use idb::{IdbStore, digest, profile_name};
+pub use idb::{IdbStore, profile_name};
 pub use memory::MemoryStore;
 pub(crate) use mend::{damaged, mend, replica};
 
@@ -95,21 +95,12 @@ pub async fn open(account: &str) -> Result<AnyStore, StoreError> {
     }
 }
 
-/// What is kept of a push subscription. The browser has the rest.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pushed {
-    /// Of its endpoint.
-    pub digest: String,
-    /// Of the service worker registration that it belongs to.
-    pub scope: String,
-}
-
 impl AnyStore {
-    /// How this account's push subscription is known, if it has one.
+    /// What is known of this account's push subscription, if it has one. The browser has the rest.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn push(&self) -> Result<Option<Pushed>, StoreError> {
+    pub async fn push(&self) -> Result<Option<String>, StoreError> {
         match self {
             Self::Idb(store) => store.push().await,
             Self::Memory(store) => Ok(store.push()),
@@ -120,7 +111,7 @@ impl AnyStore {
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub async fn set_push(&self, push: Option<Pushed>) -> Result<(), StoreError> {
+    pub async fn set_push(&self, push: Option<String>) -> Result<(), StoreError> {
         match self {
             Self::Idb(store) => store.set_push(push).await,
             Self::Memory(store) => {

@@ -8,7 +8,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
 use super::{
-    Pushed, Salvage, Store,
+    Salvage, Store,
     pack::{pack, unpack},
 };
 use crate::error::describe;
@@ -52,8 +52,7 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn close(this: &Records);
 
-    #[wasm_bindgen(js_name = digest)]
-    fn begin_digest(text: &str) -> Promise;
+    fn digest(text: &str) -> Promise;
 }
 
 /// Version of the schema. Later ones only add to it.
@@ -67,15 +66,7 @@ const OLDEST: u32 = if cfg!(feature = "breaking") { 2 } else { 1 };
 /// # Errors
 /// [`StoreError::Failed`] on a page that is no secure context: browsers offer no cryptography there.
 pub async fn profile_name(account: &str) -> Result<String, StoreError> {
-    digest(&format!("tutti:{account}")).await
-}
-
-/// The first half of a text's SHA-256: 32 hexadecimal digits.
-///
-/// # Errors
-/// As [`profile_name`].
-pub async fn digest(text: &str) -> Result<String, StoreError> {
-    Ok(settled(begin_digest(text)).await?.as_string().unwrap_or_default())
+    Ok(settled(digest(&format!("tutti:{account}"))).await?.as_string().unwrap_or_default())
 }
 
 /// Records in IndexedDB.
@@ -111,16 +102,11 @@ impl IdbStore {
         self.0.set_lost(listener);
     }
 
-    pub(super) async fn push(&self) -> Result<Option<Pushed>, StoreError> {
-        let push = settled(self.0.push()).await?.as_string();
-        Ok(push.and_then(|push| {
-            let (digest, scope) = push.split_once(' ')?;
-            Some(Pushed { digest: digest.to_owned(), scope: scope.to_owned() })
-        }))
+    pub(super) async fn push(&self) -> Result<Option<String>, StoreError> {
+        Ok(settled(self.0.push()).await?.as_string())
     }
 
-    pub(super) async fn set_push(&self, push: Option<Pushed>) -> Result<(), StoreError> {
-        let push = push.map(|Pushed { digest, scope }| format!("{digest} {scope}"));
+    pub(super) async fn set_push(&self, push: Option<String>) -> Result<(), StoreError> {
         settled(self.0.set_push(push)).await.map(drop)
     }
 }
