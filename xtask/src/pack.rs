@@ -13,7 +13,34 @@ use crate::{
     stamp::Stamp,
 };
 
-const OUT: &str = "pkg/wasm";
+/// What becomes WebAssembly.
+struct Module {
+    what: &'static str,
+    folder: &'static str,
+    out: &'static str,
+    file: &'static str,
+    inputs: &'static [&'static str],
+}
+
+const CLIENT: Module =
+    Module { what: "package", folder: ".", out: "pkg/wasm", file: "tutti_sync_bg.wasm", inputs: &INPUTS };
+/// The server in memory, which no page loads that does not test.
+const TESTING: Module = Module {
+    what: "server for tests",
+    folder: "crates/testing",
+    out: "pkg/testing/wasm",
+    file: "tutti_testing_bg.wasm",
+    inputs: &[
+        "Cargo.lock",
+        "Cargo.toml",
+        "crates/acceptance",
+        "crates/protocol",
+        "crates/stand-in",
+        "crates/testing",
+        "xtask/src/pack.rs",
+        "xtask/tools/package-lock.json",
+    ],
+};
 /// Features that make a later version: one that lives together with this one, and one that cannot.
 const LATER: [&str; 2] = ["next", "breaking"];
 /// What of the package a page imports, but for WebAssembly.
@@ -54,35 +81,45 @@ const LAYOUT: &str = "--low-memory-unused";
 /// Completes the folder `pkg`: WebAssembly, its JavaScript, licences and readme.
 pub(crate) fn pack() -> Result<()> {
     wasm_toolchain(&[])?;
-    let stamp = Stamp::new("pack", &INPUTS, OUT);
+    build(&CLIENT)?;
+    build(&TESTING)?;
+    for file in ["LICENSE-APACHE", "LICENSE-MIT", "README.md"] {
+        fs::copy(root().join(file), root().join("pkg").join(file))
+            .with_context(|| format!("cannot copy {file} into pkg"))?;
+    }
+    Ok(())
+}
+
+/// Makes a module, unless it is made.
+fn build(module: &Module) -> Result<()> {
+    let Module { what, folder, out, file, inputs } = *module;
+    let stamp = Stamp::new(&format!("pack-{file}"), inputs, out);
     if stamp.holds() {
-        println!("{OUT} is up to date");
+        println!("{out} is up to date");
         return Ok(());
     }
-    announced("compiling the package to WebAssembly", || {
+    announced(&format!("compiling the {what} to WebAssembly"), || {
         let mut build = command("wasm-pack");
-        build.args(["build", "--target", "web", "--profile", "wasm", "--out-dir", OUT]);
+        build
+            .args(["build", folder, "--target", "web", "--profile", "wasm", "--out-dir"])
+            .arg(root().join(out));
         build.env("CARGO_ENCODED_RUSTFLAGS", without_our_paths());
         // It would download wasm-bindgen and wasm-opt; both are here, with the right versions.
         run(build.args(["--mode", "no-install", "--no-opt", "--no-pack"]))
     })?;
     announced("making it smaller with wasm-opt", || {
-        let module = root().join(OUT).join("tutti_sync_bg.wasm");
-        fs::copy(&module, named()).context("cannot keep the module as it was compiled")?;
-        optimise(&named(), &module, &[])
+        let made = root().join(out).join(file);
+        fs::copy(&made, named(module)).context("cannot keep the module as it was compiled")?;
+        optimise(&named(module), &made, &[])
     })?;
     // npm would leave out the whole folder because of it.
-    remove_if_there(&format!("{OUT}/.gitignore"))?;
-    for file in ["LICENSE-APACHE", "LICENSE-MIT", "README.md"] {
-        fs::copy(root().join(file), root().join("pkg").join(file))
-            .with_context(|| format!("cannot copy {file} into pkg"))?;
-    }
+    remove_if_there(&format!("{out}/.gitignore"))?;
     stamp.set()
 }
 
 /// The module as it was compiled, with the names of its functions.
-fn named() -> PathBuf {
-    target_dir().join("xtask/tutti_sync_named.wasm")
+fn named(module: &Module) -> PathBuf {
+    target_dir().join("xtask").join(module.file)
 }
 
 fn optimise(from: &Path, to: &Path, more: &[&str]) -> Result<()> {
@@ -147,8 +184,8 @@ pub(crate) fn size() -> Result<()> {
     pack()?;
     // As in the package, but for the names.
     let sections = target_dir().join("xtask/tutti_sync_sections.wasm");
-    optimise(&named(), &sections, &["--debuginfo"])?;
+    optimise(&named(&CLIENT), &sections, &["--debuginfo"])?;
     // Node knows gzip and brotli already; as crates they would take longer to compile than all
     // of xtask.
-    run(command("node").args(["xtask/tools/size.mjs", OUT]).arg(sections))
+    run(command("node").args(["xtask/tools/size.mjs", CLIENT.out]).arg(sections))
 }
