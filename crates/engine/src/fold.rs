@@ -1,10 +1,10 @@
 //! Folding: the messages of the journal, sorted by conversation and position and cut into blocks.
 
 use bytes::Bytes;
-use prost::Message as _;
 use tutti_protocol::{
     OperationId, Position, codec, limits,
     local::{self, Folded, LocatorSpan, Piece},
+    record::Record,
     wire,
 };
 
@@ -74,7 +74,7 @@ fn refresh(replica: &Replica, outdated: Outdated, writes: &mut Vec<Write>) -> Re
             placed.push((head.number, message.position));
         }
         refreshed.placed.extend(placed);
-        if !block.messages.is_empty() && block.encoded_len() <= BLOCK {
+        if !block.messages.is_empty() && codec::encoded_len(&block) <= BLOCK {
             writes.push(Write::Put(Table::Blocks, Key::Number(number), codec::encode(&block)));
             continue;
         }
@@ -90,7 +90,7 @@ fn refresh(replica: &Replica, outdated: Outdated, writes: &mut Vec<Write>) -> Re
 
 /// Cuts items into records of bounded size. `places` says for how many of [`limits::RECORD_ITEMS`] an item
 /// counts.
-pub(crate) fn cut<M: prost::Message + Default, I: prost::Message>(
+pub(crate) fn cut<M: Record + Default, I: Record>(
     items: impl IntoIterator<Item = I>,
     places: impl Fn(&I) -> usize,
     push: impl Fn(&mut M, I),
@@ -100,7 +100,7 @@ pub(crate) fn cut<M: prost::Message + Default, I: prost::Message>(
     let (mut size, mut taken) = (0, 0);
     for item in items {
         // Tag and length of the field take at most 4 bytes.
-        let item_size = item.encoded_len() + 4;
+        let item_size = codec::encoded_len(&item) + 4;
         let item_places = places(&item);
         if size > 0 && (size + item_size > RECORD || taken + item_places > limits::RECORD_ITEMS) {
             records.push(codec::encode(&std::mem::take(&mut record)));
@@ -136,7 +136,7 @@ fn fold_messages(replica: &Replica, refreshed: &Refreshed, writes: &mut Vec<Writ
                 .map(|(position, it)| (*position, it)),
         );
         for message in messages.into_values() {
-            let message_size = message.encoded_len() + 4;
+            let message_size = codec::encoded_len(message) + 4;
             let over = size + message_size > RECORD || block.messages.len() == limits::RECORD_ITEMS;
             if size > 0 && over {
                 pieces.extend(open.take());
@@ -256,7 +256,7 @@ fn head_parts(id: &str, head: &Head, pieces: Vec<Piece>) -> Vec<local::Head> {
         settings: head.settings.iter().map(setting).collect(),
         read_by: head.read_by.iter().map(read_by).collect(),
     };
-    if whole.encoded_len() <= RECORD && places(&whole) <= limits::RECORD_ITEMS {
+    if codec::encoded_len(&whole) <= RECORD && places(&whole) <= limits::RECORD_ITEMS {
         return vec![whole];
     }
     let part = || local::Head { number: head.number, conversation: id.to_owned(), ..local::Head::default() };
