@@ -45,6 +45,9 @@ const BLOCKED: u32 = 5_000;
 /// there were more since.
 const FENCES: u64 = 1_000;
 
+/// Records that are compressed and sealed in one go, half a megabyte; the page has its turn in between.
+const SEALED_AT_ONCE: usize = 8;
+
 const KEYS: &str = "keys";
 const SEALING_KEY: &str = "sealing";
 /// Which database this is: one that was erased and made anew is another.
@@ -332,14 +335,16 @@ impl Connection {
         if names.is_empty() {
             return Ok(());
         }
-        let sealing: Vec<_> = batch.writes.iter().map(|write| self.seal(write)).collect();
-        let mut writes = Vec::with_capacity(sealing.len());
-        for (write, value) in batch.writes.iter().zip(sealing) {
-            let value = match value {
-                Some(value) => value.await?.into(),
-                None => JsValue::UNDEFINED,
-            };
-            writes.push((write, value));
+        let mut writes = Vec::with_capacity(batch.writes.len());
+        for at_once in batch.writes.chunks(SEALED_AT_ONCE) {
+            let sealing: Vec<_> = at_once.iter().map(|write| self.seal(write)).collect();
+            for (write, value) in at_once.iter().zip(sealing) {
+                let value = match value {
+                    Some(value) => value.await?.into(),
+                    None => JsValue::UNDEFINED,
+                };
+                writes.push((write, value));
+            }
         }
         loop {
             let transaction = Transaction::writing(&self.database, &names, batch.durability)?;
