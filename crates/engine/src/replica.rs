@@ -788,10 +788,9 @@ impl Replica {
             head.last = Some(message.clone());
         }
         let (number, folded) = (head.number, head.piece(position).is_some());
-        self.tails.forget(number);
-        let head = self.head_mut(&message.conversation);
         let had = head.recent.insert(position, message.clone());
         self.fresh.insert(id, (number, position));
+        self.tails.forget(number);
         if had.as_ref() == Some(&message) && own.is_none() {
             return;
         }

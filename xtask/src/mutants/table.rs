@@ -700,8 +700,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "sessions-not-folded",
         file: FOLD,
-        from: "replica.sessions.values().cloned(),",
-        to: "replica.sessions.values().take(0).cloned(),",
+        from: "let sessions = replica.sessions.values();",
+        to: "let sessions = replica.sessions.values().take(0);",
     },
     Mutant {
         name: "settings-not-folded",
@@ -911,8 +911,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "notifications-not-folded",
         file: FOLD,
-        from: "page.notifications.push(notification)",
-        to: "drop((page, notification))",
+        from: "&replica.notifications.held, |_| 1",
+        to: "replica.notifications.held.iter().take(0), |_| 1",
     },
     Mutant {
         name: "unwanted-notifications-taken-for-seen",
