@@ -48,9 +48,10 @@ export interface Config {
 
 export type Platform = "mobile" | "web" | "desktop" | "miniprogram";
 
-export class SyncClient {
+/** `Content` is what messages say in this application. Nobody checks that: what others send is for it to judge. */
+export class SyncClient<Content = Json> {
   /** Opens (or creates) this account's local store, joins the other tabs, and starts to sync. Works offline. */
-  static open(options: Options): Promise<SyncClient>;
+  static open<Content = Json>(options: Options): Promise<SyncClient<Content>>;
 
   readonly account: string;
   /** Null with `disableDeviceId`. */
@@ -59,27 +60,27 @@ export class SyncClient {
 
   // Messages. `conversation` is "direct:<other account>" or "group:<group id>".
   /** Resolves once the message is durable on this device (state "pending"); it survives a crash from then on. */
-  send(conversation: string, content: Json, options?: { type?: string; id?: string }): Promise<Message>;
+  send(conversation: string, content: Content, options?: { type?: string; id?: string }): Promise<Message<Content>>;
   /** Gives a message of this account's other content. Of several edits the latest holds, on all devices. */
-  edit(messageId: string, content: Json): Promise<void>;
+  edit(messageId: string, content: Content): Promise<void>;
   /** Takes a message of this account's back, for good: its content is erased everywhere. */
   recall(messageId: string): Promise<void>;
   /** Tries a message in state "failed" again. */
   retry(messageId: string): Promise<void>;
   /** Gives up a message that is "pending" or "failed" and was never sequenced. */
   discard(messageId: string): Promise<void>;
-  message(messageId: string): Promise<Message | null>;
+  message(messageId: string): Promise<Message<Content> | null>;
   /** Up to `limit` messages before a position, oldest to newest; 50 by default, at most 1,000. Without `before` the
    *  newest, and on top of `limit` those that are on their way. */
-  history(conversation: string, page?: { before?: number; limit?: number }): Promise<HistoryPage>;
+  history(conversation: string, page?: { before?: number; limit?: number }): Promise<HistoryPage<Content>>;
   /** Up to `limit` messages on this device that contain all words of the text, newest first; 50 by default, at most
    *  1,000. Words are looked for in the strings of the content, also inside of longer words; upper and lower case are
    *  the same. Those on their way are found as they are shown, recalled ones are not. Works offline. */
-  search(text: string, options?: { conversation?: string; limit?: number }): Promise<Message[]>;
+  search(text: string, options?: { conversation?: string; limit?: number }): Promise<Message<Content>[]>;
 
   // Conversations.
-  conversations(options?: { limit?: number }): Promise<Conversation[]>;   // pinned first, then latest activity first
-  conversation(id: string): Promise<Conversation | null>;
+  conversations(options?: { limit?: number }): Promise<Conversation<Content>[]>;   // pinned first, then latest activity first
+  conversation(id: string): Promise<Conversation<Content> | null>;
   markRead(conversation: string, position?: number): Promise<void>;
   /** Fields that are not given stay as they are. They merge one by one, on all devices. */
   setConversation(conversation: string, settings: { draft?: string | null; muted?: boolean; pinned?: boolean }): Promise<void>;
@@ -148,25 +149,26 @@ export class SyncClient {
   erase(options?: { revoke?: boolean }): Promise<void>;
 
   /** Listeners run after the work, never inside it; one that throws is reported and the others still run. */
-  on<K extends keyof Events>(event: K, listener: (event: Events[K]) => void): () => void;
+  on<K extends keyof Events>(event: K, listener: (event: Events<Content>[K]) => void): () => void;
 }
 
-export interface Message {
+export type Message<Content = Json> = {
   id: string;                 // UUIDv7 minted by the sending device; the idempotency key
   conversation: string;
   sender: string;
   device: string | null;      // null: sent through the HTTP API, by another account, or with `disableDeviceId`
   type: string;               // "text" when not given
-  content: Json;              // null once recalled
   position: number | null;    // place in this account's view of the conversation: 1, 2, 3 … without gaps; null while pending
   sentAt: number;             // ms since the Unix epoch; the server's clock once sequenced
   editedAt: number | null;
-  state: "pending" | "sent" | "failed" | "recalled";
   error: { code: string; message: string } | null;
-}
+} & (
+  | { content: Content; state: "pending" | "sent" | "failed" }
+  | { content: null; state: "recalled" }
+);
 
-export interface HistoryPage {
-  messages: Message[];
+export interface HistoryPage<Content = Json> {
+  messages: Message<Content>[];
   /**
    * Position ranges that this page covers but this device does not have: shown, never silently skipped.
    * "offline": not fetched, and the server cannot be asked now; "expired": the server keeps them no longer;
@@ -176,10 +178,10 @@ export interface HistoryPage {
   hasMore: boolean;
 }
 
-export interface Conversation {
+export interface Conversation<Content = Json> {
   id: string;
   members: string[];
-  lastMessage: Message | null;
+  lastMessage: Message<Content> | null;
   lastActivity: number;
   unread: number;
   readPosition: number;
@@ -234,10 +236,12 @@ export interface Status {
   workingOffline: boolean;    // by choice, see setOffline
 }
 
-export interface Events {
-  /** One call a batch, whatever the batch holds: 1 live message or 1,000 from a catch-up. */
-  messages: { change: "added" | "updated" | "recalled" | "removed"; message: Message; origin: "local" | "tab" | "remote" }[];
-  conversations: Conversation[];
+export interface Events<Content = Json> {
+  /** One call a batch, whatever the batch holds: 1 live message or 1,000 from a catch-up. An empty array says: read again
+   *  what you show, for messages have changed of which this tab was not told. That is rare: it stood still meanwhile, or
+   *  the server's log was replaced. */
+  messages: { change: "added" | "updated" | "recalled" | "removed"; message: Message<Content>; origin: "local" | "tab" | "remote" }[];
+  conversations: Conversation<Content>[];
   /** Once when it begins and once when it ends, which it does by itself when nothing is heard for 6 s. */
   typing: { conversation: string; account: string; typing: boolean };
   /** Of this account, and of those with whom it shares a conversation, when it changes. After a time without a connection

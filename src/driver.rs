@@ -132,6 +132,8 @@ struct Inbox {
 struct News {
     scheduled: bool,
     messages: Vec<MessageEvent>,
+    /// Any message may look different.
+    unsaid: bool,
     conversations: SortedSet<String>,
     sessions: Vec<(Session, Origin)>,
     /// In their order; none at all: there may be none any more.
@@ -925,6 +927,7 @@ impl Driver {
         self.log(&event);
         let mut news = self.news.borrow_mut();
         match event {
+            Event::Messages(messages) if messages.is_empty() => news.unsaid = true,
             Event::Messages(messages) => news.messages.extend(messages),
             Event::Conversations(ids) => news.conversations.extend(ids),
             Event::Sessions(sessions) => news.sessions.extend(sessions),
@@ -995,6 +998,9 @@ impl Driver {
         let news = self.news.take();
         if !news.messages.is_empty() {
             self.tell(Kind::Messages, &|| types::to_js(&news.messages));
+        }
+        if news.unsaid {
+            self.tell(Kind::Messages, &|| js_sys::Array::new().into());
         }
         if !news.conversations.is_empty() {
             self.tell(Kind::Conversations, &|| {

@@ -57,20 +57,25 @@ impl Timer {
 /// would do, but hidden tabs hold them back.
 pub(crate) struct Soon {
     channel: MessageChannel,
-    _on_message: Closure<dyn FnMut(MessageEvent)>,
+    on_message: Closure<dyn FnMut(MessageEvent)>,
 }
 
 impl Soon {
     /// Prepares what is to be done.
     pub(crate) fn new(task: impl Fn() + 'static) -> Result<Self, JsValue> {
         let channel = MessageChannel::new()?;
-        let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |_| task());
-        channel.port1().set_onmessage(Some(on_message.as_ref().unchecked_ref()));
-        Ok(Self { channel, _on_message: on_message })
+        let port = channel.port1();
+        let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |_| {
+            // Node does not end as long as a port is listened to.
+            port.set_onmessage(None);
+            task();
+        });
+        Ok(Self { channel, on_message })
     }
 
-    /// Does it in the next task.
+    /// Does it in the next task. Until then it is not to be called again.
     pub(crate) fn call(&self) {
+        self.channel.port1().set_onmessage(Some(self.on_message.as_ref().unchecked_ref()));
         // Nothing is transferred, so nothing can be refused.
         let _ = self.channel.port2().post_message(&JsValue::NULL);
     }

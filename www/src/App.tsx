@@ -1,11 +1,12 @@
 import { useEffect, useState } from "react";
-import { useCell } from "./cell";
+import type { SyncClient } from "tutti-sync";
+import { SyncProvider, useOpenClient, useStore } from "tutti-sync/react";
 import { ChatView } from "./components/ChatView";
 import { Ended } from "./components/Ended";
 import { FailedToOpen } from "./components/FailedToOpen";
 import { SignInForm } from "./components/SignInForm";
 import { type SignIn, currentSignIn, forgetSignIn, keepSignIn } from "./session";
-import { type Chat, ChatProvider, useOpenChat } from "./sync";
+import { Chat, ChatProvider, optionsFor } from "./sync";
 
 export function App() {
   const [signIn, setSignIn] = useState(currentSignIn);
@@ -25,35 +26,44 @@ export function App() {
   return <SignedIn signIn={signIn} onSignOut={signOut} />;
 }
 
-function SignedIn({ signIn, onSignOut }: { signIn: SignIn; onSignOut: () => void }) {
-  const opening = useOpenChat(signIn);
+interface SignedInProps {
+  signIn: SignIn;
+  onSignOut: () => void;
+}
 
-  switch (opening.state) {
-    case "opening":
-      return (
-        <p className="opening" role="status">
-          Opening {signIn.account}’s chat…
-        </p>
-      );
-    case "failed":
-      return <FailedToOpen error={opening.error} onSignOut={onSignOut} />;
-    case "open":
-      return (
-        <ChatProvider value={opening.chat}>
-          <Open chat={opening.chat} signIn={signIn} onSignOut={onSignOut} />
-        </ChatProvider>
-      );
+/** Opens the client for as long as somebody is signed in. */
+function SignedIn({ signIn, onSignOut }: SignedInProps) {
+  const { client, error } = useOpenClient(optionsFor(signIn));
+
+  if (error !== null) return <FailedToOpen error={error} onSignOut={onSignOut} />;
+  if (client === null) {
+    return (
+      <p className="opening" role="status">
+        Opening {signIn.account}’s chat…
+      </p>
+    );
   }
+  return (
+    <SyncProvider client={client}>
+      <Open key={client.tabId} client={client} signIn={signIn} onSignOut={onSignOut} />
+    </SyncProvider>
+  );
 }
 
 /** The chat, until there is nothing of the account here any more. */
-function Open({ chat, signIn, onSignOut }: { chat: Chat; signIn: SignIn; onSignOut: () => void }) {
-  const ending = useCell(chat.ending);
+function Open({ client, signIn, onSignOut }: SignedInProps & { client: SyncClient }) {
+  const [chat] = useState(() => new Chat(client));
+  useEffect(() => chat.start(), [chat]);
+  const ending = useStore(chat.ending);
   // A reload must not bring the device back by itself.
   useEffect(() => {
     if (ending !== null) forgetSignIn();
   }, [ending]);
 
   if (ending !== null) return <Ended ending={ending} account={signIn.account} onSignIn={onSignOut} />;
-  return <ChatView signIn={signIn} onSignOut={onSignOut} />;
+  return (
+    <ChatProvider value={chat}>
+      <ChatView signIn={signIn} onSignOut={onSignOut} />
+    </ChatProvider>
+  );
 }

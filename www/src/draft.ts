@@ -1,5 +1,6 @@
 import { useCallback, useEffect, useRef, useState } from "react";
-import { useChat, useConversation } from "./sync";
+import { useConversation } from "tutti-sync/react";
+import { useChat } from "./sync";
 
 /**
  * What was typed and not sent, on all devices. It is kept as it is typed, and follows what is typed elsewhere, but never
@@ -7,7 +8,7 @@ import { useChat, useConversation } from "./sync";
  */
 export function useDraft(conversation: string): [string, (text: string) => void] {
   const chat = useChat();
-  const shared = useConversation(conversation)?.draft ?? "";
+  const shared = useConversation(conversation).conversation?.draft ?? "";
   const [text, setText] = useState(() => chat.draftBeingKept(conversation) ?? shared);
   const known = useRef(shared);
 

@@ -5,9 +5,15 @@
 export class Later {
   readonly #waiting = new Map<string, { work: () => void; timer: number }>();
 
-  constructor() {
+  /** Sees to that until the returned function is called. */
+  start(): () => void {
     addEventListener("pagehide", this.flush);
     document.addEventListener("visibilitychange", this.#flushIfHidden);
+    return () => {
+      this.flush();
+      removeEventListener("pagehide", this.flush);
+      document.removeEventListener("visibilitychange", this.#flushIfHidden);
+    };
   }
 
   /** Does this within so many milliseconds, in the place of what waits under the same name. */
@@ -27,12 +33,6 @@ export class Later {
   readonly flush = (): void => {
     for (const name of [...this.#waiting.keys()]) this.run(name);
   };
-
-  end(): void {
-    this.flush();
-    removeEventListener("pagehide", this.flush);
-    document.removeEventListener("visibilitychange", this.#flushIfHidden);
-  }
 
   readonly #flushIfHidden = (): void => {
     if (document.visibilityState === "hidden") this.flush();

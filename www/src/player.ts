@@ -1,7 +1,9 @@
 import type { Json } from "tutti-sync";
+import type { OneSession } from "tutti-sync/react";
+import { sessionStore } from "tutti-sync/stores";
 import { Cell } from "./cell";
 import { type Track, TRACKS, lengthOf, recordingOf } from "./music";
-import type { Chat, Doing } from "./sync";
+import type { Chat } from "./sync";
 
 /** Under which key the devices share what is played. */
 export const PLAYER = "player";
@@ -51,11 +53,8 @@ export class Player {
 
   /** Keeps in step with the other devices until the returned function is called. */
   readonly start = (): (() => void) => {
-    const doing = this.#chat.doing(PLAYER);
-    const hear = () => this.#hear(doing.get());
-    hear();
-    const off = doing.subscribe(hear);
-    const leave = () => this.state.get().here && this.pause();
+    const off = sessionStore(this.#chat.client, PLAYER).subscribe((doing) => this.#hear(doing));
+    const leave = () => this.state.value.here && this.pause();
     addEventListener("pagehide", leave);
     return () => {
       leave();
@@ -66,7 +65,7 @@ export class Player {
 
   /** In seconds, as far as it is known here. */
   get position(): number {
-    const { here, playing, track } = this.state.get();
+    const { here, playing, track } = this.state.value;
     if (here) return this.#audio.currentTime;
     const since = playing ? Math.min(PRESUMED, (performance.now() - this.#heard.at) / 1000) : 0;
     return Math.min(this.#heard.position + since, lengthOf(track));
@@ -74,7 +73,7 @@ export class Player {
 
   /** Plays on here, from wherever it was. */
   play(): void {
-    const { track } = this.state.get();
+    const { track } = this.state.value;
     const position = this.position;
     this.#set({ playing: true, here: true, device: this.#device });
     this.#sound(position);
@@ -104,7 +103,7 @@ export class Player {
   }
 
   skip(by: 1 | -1): void {
-    const { track, shuffle } = this.state.get();
+    const { track, shuffle } = this.state.value;
     const others = TRACKS.filter(({ id }) => id !== track.id);
     const index = TRACKS.findIndex(({ id }) => id === track.id);
     const next = shuffle
@@ -120,12 +119,12 @@ export class Player {
   }
 
   /** Follows what came from elsewhere. */
-  #hear(doing: Doing | null): void {
-    if (doing === null || (doing.origin === "local" && !this.#missed)) return;
+  #hear({ session, origin }: OneSession): void {
+    if (session === null || (origin === "local" && !this.#missed)) return;
     this.#missed = this.#chat.isDoing(PLAYER);
     if (this.#missed) return;
-    const { fields } = doing;
-    const { track, volume, shuffle, here } = this.state.get();
+    const { fields } = session;
+    const { track, volume, shuffle, here } = this.state.value;
     const position = number(fields["position"]) ?? 0;
     const playing = fields["playing"] === true;
     const heard = TRACKS.find(({ id }) => id === fields["track"]) ?? track;
@@ -143,11 +142,11 @@ export class Player {
 
   #move(position: number): void {
     this.#heard = { position, at: performance.now() };
-    if (this.state.get().here) this.#sound(position);
+    if (this.state.value.here) this.#sound(position);
   }
 
   #sound(position: number): void {
-    const { track, volume } = this.state.get();
+    const { track, volume } = this.state.value;
     if (this.#loaded !== track.id) {
       if (this.#recording !== null) URL.revokeObjectURL(this.#recording);
       this.#recording = URL.createObjectURL(recordingOf(track));
@@ -170,14 +169,14 @@ export class Player {
 
   #shareNowAndThen(): void {
     const now = performance.now();
-    if (!this.state.get().here || now - this.#sharedAt < PACE_MS) return;
+    if (!this.state.value.here || now - this.#sharedAt < PACE_MS) return;
     this.#sharedAt = now;
     this.#chat.do(PLAYER, { position: Math.round(this.#audio.currentTime * 100) / 100 });
   }
 
   #set(changed: Partial<Playing>): void {
-    this.state.set({ ...this.state.get(), ...changed });
-    this.#audio.volume = this.state.get().volume;
+    this.state.set({ ...this.state.value, ...changed });
+    this.#audio.volume = this.state.value.volume;
   }
 }
 

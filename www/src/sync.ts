@@ -1,17 +1,14 @@
-import { createContext, useContext, useEffect, useState } from "react";
-import init, { SyncClient } from "tutti-sync";
-import type { Conversation, Events, Json, Message, Session, Status } from "tutti-sync";
-import { Cell, useCell } from "./cell";
-import { Devices } from "./devices";
+import { createContext, useContext, useEffect } from "react";
+import type { Events, Json, Options, Status, SyncClient } from "tutti-sync";
+import { useStatus as useStatusOrNone } from "tutti-sync/react";
+import { conversationsStore, devicesStore } from "tutti-sync/stores";
+import { Cell } from "./cell";
 import { explain } from "./errors";
-import { oncePerFrame } from "./frame";
 import { Later } from "./later";
-import { Notices } from "./notices";
-import { People } from "./people";
 import type { SignIn } from "./session";
 import { count, previewOf } from "./text";
-import { type Change, Timeline, type TimelineView } from "./timeline";
 import { fetchToken } from "./token";
+import { Waves } from "./waves";
 
 /** Beyond this many in one go, a screen reader is told how many messages came, not what they say. */
 const READ_ALOUD = 3;
@@ -22,8 +19,14 @@ const DRAFT_MS = 500;
 
 export type Fields = Record<string, Json>;
 
-/** What the user is doing, and where it was done: in this tab, in another of this browser, or on another device. */
-export type Doing = Session & { origin: "local" | "tab" | "remote" | "stored" };
+/** Where the reader of a conversation is to be taken: to a message, of which a part may be out of view, or to the end. */
+export interface Destination {
+  readonly conversation: string;
+  /** Null: to the end. */
+  readonly message: string | null;
+  /** How much of the message is above the view, as a part of its height; null: it is to be in the middle. */
+  readonly offset: number | null;
+}
 
 /** Why there is nothing of the account here any more. */
 export type Ending =
@@ -32,94 +35,80 @@ export type Ending =
   /** The copy was erased, in another tab. */
   | { why: "erased" };
 
+/** What the client of a sign-in is opened with. */
+export function optionsFor({ account, device }: SignIn): Options {
+  const scheme = location.protocol === "https:" ? "wss" : "ws";
+  return {
+    url: `${scheme}://${location.host}/sync`,
+    account,
+    token: () => fetchToken(account),
+    device: { name: device, platform: "web" },
+  };
+}
+
 /**
- * One signed-in account: the client, and what of its state is on screen.
- *
- * The client reports changes, never whole states, so this reads the conversation list once and then keeps it in step.
- * Reports are gathered and shown once a frame.
+ * One signed-in account: the client, and what this application makes of it beyond what the hooks of the package say.
  */
 export class Chat {
   readonly client: SyncClient;
-  readonly people: People;
-  readonly notices: Notices;
-  readonly devices: Devices;
-  readonly status: Cell<Status>;
-  readonly conversations = new Cell<readonly Conversation[]>([]);
-  /** Null until the list was read, so that "no conversations yet" is never shown by mistake. */
-  readonly ready = new Cell(false);
+  readonly waves: Waves;
   readonly errors = new Cell<readonly unknown[]>([]);
   /** Who has the account's places for connections, while there is none for this browser. */
   readonly limit = new Cell<Events["connection-limit"] | null>(null);
   /** Set once all of the account's data is gone from this browser. */
   readonly ending = new Cell<Ending | null>(null);
+  /** Where somebody wants to be taken and has not been yet. */
+  readonly destination = new Cell<Destination | null>(null);
   /** What is searched for; it stands out wherever it is on screen. */
   readonly query = new Cell("");
   /** What a screen reader should say next. */
   readonly announcement = new Cell("");
 
-  readonly #byId = new Map<string, Conversation>();
-  #reordered = false;
-  readonly #timelines = new Set<Timeline>();
-  #sought: Message | null = null;
-  #changes: Change[] = [];
   #leaving = false;
-  readonly #doing = new Map<string, Cell<Doing | null>>();
   readonly #later = new Later();
   /** What is held back, by key. */
   readonly #held = new Map<string, Fields>();
   /** Drafts that were written here and have not come back yet, by conversation, in order. */
   readonly #drafts = new Map<string, string[]>();
   readonly #beingKept = new Map<string, string>();
-  readonly #off: (() => void)[];
 
-  static async open({ account, device }: SignIn): Promise<Chat> {
-    await init();
-    const scheme = location.protocol === "https:" ? "wss" : "ws";
-    const client = await SyncClient.open({
-      url: `${scheme}://${location.host}/sync`,
-      account,
-      token: () => fetchToken(account),
-      device: { name: device, platform: "web" },
-    });
-    return new Chat(client);
+  constructor(client: SyncClient) {
+    this.client = client;
+    this.waves = new Waves(client);
   }
 
-  private constructor(client: SyncClient) {
-    this.client = client;
-    this.people = new People(client);
-    this.notices = new Notices(client, (error) => this.report(error));
-    this.devices = new Devices(client);
-    this.status = new Cell(client.status());
-    const showSoon = oncePerFrame(() => this.#show());
-    this.#off = [
-      client.on("status", (status) => {
-        this.status.set(status);
-        if (status.connection !== "polling") this.limit.set(null);
-        if (status.connection === "closed" && status.reason === "closed") this.#end({ why: "erased" });
+  /** Listens to the client until the returned function is called. */
+  start(): () => void {
+    const { client } = this;
+    const offs = [
+      client.on("status", ({ connection, reason }) => {
+        if (connection !== "polling") this.limit.set(null);
+        if (connection === "closed" && reason === "closed") this.#end({ why: "erased" });
       }),
       client.on("removed", ({ by }) => this.#end({ why: "removed", by: this.#whoRemoved(by) })),
       client.on("connection-limit", this.limit.set),
       client.on("error", (error) => this.report(error)),
-      client.on("conversations", (changed) => {
-        for (const conversation of changed) this.#byId.set(conversation.id, conversation);
-        this.#reordered = true;
-        showSoon();
-      }),
-      client.on("messages", (changes) => {
-        for (const change of changes) this.#changes.push(change);
-        showSoon();
-      }),
-      client.on("session", (session) => this.#doing.get(session.key)?.set(session)),
+      client.on("messages", (changes) => this.#announce(changes)),
+      // What is on no page is asked for all the same: how a draft stands, and what a device is called.
+      conversationsStore(client).subscribe(() => {}),
+      devicesStore(client).subscribe(() => {}),
+      this.waves.start(),
+      this.#later.start(),
     ];
-    void this.#readConversations();
+    return () => {
+      for (const off of offs) off();
+    };
   }
 
   /** Resolves once the message is safe on this device; it is sent when there is a network. */
   async send(conversation: string, content: Json): Promise<void> {
-    for (const timeline of this.#timelines) {
-      if (timeline.conversation === conversation) timeline.followLatest();
-    }
+    this.goTo({ conversation, message: null, offset: null });
     await this.client.send(conversation, content);
+  }
+
+  /** Takes the reader there, if the conversation is on screen, or else when it comes there next. */
+  goTo(destination: Destination): void {
+    this.destination.set(destination);
   }
 
   /** Tells the person what went wrong, if anything does. */
@@ -142,11 +131,11 @@ export class Chat {
   /** Keeps what was typed and not sent, soon, for all devices. */
   keepDraft(conversation: string, draft: string): void {
     this.#beingKept.set(conversation, draft);
-    this.#later.do(draftOf(conversation), DRAFT_MS, () => {
+    this.#later.do(draftKey(conversation), DRAFT_MS, () => {
       this.#beingKept.delete(conversation);
       const kept = draft.trim() === "" ? "" : draft;
       const written = this.#drafts.get(conversation) ?? [];
-      if (kept === (written.at(-1) ?? this.#byId.get(conversation)?.draft ?? "")) return;
+      if (kept === (written.at(-1) ?? this.#draftOf(conversation) ?? "")) return;
       this.#drafts.set(conversation, [...written, kept]);
       void this.attempt(this.client.setConversation(conversation, { draft: kept }));
     });
@@ -167,23 +156,6 @@ export class Chat {
 
   /** Writes what is being held back: somebody may be about to leave. */
   readonly flush = (): void => this.#later.flush();
-
-  /** What the user is doing under a key, on whichever device. Null: nothing; or not read yet, see `read`. */
-  doing(key: string): Cell<Doing | null> {
-    let cell = this.#doing.get(key);
-    if (cell === undefined) {
-      cell = new Cell<Doing | null>(null);
-      this.#doing.set(key, cell);
-      const fresh = cell;
-      const read = async () => {
-        const session = await this.client.session(key);
-        // What was reported meanwhile is newer than what was read.
-        if (fresh.get() === null && session !== null) fresh.set({ ...session, origin: "stored" });
-      };
-      void this.attempt(read());
-    }
-    return cell;
-  }
 
   /** Shares what the user is doing, soon. A field that is null is removed; the others stay. */
   do(key: string, fields: Fields): void {
@@ -206,50 +178,15 @@ export class Chat {
     return this.#held.has(key);
   }
 
-  /** Keeps `timeline` in step until the returned function is called, from where somebody was in it. */
-  attach(timeline: Timeline): () => void {
-    this.#timelines.add(timeline);
-    if (this.#sought?.conversation === timeline.conversation) timeline.sought.set(this.#sought.id);
-    this.#sought = null;
-    void this.#open(timeline);
-    return () => this.#timelines.delete(timeline);
-  }
-
-  /** Takes the reader to a message, if its conversation is on screen, or else when it comes there next. */
-  seek(message: Message): void {
-    const { id, conversation } = message;
-    const shown = [...this.#timelines].filter((timeline) => timeline.conversation === conversation);
-    for (const timeline of shown) void timeline.seek(id);
-    this.#sought = shown.length > 0 ? null : message;
-  }
-
-  async #open(timeline: Timeline): Promise<void> {
-    const sought = timeline.sought.get();
-    if (sought !== null) return timeline.seek(sought);
-    const place = await this.client.session(placeKey(timeline.conversation)).catch(() => null);
-    const { message, offset } = place?.fields ?? {};
-    if (typeof message === "string" && typeof offset === "number") await timeline.show({ message, offset });
-    else await timeline.showLatest();
-  }
-
   /** Shows an error to the person until it is dismissed; the same one twice is one. */
   report(error: unknown): void {
     const { what } = explain(error);
-    const others = this.errors.get().filter((shown) => explain(shown).what !== what);
+    const others = this.errors.value.filter((shown) => explain(shown).what !== what);
     this.errors.set([...others, error].slice(-SHOWN_ERRORS));
   }
 
   dismiss(error: unknown): void {
-    this.errors.set(this.errors.get().filter((shown) => shown !== error));
-  }
-
-  close(): Promise<void> {
-    this.#later.end();
-    this.people.close();
-    this.notices.close();
-    this.devices.close();
-    for (const off of this.#off) off();
-    return this.client.close();
+    this.errors.set(this.errors.value.filter((shown) => shown !== error));
   }
 
   /** From now on it ends because this tab wants that, which is no news to it. */
@@ -268,40 +205,20 @@ export class Chat {
 
   #whoRemoved(by: string | null): (Ending & { why: "removed" })["by"] {
     if (by === null) return "operator";
-    return by === this.client.deviceId ? "itself" : { device: this.devices.nameOf(by) };
+    return by === this.client.deviceId ? "itself" : { device: this.#nameOf(by) };
   }
 
-  async #readConversations(): Promise<void> {
-    try {
-      const read = await this.client.conversations();
-      // What was reported meanwhile is newer than what was read.
-      for (const conversation of read) {
-        if (!this.#byId.has(conversation.id)) this.#byId.set(conversation.id, conversation);
-      }
-      this.conversations.set(inListOrder(this.#byId.values()));
-      this.ready.set(true);
-    } catch (error) {
-      this.report(error);
-    }
+  /** What a device is called, while that is known. */
+  #nameOf(id: string): string | null {
+    return devicesStore(this.client).value.devices?.find((device) => device.id === id)?.name ?? null;
   }
 
-  #show(): void {
-    if (this.#reordered) {
-      this.#reordered = false;
-      this.conversations.set(inListOrder(this.#byId.values()));
-    }
-    if (this.#changes.length > 0) {
-      const changes = this.#changes;
-      this.#changes = [];
-      for (const timeline of this.#timelines) {
-        const own = changes.filter(({ message }) => message.conversation === timeline.conversation);
-        if (own.length > 0) timeline.apply(own);
-      }
-      this.#announce(changes);
-    }
+  #draftOf(id: string): string | null {
+    const { conversations } = conversationsStore(this.client).value;
+    return conversations.find((conversation) => conversation.id === id)?.draft ?? null;
   }
 
-  #announce(changes: readonly Change[]): void {
+  #announce(changes: Events["messages"]): void {
     // What was read out may be what is not to be known any more.
     if (changes.some(({ message }) => message.state === "recalled")) this.announcement.set("");
     const received = changes.filter(
@@ -319,14 +236,8 @@ export function placeKey(conversation: string): string {
   return `chat:${conversation}`;
 }
 
-function draftOf(conversation: string): string {
+function draftKey(conversation: string): string {
   return `draft of ${conversation}`;
-}
-
-function inListOrder(conversations: Iterable<Conversation>): Conversation[] {
-  return [...conversations].sort(
-    (a, b) => Number(b.pinned) - Number(a.pinned) || b.lastActivity - a.lastActivity || (a.id < b.id ? -1 : 1),
-  );
 }
 
 const ChatContext = createContext<Chat | null>(null);
@@ -338,44 +249,13 @@ export function useChat(): Chat {
   return chat;
 }
 
-export type Opening = { state: "opening" } | { state: "open"; chat: Chat } | { state: "failed"; error: unknown };
+/** How the client is: where there is a chat, there is a client. */
+export const useStatus = (): Status => useStatusOrNone()!;
 
-/** Opens the client for as long as somebody is signed in. */
-export function useOpenChat(signIn: SignIn): Opening {
-  const [opening, setOpening] = useState<Opening>({ state: "opening" });
-
-  useEffect(() => {
-    let wanted = true;
-    const opened = Chat.open(signIn);
-    opened.then(
-      (chat) => wanted && setOpening({ state: "open", chat }),
-      (error: unknown) => wanted && setOpening({ state: "failed", error }),
-    );
-    return () => {
-      wanted = false;
-      setOpening({ state: "opening" });
-      // A client that failed to open has nothing to close.
-      opened.then((chat) => chat.close(), () => {});
-    };
-  }, [signIn]);
-
-  return opening;
-}
-
-export const useStatus = (): Status => useCell(useChat().status);
-export const useConversations = (): readonly Conversation[] => useCell(useChat().conversations);
-
-export const useDoing = (key: string): Doing | null => useCell(useChat().doing(key));
-
-/** The list is short enough to look through: a person has hundreds of conversations, not millions. */
-export function useConversation(id: string): Conversation | null {
-  return useConversations().find((conversation) => conversation.id === id) ?? null;
-}
-
-/** The messages of one conversation; a component that shows another one gets another `key`. */
-export function useTimeline(conversation: string): [TimelineView, Timeline] {
+/** Shows the person what went wrong with what a hook reads. */
+export function useReport(error: unknown): void {
   const chat = useChat();
-  const [timeline] = useState(() => new Timeline(chat.client, conversation));
-  useEffect(() => chat.attach(timeline), [chat, timeline]);
-  return [useCell(timeline.view), timeline];
+  useEffect(() => {
+    if (error !== null) chat.report(error);
+  }, [chat, error]);
 }

@@ -10,7 +10,34 @@ use crate::{
     stamp::Stamp,
 };
 
-const OUT: &str = "pkg/wasm";
+/// What becomes WebAssembly.
+struct Module {
+    what: &'static str,
+    folder: &'static str,
+    out: &'static str,
+    file: &'static str,
+    inputs: &'static [&'static str],
+}
+
+const CLIENT: Module =
+    Module { what: "package", folder: ".", out: "pkg/wasm", file: "tutti_sync_bg.wasm", inputs: &INPUTS };
+/// The server in memory, which no page loads that does not test.
+const TESTING: Module = Module {
+    what: "server for tests",
+    folder: "crates/testing",
+    out: "pkg/testing/wasm",
+    file: "tutti_testing_bg.wasm",
+    inputs: &[
+        "Cargo.lock",
+        "Cargo.toml",
+        "crates/acceptance",
+        "crates/protocol",
+        "crates/stand-in",
+        "crates/testing",
+        "xtask/src/pack.rs",
+        "xtask/tools/package-lock.json",
+    ],
+};
 /// Features that make a later version: one that lives together with this one, and one that cannot.
 const LATER: [&str; 2] = ["next", "breaking"];
 /// What of the package a page imports, but for WebAssembly.
@@ -51,29 +78,39 @@ const LAYOUT: &str = "--low-memory-unused";
 /// Completes the folder `pkg`: WebAssembly, its JavaScript, licences and readme.
 pub(crate) fn pack() -> Result<()> {
     wasm_toolchain(&[])?;
-    let stamp = Stamp::new("pack", &INPUTS, OUT);
+    build(&CLIENT)?;
+    build(&TESTING)?;
+    for file in ["LICENSE-APACHE", "LICENSE-MIT", "README.md"] {
+        fs::copy(root().join(file), root().join("pkg").join(file))
+            .with_context(|| format!("cannot copy {file} into pkg"))?;
+    }
+    Ok(())
+}
+
+/// Makes a module, unless it is made.
+fn build(module: &Module) -> Result<()> {
+    let Module { what, folder, out, file, inputs } = *module;
+    let stamp = Stamp::new(&format!("pack-{file}"), inputs, out);
     if stamp.holds() {
-        println!("{OUT} is up to date");
+        println!("{out} is up to date");
         return Ok(());
     }
-    announced("compiling the package to WebAssembly", || {
+    announced(&format!("compiling the {what} to WebAssembly"), || {
         let mut build = command("wasm-pack");
-        build.args(["build", "--target", "web", "--profile", "wasm", "--out-dir", OUT]);
+        build
+            .args(["build", folder, "--target", "web", "--profile", "wasm", "--out-dir"])
+            .arg(root().join(out));
         build.env("CARGO_ENCODED_RUSTFLAGS", without_our_paths());
         // It would download wasm-bindgen and wasm-opt; both are here, with the right versions.
         run(build.args(["--mode", "no-install", "--no-opt", "--no-pack"]))
     })?;
     announced("making it smaller with wasm-opt", || {
-        let module = format!("{OUT}/tutti_sync_bg.wasm");
+        let module = format!("{out}/{file}");
         let mut optimise = command(root().join("xtask/tools/node_modules/.bin/wasm-opt"));
         run(optimise.args(["-Oz", INLINE, LAYOUT, ORDER, &module, "-o", &module]).args(FEATURES))
     })?;
     // npm would leave out the whole folder because of it.
-    remove_if_there(&format!("{OUT}/.gitignore"))?;
-    for file in ["LICENSE-APACHE", "LICENSE-MIT", "README.md"] {
-        fs::copy(root().join(file), root().join("pkg").join(file))
-            .with_context(|| format!("cannot copy {file} into pkg"))?;
-    }
+    remove_if_there(&format!("{out}/.gitignore"))?;
     stamp.set()
 }
 
@@ -133,5 +170,5 @@ pub(crate) fn size() -> Result<()> {
     pack()?;
     // Node knows gzip and brotli already; as crates they would take longer to compile than all
     // of xtask.
-    run(command("node").args(["xtask/tools/size.mjs", OUT]))
+    run(command("node").args(["xtask/tools/size.mjs", CLIENT.out]))
 }

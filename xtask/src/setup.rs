@@ -19,5 +19,6 @@ pub(crate) fn everything() -> Result<()> {
     firefox()?;
     webkit()?;
     npm::install("www", "the demo is built from them")?;
-    npm::install("tests/e2e", "they drive Chromium in the end-to-end tests")
+    npm::install("tests/e2e", "they drive Chromium in the end-to-end tests")?;
+    npm::install("tests/package", "the package is tested with React and TypeScript")
 }

@@ -4,7 +4,7 @@ use std::{
     fs,
     ops::AddAssign,
     os::unix::fs::PermissionsExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, ExitCode},
     str::FromStr,
     time::{Duration, Instant},
@@ -64,6 +64,7 @@ const STEPS: &[Step] = &[
     Step { name: "native tests", parts: NATIVE, run: native_tests },
     Step { name: "histories", parts: NATIVE, run: || check(simulate::test()) },
     Step { name: "package", parts: BROWSER, run: || check(pack()) },
+    Step { name: "package's JavaScript", parts: BROWSER, run: package_tests },
     Step { name: "size", parts: WASM, run: || check(size()) },
     Step { name: "browser tests, Chromium", parts: WASM, run: chromium_tests },
     Step { name: "browser tests, Firefox", parts: WASM, run: firefox_tests },
@@ -220,16 +221,29 @@ fn build_server() -> Result<()> {
     run(cargo().arg("build").args(NATIVE_CODE).args(["--bin", "tutti-server"]))
 }
 
+/// Stores, hooks and types, as an application gets them.
+fn package_tests() -> Result<Tally> {
+    let folder = root().join("tests/package");
+    let mut node = command("node");
+    node.args(["--test", "--test-reporter=spec"]).args(test_files(&folder)?);
+    tally(node.current_dir(folder))
+}
+
 fn end_to_end_tests() -> Result<Tally> {
+    tally(node_tests()?.args(test_files(&end_to_end_folder())?))
+}
+
+/// The names of the files with tests in a folder.
+fn test_files(folder: &Path) -> Result<Vec<String>> {
     let mut files = Vec::new();
-    for entry in fs::read_dir(end_to_end_folder()).context("tests/e2e")? {
+    for entry in fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {
         let name = entry?.file_name().to_string_lossy().into_owned();
         if name.ends_with(".test.mjs") {
             files.push(name);
         }
     }
     files.sort();
-    tally(node_tests()?.args(files))
+    Ok(files)
 }
 
 fn end_to_end_folder() -> PathBuf {

@@ -582,6 +582,9 @@ impl Engine {
         if !messages.is_empty() {
             self.events.push_back(Event::Messages(messages));
         }
+        if applied.unsaid {
+            self.events.push_back(Event::Messages(Vec::new()));
+        }
         let session = |(target, change): (String, SessionChange)| {
             let session = self.replica.session_of(&target);
             let (operation, here) = change.by;

@@ -342,7 +342,8 @@ pub enum Reply {
 /// What the user should know.
 #[derive(Debug, PartialEq)]
 pub enum Event {
-    /// Messages that are new or look different now.
+    /// Messages that are new or look different now. None at all: any may look different, or be gone, since something was
+    /// folded of which this tab has not heard, or another log has taken the place of the one that was known.
     Messages(Vec<MessageEvent>),
     /// Conversations whose summary changed.
     Conversations(Vec<String>),

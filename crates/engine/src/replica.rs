@@ -83,6 +83,8 @@ pub(crate) struct Head {
 #[derive(Debug, Default)]
 pub(crate) struct Applied {
     pub(crate) messages: Vec<Change>,
+    /// Others may look different, too, or be gone.
+    pub(crate) unsaid: bool,
     pub(crate) conversations: SortedSet<String>,
     pub(crate) sessions: SortedMap<String, SessionChange>,
     /// How notifications looked, if any may look different now.
@@ -107,6 +109,7 @@ impl Applied {
     /// Takes in what was done after this.
     pub(crate) fn absorb(&mut self, later: Self) {
         self.messages.extend(later.messages);
+        self.unsaid |= later.unsaid;
         self.conversations.extend(later.conversations);
         for (target, change) in later.sessions {
             let by = change.by;
@@ -540,6 +543,7 @@ impl Replica {
     pub(crate) fn apply(&mut self, change_set: ChangeSet) -> Applied {
         let mut applied = Applied::default();
         if change_set.reset {
+            applied.unsaid = true;
             self.note_all(&mut applied);
             self.heads.clear();
             self.numbers.clear();
@@ -620,6 +624,10 @@ impl Replica {
 
     /// Notes what may look different in this copy, which has taken the place of that one, but for messages.
     pub(crate) fn note_replaced(&self, old: &Self, applied: &mut Applied) {
+        // Of what was folded in a commit that this tab has not heard of nothing else tells, nor of an operation that was
+        // announced to it though it was over.
+        let missed = (self.store(), self.log, self.revision) != (old.store(), old.log, old.revision);
+        applied.unsaid |= missed || old.outbox.iter().any(|(id, _)| self.outbox.get(id).is_none());
         old.note_all(applied);
         old.note_what_there_is(self, self.device(), applied);
     }
@@ -840,7 +848,11 @@ impl Replica {
             if is_conversation(subject) {
                 applied.conversations.insert(subject.to_owned());
             }
-            applied.messages.extend(self.shown_subject(&queued).map(|message| Change::to(message, true)));
+            let changed = self.shown_subject(&queued);
+            // It was folded by the time that this copy heard of the operation, or has come to nothing.
+            let unseen = queued.message.is_some() && changed.is_none();
+            applied.unsaid |= unseen || is_send(&queued) && !self.fresh.contains_key(&id);
+            applied.messages.extend(changed.map(|message| Change::to(message, true)));
         } else {
             drop(self.outbox.settle(id));
         }

@@ -22,7 +22,6 @@ use tokio::{
     time::timeout,
 };
 use tokio_tungstenite::tungstenite::Message;
-use tutti_engine::Transport;
 use tutti_protocol::{
     OperationId, codec, limits, sequence,
     wire::{self, Event, client_frame, event, server_frame::Frame},
@@ -165,13 +164,12 @@ async fn start(data: &TempDir, addr: SocketAddr) -> (Child, SocketAddr) {
 }
 
 impl Mirror for Twin {
-    fn opened(&mut self, wire: Wire, transport: Transport) {
-        let connection = match transport {
-            Transport::Post => Connection::Post { hello: None, answers: VecDeque::new() },
-            Transport::Socket => {
-                let socket = self.runtime.block_on(open(self.addr, Some("tutti.v1"), None)).unwrap();
-                Connection::Socket(Box::new(socket))
-            }
+    fn opened(&mut self, wire: Wire, post: bool) {
+        let connection = if post {
+            Connection::Post { hello: None, answers: VecDeque::new() }
+        } else {
+            let socket = self.runtime.block_on(open(self.addr, Some("tutti.v1"), None)).unwrap();
+            Connection::Socket(Box::new(socket))
         };
         self.connections.insert(wire, connection);
     }

@@ -8,9 +8,8 @@ use tutti_engine::{Replica, RequestId};
 use tutti_protocol::{Conversation, Millis, OperationId, wire};
 
 use crate::{
-    decided::Decided,
     notices::{Notices, Recalled},
-    server::{Server, View},
+    server::{Server, View, decided::Decided},
     vocabulary::TEAM,
     world::{At, DEVICE_NAME},
 };

@@ -459,6 +459,45 @@ fn unread_of_ben(world: &World, ben: At) -> u64 {
 }
 
 #[test]
+fn a_tab_reads_again_only_if_something_was_folded_that_it_has_not_heard_of() {
+    let mut world = World::new(57);
+    let (anna, ben) = (world.profile("anna"), world.profile("ben"));
+    let (ben, leader, follower) = (world.open(ben), world.open(anna), world.open(anna));
+    for number in 0..20 {
+        world.send([leader, follower][number % 2], "direct:ben", &format!("anna's {number}."));
+        world.send(ben, "direct:anna", &format!("ben's {number}."));
+    }
+    world.settle();
+    let messages = world.page(leader, "direct:ben").messages.into_iter();
+    let own: Vec<_> = messages.filter(|message| message.sender == "anna").collect();
+    world.recall(follower, own[0].clone());
+    world.settle();
+    assert!(world.profiles[anna].store.table(Table::Blocks).count() > 0, "it was folded");
+    world.edit(follower, own[1].clone(), "edited once it was folded");
+    world.settle();
+    world.cut();
+    world.send(follower, "direct:ben", "while there is no connection");
+    let late = world.open(anna);
+    world.close(leader);
+    world.settle();
+    // What nothing has happened to while it stood still is as it was.
+    world.suspend(follower);
+    world.pass(1_000);
+    world.resume(follower);
+    world.settle();
+    let unsaid = [follower, late, ben].map(|tab| world.tab(tab).unsaid);
+    assert_eq!(unsaid, [0, 0, 0], "all was told one by one");
+
+    world.suspend(follower);
+    world.recall(late, own[2].clone());
+    world.pass(60_000);
+    world.resume(follower);
+    world.settle();
+    let unsaid = [follower, late, ben].map(|tab| world.tab(tab).unsaid);
+    assert_eq!(unsaid, [1, 0, 0], "only who stood still has missed it");
+}
+
+#[test]
 fn another_log_is_pulled_anew_and_the_outbox_is_kept() {
     let mut world = World::new(11);
     let anna = world.profile("anna");
@@ -473,10 +512,12 @@ fn another_log_is_pulled_anew_and_the_outbox_is_kept() {
     world.pass(1_000);
     world.server.forget_all(LogId::from([2; 16]), &[]);
     world.deliver();
+    let unsaid = tabs.map(|tab| world.tab(tab).unsaid);
     world.input(tabs[1], Input::SetOffline(false));
     world.settle();
-    for tab in tabs {
+    for (tab, unsaid) in tabs.into_iter().zip(unsaid) {
         assert_eq!(texts(&world.page(tab, "direct:ben")), ["\"kept\""]);
+        assert_eq!(world.tab(tab).unsaid, unsaid + 1, "nobody tells of each that is gone");
     }
 }
 

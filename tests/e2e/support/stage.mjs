@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Canary } from "./canary.mjs";
 import { Profile } from "./profile.mjs";
+import { writeReact } from "./react.mjs";
 import { Server } from "./server.mjs";
 import { Tunnel } from "./tunnel.mjs";
 import { Firefox, WebKit } from "./webdriver-profile.mjs";
@@ -27,13 +28,14 @@ export class Stage {
   #servers = [];
   #directories = [];
 
-  /** A server that serves the page under test, also with these later versions of the package, or the files of `www`. */
-  async server({ www, later = [], args = [], level = "trace" } = {}) {
+  /** A server that serves the page under test, also with these later versions of the package and with this version of
+   *  React, or the files of `www`. */
+  async server({ www, later = [], react, args = [], level = "trace" } = {}) {
     const server = await Server.start({
       data: await this.#directory("data"),
       log: join(await this.#directory("log"), "server.log"),
       level,
-      www: www ?? (await this.#harness(later)),
+      www: www ?? (await this.#harness(later, react)),
       // Some pages under test have scripts in them.
       args: www ? args : ["--csp", "", ...args],
     });
@@ -88,16 +90,17 @@ export class Stage {
     for (const directory of this.#directories) rmSync(directory, REMOVAL);
   };
 
-  async #harness(later) {
+  async #harness(later, react) {
     const site = await this.#directory("www");
     await cp(HARNESS, site, { recursive: true });
     await mkdir(join(site, "pkg"));
-    for (const part of ["index.js", "alerts.js", "sw.js", "wasm"]) {
+    for (const part of ["index.js", "alerts.js", "sw.js", "react.js", "stores.js", "stores", "testing.js", "testing", "wasm"]) {
       await cp(join(ROOT, "pkg", part), join(site, "pkg", part), { recursive: true });
     }
     for (const version of later) {
       await cp(join(LATER_VERSIONS, version), join(site, `pkg-${version}`), { recursive: true });
     }
+    if (react) await writeReact(join(site, "react"), react);
     return site;
   }
 

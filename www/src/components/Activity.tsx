@@ -1,4 +1,6 @@
-import { inWords, useTyping, useWaving } from "../people";
+import { useTyping } from "tutti-sync/react";
+import { inWords } from "../people";
+import { useWaving } from "../waves";
 import { Icon } from "./Icons";
 
 /** What the others in a conversation are doing just now. Its line is always there, so that nothing moves. */

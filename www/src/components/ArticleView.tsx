@@ -1,8 +1,9 @@
 import { useCallback, useLayoutEffect, useRef, useState } from "react";
+import { useSession } from "tutti-sync/react";
 import { ARTICLE, type Paragraph } from "../article";
 import { useByHand } from "../by-hand";
 import { goTo, offsetOf } from "../place";
-import { useChat, useDoing } from "../sync";
+import { useChat } from "../sync";
 import { Icon } from "./Icons";
 
 const PARAGRAPHS: readonly Paragraph[] = ARTICLE.paragraphs;
@@ -10,7 +11,7 @@ const PARAGRAPHS: readonly Paragraph[] = ARTICLE.paragraphs;
 /** A long text that opens where it was left, on whichever device, and turns its page when another one does. */
 export function ArticleView({ device }: { device: string }) {
   const chat = useChat();
-  const doing = useDoing(ARTICLE.key);
+  const { session: doing, origin } = useSession(ARTICLE.key);
   const scroller = useRef<HTMLDivElement>(null);
   const [watch, byHand] = useByHand();
   const opened = useRef(false);
@@ -29,7 +30,7 @@ export function ArticleView({ device }: { device: string }) {
     const first = !opened.current;
     opened.current = true;
     // Who is scrolling here leads; what was done here is here already.
-    if (!first && (doing.origin === "local" || chat.isDoing(ARTICLE.key))) return;
+    if (!first && (origin === "local" || chat.isDoing(ARTICLE.key))) return;
     const { paragraph, offset, device: where } = doing.fields;
     const element = typeof paragraph === "string" ? paragraphIn(scroller.current!, paragraph) : null;
     if (element === null || typeof offset !== "number") return;
@@ -38,7 +39,7 @@ export function ArticleView({ device }: { device: string }) {
     const elsewhere = typeof where === "string" && where !== device ? where : null;
     if (first) setNote(elsewhere === null ? "Where you left off" : `Where you left off on ${elsewhere}`);
     else setNote(elsewhere === null ? "In step with another tab" : `In step with ${elsewhere}`);
-  }, [chat, doing, device, byHand]);
+  }, [chat, doing, origin, device, byHand]);
 
   const keep = () => {
     if (!byHand.current) return;

@@ -1,10 +1,11 @@
 import { useEffect, useState } from "react";
+import { useConversations } from "tutti-sync/react";
 import { ARTICLE } from "../article";
 import { useDeviceName } from "../devices";
 import { PLAYER, Player } from "../player";
 import { useSelected } from "../route";
 import { addressFor, type SignIn } from "../session";
-import { useChat, useConversations } from "../sync";
+import { useChat } from "../sync";
 import { Announcer } from "./Announcer";
 import { ArticleView } from "./ArticleView";
 import { Avatar } from "./Avatar";
@@ -96,7 +97,8 @@ function usePlayer(device: string): Player {
 }
 
 function useUnreadInTitle(): void {
-  const unread = useConversations().reduce((sum, conversation) => sum + (conversation.muted ? 0 : conversation.unread), 0);
+  const { conversations } = useConversations();
+  const unread = conversations.reduce((sum, { muted, unread }) => sum + (muted ? 0 : unread), 0);
   useEffect(() => {
     document.title = unread > 0 ? `(${unread}) Tutti` : "Tutti";
     return () => void (document.title = "Tutti");

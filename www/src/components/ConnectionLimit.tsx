@@ -1,5 +1,5 @@
 import { useState } from "react";
-import { useCell } from "../cell";
+import { useStore } from "tutti-sync/react";
 import { useChat } from "../sync";
 import { count } from "../text";
 import { briefly } from "../time";
@@ -7,7 +7,7 @@ import { briefly } from "../time";
 /** Who has the account's places for connections, while there is none for this browser, and a way to take one. */
 export function ConnectionLimit() {
   const chat = useChat();
-  const limit = useCell(chat.limit);
+  const limit = useStore(chat.limit);
   const [taking, setTaking] = useState<string | null>(null);
   if (limit === null) return null;
 

@@ -1,10 +1,10 @@
 import { memo, startTransition, useDeferredValue, useEffect, useRef, useState } from "react";
 import type { Conversation } from "tutti-sync";
+import { useConversations, useTyping } from "tutti-sync/react";
 import { moveFocus } from "../arrow-keys";
-import { useCell } from "../cell";
-import { inWords, useTyping } from "../people";
+import { inWords } from "../people";
 import { hrefOf } from "../route";
-import { useChat, useConversations } from "../sync";
+import { useChat, useReport } from "../sync";
 import { count, isGroup, prefixOf, previewOf, titleOf } from "../text";
 import { briefly } from "../time";
 import { Avatar } from "./Avatar";
@@ -17,30 +17,27 @@ const SLICE = 20;
 const ASKED = 30;
 
 export function ConversationList({ selected }: { selected: string | null }) {
-  const chat = useChat();
-  const ready = useCell(chat.ready);
+  const { account } = useChat().client;
+  const { conversations: latest, loading, error } = useConversations();
+  useReport(error);
   // Messages come first: while hundreds of conversations change at once, the list follows as time allows.
-  const conversations = useDeferredValue(useConversations());
+  const conversations = useDeferredValue(latest);
   const shown = useGrowing(conversations.length);
   const list = useRef<HTMLUListElement>(null);
-
-  useEffect(() => {
-    const latest = conversations.slice(0, ASKED).filter(({ id }) => !isGroup(id));
-    for (const { id } of latest) chat.people.ask(titleOf(id));
-  }, [chat, conversations]);
 
   // One stop for Tab, arrow keys within.
   const tabStop = conversations.some(({ id }) => id === selected) ? selected : conversations[0]?.id;
 
   return (
     <nav className="conversations" aria-label="Conversations" data-testid="conversation-list">
-      {ready && conversations.length === 0 && <p className="hint">No conversations yet. Write to somebody above.</p>}
+      {!loading && error === null && latest.length === 0 && <p className="hint">No conversations yet. Write to somebody above.</p>}
       <ul ref={list} onKeyDown={(event) => moveFocus(event, list.current!.querySelectorAll("a"))}>
-        {conversations.slice(0, shown).map((conversation) => (
+        {conversations.slice(0, shown).map((conversation, at) => (
           <Row
             key={conversation.id}
             conversation={conversation}
-            account={chat.client.account}
+            account={account}
+            asked={at < ASKED}
             selected={conversation.id === selected}
             tabStop={conversation.id === tabStop}
           />
@@ -53,11 +50,13 @@ export function ConversationList({ selected }: { selected: string | null }) {
 interface RowProps {
   conversation: Conversation;
   account: string;
+  /** Whether the server is asked how the other is. */
+  asked: boolean;
   selected: boolean;
   tabStop: boolean;
 }
 
-const Row = memo(function Row({ conversation, account, selected, tabStop }: RowProps) {
+const Row = memo(function Row({ conversation, account, asked, selected, tabStop }: RowProps) {
   const { id, lastMessage, lastActivity, unread, muted, pinned, draft } = conversation;
   const title = titleOf(id);
   return (
@@ -73,7 +72,7 @@ const Row = memo(function Row({ conversation, account, selected, tabStop }: RowP
         tabIndex={tabStop ? 0 : -1}
       >
         <Avatar name={title} shape={isGroup(id) ? "square" : undefined}>
-          {!isGroup(id) && <PresenceDot account={title} />}
+          {!isGroup(id) && <PresenceDot account={title} ask={asked} />}
         </Avatar>
         <span className="row-title">
           {isGroup(id) && <span className="visually-hidden">Group </span>}

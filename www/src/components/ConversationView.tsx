@@ -1,6 +1,6 @@
-import { useEffect } from "react";
-import { describePresence, usePresence } from "../people";
-import { useChat, useConversation } from "../sync";
+import { useConversation, usePresence } from "tutti-sync/react";
+import { describePresence } from "../people";
+import { useChat } from "../sync";
 import { isGroup, titleOf } from "../text";
 import { Activity } from "./Activity";
 import { Avatar } from "./Avatar";
@@ -13,7 +13,7 @@ import { Setting } from "./Setting";
 export function ConversationView({ conversation }: { conversation: string }) {
   const chat = useChat();
   const title = titleOf(conversation);
-  const { members = [], muted = false, pinned = false } = useConversation(conversation) ?? {};
+  const { members = [], muted = false, pinned = false } = useConversation(conversation).conversation ?? {};
   return (
     <section className="conversation" aria-label={`Conversation with ${title}`}>
       <header className="conversation-head">
@@ -32,7 +32,7 @@ export function ConversationView({ conversation }: { conversation: string }) {
           data-testid="wave"
           aria-label="Wave"
           title="Wave to those who are there"
-          onClick={() => void chat.attempt(() => chat.people.wave(conversation))}
+          onClick={() => void chat.attempt(() => chat.waves.wave(conversation))}
         >
           <Icon name="wave" />
         </button>
@@ -57,8 +57,6 @@ export function ConversationView({ conversation }: { conversation: string }) {
 }
 
 function PresenceInWords({ account }: { account: string }) {
-  const chat = useChat();
-  const presence = usePresence(account);
-  useEffect(() => chat.people.ask(account), [chat, account]);
+  const { presence } = usePresence(account);
   return presence && <p data-testid="presence-in-words">{describePresence(presence)}</p>;
 }

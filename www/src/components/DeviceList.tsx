@@ -1,6 +1,7 @@
 import { useEffect, useId, useRef, useState } from "react";
 import type { Device, Platform } from "tutti-sync";
-import { describeDevice, isNew, useDevices } from "../devices";
+import { useDevices } from "tutti-sync/react";
+import { describeDevice, isNew } from "../devices";
 import { explain } from "../errors";
 import { useChat, useStatus } from "../sync";
 import { Dialog } from "./Dialog";
@@ -13,7 +14,7 @@ const ICONS = { web: "browser", desktop: "desktop", mobile: "phone", miniprogram
 
 /** The account's devices, this one first: to be told apart, given names, and removed. */
 export function DeviceList({ onGone }: { onGone: () => void }) {
-  const devices = useDevices();
+  const { devices } = useDevices();
   const connected = useStatus().connection === "online";
   const [leaving, setLeaving] = useState<Device | null>(null);
   const sorted = [...(devices ?? [])].sort((a, b) => Number(b.current) - Number(a.current));

@@ -1,5 +1,6 @@
 import { useRef } from "react";
-import { countDevices, useDevices } from "../devices";
+import { useDevices } from "tutti-sync/react";
+import { countDevices } from "../devices";
 import { useStatus } from "../sync";
 import { DeviceForm } from "./DeviceForm";
 import { DeviceList } from "./DeviceList";
@@ -12,7 +13,7 @@ export const DEVICES = "devices";
 
 /** Where the account is signed in, and what can be done about it. */
 export function DevicesView({ onSignOut }: { onSignOut: () => void }) {
-  const devices = useDevices();
+  const { devices } = useDevices();
   const top = useRef<HTMLHeadingElement>(null);
   const connected = useStatus().connection === "online";
   return (

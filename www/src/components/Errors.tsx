@@ -1,11 +1,11 @@
-import { useCell } from "../cell";
+import { useStore } from "tutti-sync/react";
 import { explain } from "../errors";
 import { useChat } from "../sync";
 import { Icon } from "./Icons";
 
 export function Errors() {
   const chat = useChat();
-  const errors = useCell(chat.errors);
+  const errors = useStore(chat.errors);
   return (
     <div className="errors" role="alert">
       {errors.map((error) => {

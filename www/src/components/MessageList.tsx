@@ -1,13 +1,12 @@
 import { useCallback, useDeferredValue, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import type { Conversation, Message, SyncClient } from "tutti-sync";
+import { type Hole, type Timeline, useConversation, useSession, useStore, useTimeline } from "tutti-sync/react";
 import { useByHand } from "../by-hand";
 import { explain } from "../errors";
-import { useCell } from "../cell";
 import { goTo, goToMiddle, offsetOf } from "../place";
-import { placeKey, useChat, useConversation, useTimeline } from "../sync";
+import { type Destination, placeKey, useChat } from "../sync";
 import { count, isGroup } from "../text";
 import { dayName, startOfDay } from "../time";
-import type { Hole, Place, TimelineView } from "../timeline";
 import { useVisible } from "../visible";
 import { Icon } from "./Icons";
 import { MessageItem } from "./MessageItem";
@@ -17,17 +16,27 @@ const AT_END_PX = 48;
 const READ_AHEAD_PX = 600;
 /** Messages of one sender that are further apart than this start a new group. */
 const GROUP_MS = 5 * 60 * 1000;
+/** Messages kept on screen, so that ten thousand render as fast as a hundred. */
+const LIMIT = 200;
 
 export function MessageList({ conversation }: { conversation: string }) {
   const chat = useChat();
-  const [view, timeline] = useTimeline(conversation);
-  const { messages, holes, hasOlder, hasNewer, loading, error } = view;
-  const head = useConversation(conversation);
+  const beginning = useBeginning(conversation);
+  const timeline = useTimeline(beginning && conversation, { at: beginning?.message, limit: LIMIT });
+  const { messages, holes, hasOlder, hasNewer, loading, error } = timeline;
+  const { loadOlder, loadNewer, loadLatest, loadAround, follow } = timeline;
+  const head = useConversation(conversation).conversation;
   const unread = head?.unread ?? 0;
   const visible = useVisible();
   const [atEnd, setAtEnd] = useState(true);
   const scroller = useRef<HTMLDivElement>(null);
   const anchor = useRef<Anchor | null>(null);
+  /** Whether the reader is at the newest message and stays there as more arrive. */
+  const following = useRef(true);
+  /** Where the reader is to be taken, once it is on screen; then never again. */
+  const destination = useRef<Destination | null>(null);
+  /** The message that the reader has asked for. */
+  const [sought, setSought] = useState<string | null>(null);
   const [watch, byHand] = useByHand();
   const scrollerRef = useCallback(
     (element: HTMLDivElement | null) => {
@@ -42,54 +51,80 @@ export function MessageList({ conversation }: { conversation: string }) {
     const below = element.scrollHeight - element.scrollTop - element.clientHeight;
     const nowAtEnd = below <= AT_END_PX && !hasNewer;
     setAtEnd(nowAtEnd);
-    timeline.follow(nowAtEnd);
+    following.current = nowAtEnd;
+    follow(nowAtEnd);
     anchor.current = anchorOf(element);
-    if (element.scrollTop < READ_AHEAD_PX) void timeline.showOlder();
-    if (below < READ_AHEAD_PX) void timeline.showNewer();
+    if (loading !== null) return;
+    if (element.scrollTop < READ_AHEAD_PX) void loadOlder();
+    if (below < READ_AHEAD_PX) void loadNewer();
   };
 
   // The next device opens the conversation where this one was; at its end there is nothing to keep.
   const onScroll = () => {
     look();
     if (!byHand.current) return;
-    const place = timeline.following ? null : placeOf(scroller.current!);
+    const place = following.current ? null : placeOf(scroller.current!);
     chat.do(placeKey(conversation), { message: place?.message ?? null, offset: place?.offset ?? null });
   };
+
+  const setOut = useCallback((wanted: Destination) => {
+    destination.current = wanted.message === null ? null : wanted;
+    following.current = wanted.message === null;
+    setSought(wanted.offset === null ? wanted.message : null);
+  }, []);
+  useLayoutEffect(() => {
+    if (beginning !== null) setOut(beginning);
+  }, [beginning, setOut]);
+  // Wherever the reader wants to be taken later.
+  useEffect(() => {
+    if (beginning === null) return undefined;
+    return chat.destination.subscribe((wanted) => {
+      if (wanted?.conversation !== conversation) return;
+      chat.destination.set(null);
+      if (wanted === beginning) return;
+      setOut(wanted);
+      void (wanted.message === null ? loadLatest() : loadAround(wanted.message));
+    });
+  }, [chat, conversation, beginning, setOut, loadLatest, loadAround]);
 
   // What changed above or below must not move what is being read.
   useLayoutEffect(() => {
     const element = scroller.current!;
-    const destination = messages.length > 0 ? timeline.takeDestination() : null;
-    const target = destination && elementOf(element, destination.message);
-    if (destination !== null && target !== null) arrive(element, target, destination.offset);
-    else if (timeline.following) element.scrollTop = element.scrollHeight;
+    const wanted = destination.current;
+    const target = wanted && elementOf(element, wanted.message!);
+    if (loading === null && wanted !== null) {
+      destination.current = null;
+      // A message that is nowhere is not shown: what is there then is the end.
+      following.current = target === null;
+    }
+    if (wanted !== null && target !== null) arrive(element, target, wanted.offset);
+    else if (following.current) element.scrollTop = element.scrollHeight;
     else if (anchor.current !== null) holdStill(element, anchor.current);
     look();
-  }, [timeline, messages, holes]);
+  }, [messages, holes, loading]);
 
   // The composer grew, the window shrank: the end stays in view.
   useEffect(() => {
     const element = scroller.current!;
     const observer = new ResizeObserver(() => {
-      if (timeline.following) element.scrollTop = element.scrollHeight;
+      if (following.current) element.scrollTop = element.scrollHeight;
     });
     observer.observe(element);
     return () => observer.disconnect();
-  }, [timeline]);
+  }, []);
 
   const last = messages.findLast(({ position }) => position !== null)?.position ?? null;
   useEffect(() => {
     if (unread > 0 && last !== null && atEnd && visible && !hasNewer) void chat.markRead(conversation, last);
   }, [chat, conversation, unread, last, atEnd, visible, hasNewer]);
 
-  const sought = useCell(timeline.sought);
-  const query = useDeferredValue(useCell(chat.query).trim());
+  const query = useDeferredValue(useStore(chat.query).trim());
   const firstUnread = useFirstUnread(messages, head, chat.client.account);
   const receipts = useReceipts(messages, head, chat.client.account);
 
   const showLatest = () => {
     chat.do(placeKey(conversation), { message: null, offset: null });
-    timeline.followLatest();
+    chat.goTo({ conversation, message: null, offset: null });
     scroller.current!.scrollTop = scroller.current!.scrollHeight;
   };
 
@@ -105,7 +140,7 @@ export function MessageList({ conversation }: { conversation: string }) {
           <p className="messages-note">Nothing here yet. Say hello.</p>
         )}
         {hasOlder && <p className="messages-note">Earlier messages…</p>}
-        <ol>{itemsOf(view, { firstUnread, receipts, sought, query }, conversation, chat.client)}</ol>
+        <ol>{itemsOf(timeline, { firstUnread, receipts, sought, query }, conversation, chat.client)}</ol>
       </div>
       {!atEnd && (
         <button className="pill" data-testid="show-latest" onClick={showLatest}>
@@ -117,6 +152,22 @@ export function MessageList({ conversation }: { conversation: string }) {
   );
 }
 
+/** Where to begin: at the message that the reader has asked for, or where the reader was before. Null: not known yet. */
+function useBeginning(conversation: string): Destination | null {
+  const chat = useChat();
+  const [beginning, setBeginning] = useState(() => {
+    const wanted = chat.destination.value;
+    return wanted?.conversation === conversation ? wanted : null;
+  });
+  const { session, loading } = useSession(beginning === null ? placeKey(conversation) : null);
+  if (beginning === null && !loading) {
+    const { message, offset } = session?.fields ?? {};
+    const isPlace = typeof message === "string" && typeof offset === "number";
+    setBeginning(isPlace ? { conversation, message, offset } : { conversation, message: null, offset: null });
+  }
+  return beginning;
+}
+
 /** What is said of messages beyond what they say themselves. */
 interface Remarks {
   firstUnread: string | null;
@@ -126,7 +177,7 @@ interface Remarks {
 }
 
 function itemsOf(
-  { messages, holes }: TimelineView,
+  { messages, holes }: Timeline,
   { firstUnread, receipts, sought, query }: Remarks,
   conversation: string,
   { account, deviceId }: SyncClient,
@@ -264,7 +315,7 @@ function elementOf(scroller: HTMLElement, id: string): HTMLElement | null {
 }
 
 /** The topmost message in view, and how far it is out of it. */
-function placeOf(scroller: HTMLElement): Place | null {
+function placeOf(scroller: HTMLElement): { message: string; offset: number } | null {
   const anchor = anchorOf(scroller);
   const element = anchor && elementOf(scroller, anchor.id);
   return anchor && element && { message: anchor.id, offset: offsetOf(scroller, element) };

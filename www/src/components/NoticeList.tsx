@@ -1,14 +1,15 @@
 import type { Notification } from "tutti-sync";
-import { useCell } from "../cell";
+import { useNotifications } from "tutti-sync/react";
 import { select } from "../route";
-import { useChat } from "../sync";
+import { useChat, useReport } from "../sync";
 import { count } from "../text";
 import { briefly } from "../time";
 import { Icon } from "./Icons";
 
 /** What the account is notified of. Read or dismissed here, it is so on all devices. */
 export function NoticeList() {
-  const notices = useCell(useChat().notices.shown);
+  const { notifications: notices, error } = useNotifications();
+  useReport(error);
   const unread = notices.filter(({ state }) => state === "unread").length;
   return (
     <section className="notices" aria-label="Notifications" data-testid="notices">

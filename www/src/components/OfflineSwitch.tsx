@@ -1,9 +1,8 @@
-import { useCell } from "../cell";
-import { useChat } from "../sync";
+import { useChat, useStatus } from "../sync";
 
 export function OfflineSwitch() {
   const chat = useChat();
-  const { workingOffline } = useCell(chat.status);
+  const { workingOffline } = useStatus();
   return (
     <button
       className="switch"

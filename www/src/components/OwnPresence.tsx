@@ -1,6 +1,10 @@
 import { useEffect, useState } from "react";
-import { type Availability, usePresence } from "../people";
+import type { SyncClient } from "tutti-sync";
+import { usePresence } from "tutti-sync/react";
 import { useChat, useStatus } from "../sync";
+
+/** What the user can say to be. */
+type Availability = Parameters<SyncClient["setPresence"]>[0];
 
 const CHOICES: Record<Availability, string> = {
   online: "Online",
@@ -14,9 +18,8 @@ export function OwnPresence() {
   const chat = useChat();
   const { account } = chat.client;
   const online = useStatus().connection === "online";
-  const told = usePresence(account)?.presence;
+  const told = usePresence(account).presence?.presence;
   const [chosen, setChosen] = useState<Availability>("online");
-  useEffect(() => chat.people.ask(account), [chat, account]);
   useEffect(() => {
     if (told !== undefined && told !== "offline") setChosen(told);
   }, [told]);

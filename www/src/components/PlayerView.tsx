@@ -1,5 +1,5 @@
 import { memo, useEffect, useId, useMemo, useState } from "react";
-import { useCell } from "../cell";
+import { useStore } from "tutti-sync/react";
 import { type Track, TRACKS, lengthOf, notesOf } from "../music";
 import type { Player } from "../player";
 import { clockOf } from "../text";
@@ -10,7 +10,7 @@ const HEIGHT = 200;
 
 /** What is played, wherever it sounds; and a way to have it sound here. */
 export function PlayerView({ player }: { player: Player }) {
-  const { track, volume, shuffle, playing, here, device } = useCell(player.state);
+  const { track, volume, shuffle, playing, here, device } = useStore(player.state);
   const position = usePosition(player);
   const length = useMemo(() => lengthOf(track), [track]);
   const elsewhere = playing && !here;
@@ -159,7 +159,7 @@ const Notes = memo(function Notes({ track }: { track: Track }) {
 
 /** Where it is, several times a second while it plays. */
 export function usePosition(player: Player): number {
-  const { playing } = useCell(player.state);
+  const { playing } = useStore(player.state);
   const [, tick] = useState(0);
   useEffect(() => {
     if (!playing) return;

@@ -1,6 +1,6 @@
 import { useRef } from "react";
+import { useStore } from "tutti-sync/react";
 import { moveFocus } from "../arrow-keys";
-import { useCell } from "../cell";
 import { useChat } from "../sync";
 import { Icon } from "./Icons";
 import { SearchResults } from "./SearchResults";
@@ -8,7 +8,7 @@ import { SearchResults } from "./SearchResults";
 /** A field to search in, and below it what is found; as long as nothing is searched for, something else. */
 export function Search({ children }: { children: React.ReactNode }) {
   const chat = useChat();
-  const text = useCell(chat.query);
+  const text = useStore(chat.query);
   const pane = useRef<HTMLDivElement>(null);
   const field = useRef<HTMLInputElement>(null);
   const query = text.trim();

@@ -24,11 +24,11 @@ export function SearchResults({ query }: { query: string }) {
 
 function Row({ message, query }: { message: Message; query: string }) {
   const chat = useChat();
-  const { conversation, sender, sentAt } = message;
+  const { id, conversation, sender, sentAt } = message;
   const title = titleOf(conversation);
   return (
     <li>
-      <a className="row" data-testid="found" href={hrefOf(conversation)} onClick={() => chat.seek(message)}>
+      <a className="row" data-testid="found" href={hrefOf(conversation)} onClick={() => chat.goTo({ conversation, message: id, offset: null })}>
         <Avatar name={title} shape={isGroup(conversation) ? "square" : undefined} />
         <span className="row-title">{title}</span>
         <span className="row-time">

@@ -1,9 +1,9 @@
+import { useDevices, useSession, useStore } from "tutti-sync/react";
 import { ARTICLE } from "../article";
-import { useCell } from "../cell";
 import { PLAYER, type Player } from "../player";
-import { countDevices, useDevices } from "../devices";
+import { countDevices } from "../devices";
 import { hrefOf } from "../route";
-import { useDoing, useStatus } from "../sync";
+import { useReport, useStatus } from "../sync";
 import { clockOf } from "../text";
 import { DEVICES } from "./DevicesView";
 import { Icon } from "./Icons";
@@ -21,7 +21,9 @@ export function Shelf({ selected, player, device }: { selected: string | null; p
 }
 
 function Reading({ selected, device }: { selected: boolean; device: string }) {
-  const { progress, device: where } = useDoing(ARTICLE.key)?.fields ?? {};
+  const { session, error } = useSession(ARTICLE.key);
+  useReport(error);
+  const { progress, device: where } = session?.fields ?? {};
   const read = typeof progress === "number" ? progress : 0;
   return (
     <a className="shelf-item" data-testid="shelf-article" href={hrefOf(ARTICLE.key)} aria-current={selected ? "page" : undefined}>
@@ -36,7 +38,7 @@ function Reading({ selected, device }: { selected: boolean; device: string }) {
 }
 
 function Listening({ selected, player, device }: { selected: boolean; player: Player; device: string }) {
-  const { track, playing, device: where } = useCell(player.state);
+  const { track, playing, device: where } = useStore(player.state);
   const position = usePosition(player);
   const state = playing ? `${clockOf(position)}, playing` : position > 0 ? clockOf(position) : "Not begun";
   return (
@@ -51,7 +53,7 @@ function Listening({ selected, player, device }: { selected: boolean; player: Pl
 }
 
 function AllDevices({ selected }: { selected: boolean }) {
-  const devices = useDevices();
+  const { devices } = useDevices();
   const connected = useStatus().connection === "online";
   return (
     <a className="shelf-item" data-testid="shelf-devices" href={hrefOf(DEVICES)} aria-current={selected ? "page" : undefined}>

@@ -841,6 +841,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
         to: "self.heads.clear();",
     },
     Mutant {
+        name: "what-was-over-and-folded-is-not-read-again",
+        file: REPLICA,
+        from: "applied.unsaid |= unseen || is_send(&queued) && !self.fresh.contains_key(&id);",
+        to: "",
+    },
+    Mutant {
         name: "contents-of-a-new-store-not-told",
         file: REPLICA,
         from: "old.note_what_there_is(self, self.device(), applied);",

@@ -1,5 +1,14 @@
-//! The server: its own acceptance over a storage in memory, and connections as docs/protocol.md has them.
+//! A server in memory: the real one's acceptance over its storage in memory, and connections as docs/protocol.md has them.
+//! Nothing in it waits, reads a clock or rolls dice.
+//!
+//! ```text
+//! server.opened(wire, post)            a client connects
+//! server.received(wire, frame, now)    it has sent this
+//! server.said()                        what goes to whom; no frame: that connection has ended
+//! ```
+//! The simulator plays its histories against it, and holds the real server to saying the same, frame by frame.
 
+pub mod decided;
 mod devices;
 
 use std::{
@@ -22,7 +31,6 @@ use tutti_acceptance::{
     storage::{AccountKey, Addressee, MemoryStorage, Page, Reader, Storage as _},
     work::{Work, perform},
 };
-use tutti_engine::Transport;
 use tutti_protocol::{
     Code, DeviceId, LogId, Millis, OperationId, Position, Seq, codec, limits,
     wire::{
@@ -71,8 +79,8 @@ pub struct Server {
     /// Accounts with something new in their logs, of which nobody was told.
     grown: BTreeSet<String>,
     sessions: BTreeMap<Wire, Session>,
-    /// Connections that are open, and what comes over those comes by post.
-    open: BTreeMap<Wire, Transport>,
+    /// Connections that are open, and whether what comes over them comes by post.
+    open: BTreeMap<Wire, bool>,
     /// Closed: what is still on its way from there goes nowhere.
     gone: BTreeSet<Wire>,
     out: Vec<Said>,
@@ -101,8 +109,8 @@ pub struct Server {
 
 /// Another server to which the same happens. It is to say the same.
 pub trait Mirror: std::fmt::Debug {
-    /// A connection begins.
-    fn opened(&mut self, wire: Wire, transport: Transport);
+    /// A connection begins, or something that comes by post.
+    fn opened(&mut self, wire: Wire, post: bool);
     /// A client has sent a frame.
     fn received(&mut self, wire: Wire, frame: &Bytes);
     /// A client has closed its connection, or it broke.
@@ -353,9 +361,21 @@ impl Server {
     /// A client that is none of ours asks for this in the name of an account.
     pub fn meddle(&mut self, account: &str, id: OperationId, body: operation::Body, now: Millis) {
         let operation = wire::Operation { id: id.to_bytes(), clock: 0, body: Some(body) };
+        self.act(account, operation, true, now);
+    }
+
+    /// The back end of the application does something in the name of an account.
+    pub fn act(
+        &mut self,
+        account: &str,
+        operation: wire::Operation,
+        include_sender: bool,
+        now: Millis,
+    ) -> Verdict {
         let submission = self.submission(account, Source::BackEnd, vec![operation], now);
-        self.decide(submission);
+        let verdict = self.decide(Submission { include_sender, ..submission }).pop();
         self.push();
+        verdict.expect("one for each operation")
     }
 
     /// Lets an account have so many connections from the web. Of more that stand, who came last go.
@@ -449,12 +469,12 @@ impl Server {
         self.sessions.values().filter(|session| !session.post && session.device[..] == *device).count()
     }
 
-    /// A connection begins.
-    pub fn opened(&mut self, wire: Wire, transport: Transport) {
+    /// A connection begins, or something that comes by post.
+    pub fn opened(&mut self, wire: Wire, post: bool) {
         if let Some(mirror) = &mut self.mirror {
-            mirror.opened(wire, transport);
+            mirror.opened(wire, post);
         }
-        self.open.insert(wire, transport);
+        self.open.insert(wire, post);
     }
 
     /// A client has closed a connection, or it broke.
@@ -591,7 +611,7 @@ impl Server {
             Ok(expires_at) => expires_at,
             Err(why) => return self.turn_away(wire, why),
         };
-        let post = self.open.get(&wire) == Some(&Transport::Post);
+        let post = self.open.get(&wire) == Some(&true);
         if self.is_superseded(&hello.account, &hello.device, hello.epoch) {
             return self.refuse(wire, Code::Conflict, 0);
         }
