@@ -124,7 +124,8 @@ impl Records {
         self.taken += places;
         // Protobuf's key of a field with a length.
         self.open.push(self.field << 3 | 2);
-        item.encode_length_delimited(&mut self.open).expect("a vector grows");
+        // A vector grows as it is written to.
+        let _ = item.encode_length_delimited(&mut self.open);
         closes
     }
 
@@ -164,9 +165,9 @@ fn fold_messages(replica: &Replica, refreshed: &Refreshed, writes: &mut Vec<Writ
         let mut open: Option<Piece> = None;
         let recent = head.recent.iter().filter(|(at, _)| !refreshed.placed.contains(&(head.number, at.0)));
         let mut messages: Vec<&wire::Message> = recent.map(|(_, message)| message).collect();
-        if let Some(loose) = refreshed.loose.get(id) {
-            messages.extend(loose.values());
-            messages.sort_unstable_by_key(|message| message.position);
+        for message in refreshed.loose.get(id).into_iter().flat_map(SortedMap::values) {
+            let at = messages.partition_point(|it| it.position < message.position);
+            messages.insert(at, message);
         }
         for message in messages {
             if blocks.push(message, 1) {
