@@ -115,8 +115,15 @@ impl Records {
     /// Adds an item that counts for so many. Whether that closed the record before it.
     fn push(&mut self, item: &impl prost::Message, places: usize) -> bool {
         // Tag and length of the field take at most 4 bytes.
-        let over =
-            self.open.len() + item.encoded_len() + 4 > RECORD || self.taken + places > limits::RECORD_ITEMS;
+        let closes = self.begin(item.encoded_len() + 4, places);
+        // A vector grows as it is written to.
+        let _ = item.encode_length_delimited(&mut self.open);
+        closes
+    }
+
+    /// The same, up to the item itself: apart, so that it is there once, not once for each kind of item.
+    fn begin(&mut self, size: usize, places: usize) -> bool {
+        let over = self.open.len() + size > RECORD || self.taken + places > limits::RECORD_ITEMS;
         let closes = over && !self.open.is_empty();
         if closes {
             self.close();
@@ -124,8 +131,6 @@ impl Records {
         self.taken += places;
         // Protobuf's key of a field with a length.
         self.open.push(self.field << 3 | 2);
-        // A vector grows as it is written to.
-        let _ = item.encode_length_delimited(&mut self.open);
         closes
     }
 

@@ -503,12 +503,15 @@ impl Replica {
         blocks: &SortedMap<u64, local::Block>,
     ) {
         let (first, end) = self.page_range(conversation, None, limit.min(Tails::MESSAGES));
-        let Some(head) = self.heads.get(conversation) else {
-            return;
-        };
-        let messages = (first.0..end.0).map(|at| self.stored(conversation, Position(at), blocks).cloned());
-        // With a hole in it, it is no tail.
-        if let Some(messages) = messages.collect() {
+        let mut messages = Vec::new();
+        for position in (first.0..end.0).map(Position) {
+            // With a hole in it, it is no tail.
+            let Some(message) = self.stored(conversation, position, blocks) else {
+                return;
+            };
+            messages.push(message.clone());
+        }
+        if let Some(head) = self.heads.get(conversation) {
             self.tails.keep(head.number, messages);
         }
     }

@@ -34,26 +34,17 @@ impl Tails {
         }
     }
 
-    /// Goes on with messages that have come to a conversation since and are about to be in blocks.
-    pub(crate) fn go_on<'a>(
-        &mut self,
-        conversation: u32,
-        recent: impl DoubleEndedIterator<Item = &'a wire::Message>,
-    ) {
+    /// Goes on with messages that have come to a conversation since, in order, and are about to be in blocks.
+    pub(crate) fn go_on<'a>(&mut self, conversation: u32, recent: impl Iterator<Item = &'a wire::Message>) {
         let Some((_, messages)) = self.0.iter_mut().find(|(number, _)| *number == conversation) else {
             return;
         };
-        let Some(last) = messages.last().map(|message| message.position) else {
-            return;
-        };
-        let newer = recent.skip_while(|message| message.position <= last);
-        for (message, position) in newer.zip(last + 1..) {
-            if message.position != position {
-                break;
+        for message in recent {
+            // After a gap nothing follows any more.
+            if messages.last().is_some_and(|last| message.position == last.position + 1) {
+                messages.push(message.clone());
+                messages.last_mut().into_iter().for_each(detach);
             }
-            let mut message = message.clone();
-            detach(&mut message);
-            messages.push(message);
         }
         messages.drain(..messages.len().saturating_sub(Self::MESSAGES));
     }
