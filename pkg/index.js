@@ -1,16 +1,8 @@
 // The package's entry. The client itself is WebAssembly; this file adds what must work before that is
-// loaded: the error class, `init`, and a clear answer to whoever forgot it.
+// loaded: `init`, and a clear answer to whoever forgot it.
 import load, { SyncClient, setErrorClass } from "./wasm/tutti_sync.js";
 import { mirrorAlerts } from "./alerts.js";
-
-export class SyncError extends Error {
-  constructor(code, message, retryable = false) {
-    super(message);
-    this.name = "SyncError";
-    this.code = code;
-    this.retryable = retryable;
-  }
-}
+import { SyncError } from "./error.js";
 
 let loading = null;
 let ready = false;
@@ -38,4 +30,4 @@ SyncClient.open = async (options) => {
   return client;
 };
 
-export { SyncClient };
+export { SyncClient, SyncError };

@@ -9,6 +9,7 @@ import type {
   AnyClient,
   Conversations,
   Devices,
+  Entry,
   Notifications,
   NotificationsOptions,
   OneConversation,
@@ -26,6 +27,7 @@ export type {
   AnyClient,
   Conversations,
   Devices,
+  Entry,
   Hole,
   Notifications,
   NotificationsOptions,
@@ -49,8 +51,9 @@ export const SyncProvider: FunctionComponent<{ client: AnyClient | null; childre
 export function useSyncClient<Content = Json>(): SyncClient<Content> | null;
 
 /** Opens a client for as long as the component is mounted, and another one when account or address change; of the
- *  other options those hold that were there first. Null: nobody is signed in. */
-export function useOpenClient<Content = Json>(options: Options | null): Opening<Content>;
+ *  other options those hold that were there first. Null: nobody is signed in. `entry`: tutti-sync, or tutti-sync/worker as a
+ *  module, for a client in a worker. */
+export function useOpenClient<Content = Json>(options: Options | null, entry?: Entry): Opening<Content>;
 
 /** How the client is; null while there is none. */
 export function useStatus(): Status | null;

@@ -27,9 +27,9 @@ export function useSyncClient() {
   return useContext(ClientContext);
 }
 
-export function useOpenClient(options) {
+export function useOpenClient(options, entry) {
   const key = options === null ? null : JSON.stringify([String(options.url), options.account]);
-  const open = () => ({ key, store: openingStore(options) });
+  const open = () => ({ key, store: openingStore(options, entry) });
   // Not a memo, which React may forget: it would open another client.
   const [opening, setOpening] = useState(open);
   if (opening.key !== key) setOpening(open);

@@ -198,5 +198,9 @@ export interface Opening<Content = Json> {
 }
 
 /** A client that is open from the first subscriber to the last; null: none. It calls `init` by itself: if the
- *  WebAssembly lies somewhere else, call that first. Not shared: each call is a client of its own. */
-export function openingStore<Content = Json>(options: Options | null): Store<Opening<Content>>;
+ *  WebAssembly lies somewhere else, call that first. Not shared: each call is a client of its own. `entry` says whose
+ *  client: tutti-sync's, or tutti-sync/worker's, each as a module. */
+export function openingStore<Content = Json>(options: Options | null, entry?: Entry): Store<Opening<Content>>;
+
+/** What opens clients: tutti-sync, or tutti-sync/worker. */
+export type Entry = Pick<typeof import("./index.js"), "default" | "SyncClient">;

@@ -1,6 +1,6 @@
 // tutti-sync/testing: a server in memory for an application's own tests, and the network to it. The clients are the real
 // ones; the server's rules are, too, and come as a WebAssembly module of their own.
-import init from "./index.js";
+import init, { SyncError } from "./index.js";
 import load, { Memory } from "./testing/wasm/tutti_testing.js";
 import { Network } from "./testing/network.js";
 import { reach, leave } from "./testing/globals.js";
@@ -21,7 +21,9 @@ export async function createTestServer({ clock = Date.now, wasm } = {}) {
 
 /** A module's bytes in Node, which fetches no files. Elsewhere modules know where they are. */
 function onDisk(url) {
-  return url.protocol === "file:" ? globalThis.process?.getBuiltinModule?.("node:fs").readFileSync(url) : undefined;
+  if (url.protocol !== "file:" || !globalThis.process?.versions?.node) return undefined;
+  if (!process.getBuiltinModule) throw new SyncError("unsupported", "tutti-sync/testing wants Node 20.16 or newer");
+  return process.getBuiltinModule("node:fs").readFileSync(url);
 }
 
 class TestServer {

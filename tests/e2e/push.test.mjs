@@ -1,7 +1,7 @@
 // Web Push from the server to the notification, with a push service of the test's own.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { PushService, subscribeTo } from "./support/push-service.mjs";
+import { PushService, deliver, deliverWhole, running, subscribeTo } from "./support/push-service.mjs";
 import { Stage } from "./support/stage.mjs";
 import { until } from "./support/until.mjs";
 
@@ -51,45 +51,9 @@ async function isConnected({ account, deviceId }) {
   return (await server.connections(account)).some(({ device_id }) => device_id === deviceId);
 }
 
-/** Hands a push to the service worker as the browser does when one comes in. */
-async function deliver(page, data) {
-  const session = await page.context().newCDPSession(page);
-  const registration = new Promise((found) =>
-    session.on("ServiceWorker.workerRegistrationUpdated", ({ registrations }) => {
-      const ours = registrations.find(({ scopeURL, isDeleted }) => !isDeleted && scopeURL.startsWith(server.origin));
-      if (ours) found(ours.registrationId);
-    }),
-  );
-  await session.send("ServiceWorker.enable");
-  const registrationId = await registration;
-  await session.send("ServiceWorker.deliverPushMessage", { origin: server.origin, registrationId, data });
-}
-
-/** Hands a push to the service worker, and waits until it is through with it. */
-async function deliverWhole(page, data) {
-  const worker = await running(page);
-  await worker.evaluate(() => {
-    globalThis.pushes = [];
-    const { waitUntil } = ExtendableEvent.prototype;
-    ExtendableEvent.prototype.waitUntil = function (work) {
-      if (this.type === "push") pushes.push(work);
-      waitUntil.call(this, work);
-    };
-  });
-  await deliver(page, data);
-  await until("the push has come", () => worker.evaluate(() => pushes.length > 0));
-  await worker.evaluate(() => Promise.all(pushes));
-}
-
-function running(page) {
-  return until("the worker runs", () =>
-    page.context().serviceWorkers().find((worker) => worker.url().endsWith("/pkg/sw.js")),
-  );
-}
-
 /** What the browser shows, asked in the service worker. */
 async function shown(page) {
-  const worker = await running(page);
+  const worker = await running(page, server.origin);
   return worker.evaluate(async () =>
     (await registration.getNotifications()).map(({ title, body, tag }) => ({ title, body, tag })),
   );
@@ -133,7 +97,7 @@ test("N2 with all tabs closed a push shows one notification, and leaves the mess
   const empty = await leave(client);
   await server.message("bob", "direct:cora", "come in");
   const { text } = await service.push(before);
-  await deliver(empty, text);
+  await deliver(empty, server.origin, text);
   const alerts = await until("it is shown", async () => {
     const alerts = await shown(empty);
     return alerts.length > 0 && alerts;
@@ -142,7 +106,7 @@ test("N2 with all tabs closed a push shows one notification, and leaves the mess
   assert.deepEqual(alerts, [{ title: "bob", body: "come in", tag: `tutti-${id}` }]);
   await until("the worker has let go", async () => (await server.connections("cora")).length === 0);
   // The same once more is the same notification.
-  await deliver(empty, text);
+  await deliver(empty, server.origin, text);
   assert.equal((await shown(empty)).length, 1);
   // Nothing is fetched by the page that comes later.
   await until("the worker has let go again", async () => (await server.connections("cora")).length === 0);
@@ -159,7 +123,7 @@ test("N3 with a tab in view nothing is shown, and what is dismissed elsewhere is
   const empty = await leave(client);
   await server.message("bob", "direct:dora", "first");
   const first = await service.push(before);
-  await deliver(empty, first.text);
+  await deliver(empty, server.origin, first.text);
   await until("the first is shown", async () => (await shown(empty)).length === 1);
   const { id } = JSON.parse(first.text).tutti.notification;
 
@@ -178,7 +142,7 @@ test("N3 with a tab in view nothing is shown, and what is dismissed elsewhere is
     (await client.call("notifications")).find(({ body }) => body === "second"),
   );
   data.tutti.notification = { ...data.tutti.notification, id: second.id, message: second.id, body: "second" };
-  await deliverWhole(empty, JSON.stringify(data));
+  await deliverWhole(empty, server.origin, JSON.stringify(data));
   assert.deepEqual((await shown(page)).map(({ body }) => body), ["first"]);
   await laptop.call("markNotification", id, "dismissed");
   // By itself the browser closes what nobody looks at after some twenty seconds.
@@ -198,7 +162,7 @@ test("N3 what was read elsewhere while its push was on the way is not shown", as
   await until("the laptop has it", async () => (await laptop.call("notifications")).some((one) => one.id === id));
   await laptop.call("markNotification", id, "read");
   await laptop.call("syncNow");
-  await deliverWhole(empty, text);
+  await deliverWhole(empty, server.origin, text);
   assert.deepEqual(await shown(empty), []);
 });
 
@@ -279,7 +243,7 @@ test("N2 a subscription that the browser has ended is followed by another, in a 
 
   const second = service.subscribe();
   await subscribeTo(client.page, second);
-  const worker = await running(client.page);
+  const worker = await running(client.page, server.origin);
   await worker.evaluate(() => {
     // As the browser does it, which alone may keep a worker for it.
     const event = Object.assign(new ExtendableEvent("pushsubscriptionchange"), { waitUntil: () => {} });

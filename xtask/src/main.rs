@@ -27,7 +27,8 @@ const HELP: &str = "\
 Usage: cargo xtask COMMAND
 
   demo [--port N]                  build everything and serve the demo on http://localhost:8787
-  test [--only native|wasm|e2e]    every check and every test, or one part of them
+  test [--only native|wasm|e2e|bundlers]
+                                   every check and every test, or one part of them
   takeovers [ENGINE:KIND:ROUNDS …] end leaders by the hundred, as in chromium:freeze:100, and print how long
                                    it takes until another tab leads; KIND is close, crash or freeze
   simulate [--histories N] [--seed N] [--profile calm|train|chaos]

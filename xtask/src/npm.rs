@@ -32,7 +32,7 @@ pub(crate) fn install(folder: &str, why: &str) -> Result<()> {
 }
 
 /// Where packages from npm are used.
-pub(crate) const FOLDERS: [&str; 4] = ["tests/e2e", "tests/package", "www", "xtask/tools"];
+pub(crate) const FOLDERS: [&str; 5] = ["tests/bundlers", "tests/e2e", "tests/package", "www", "xtask/tools"];
 
 /// Fails when one of a folder's packages has a known vulnerability.
 pub(crate) fn audit(folder: &str) -> Result<()> {

@@ -41,7 +41,7 @@ const TESTING: Module = Module {
 /// Features that make a later version: one that lives together with this one, and one that cannot.
 const LATER: [&str; 2] = ["next", "breaking"];
 /// What of the package a page imports, but for WebAssembly.
-const ENTRY: [&str; 2] = ["pkg/index.js", "pkg/alerts.js"];
+const ENTRY: [&str; 3] = ["pkg/index.js", "pkg/alerts.js", "pkg/error.js"];
 const INPUTS: [&str; 8] = [
     "Cargo.lock",
     "Cargo.toml",

@@ -4,7 +4,7 @@ use std::{
     fs,
     ops::AddAssign,
     os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, ExitCode},
     str::FromStr,
     time::{Duration, Instant},
@@ -16,6 +16,7 @@ use crate::{
     audit::dependencies,
     capabilities::capabilities,
     demo::build_site,
+    npm,
     pack::{later_versions, later_versions_dir, pack, size},
     purity::purity,
     run::{cargo, command, each_line, elapsed, interrupted, read, root, run, target_dir},
@@ -28,6 +29,7 @@ pub(crate) enum Part {
     Native,
     Wasm,
     EndToEnd,
+    Bundlers,
 }
 
 impl FromStr for Part {
@@ -38,7 +40,8 @@ impl FromStr for Part {
             "native" => Ok(Self::Native),
             "wasm" => Ok(Self::Wasm),
             "e2e" => Ok(Self::EndToEnd),
-            _ => bail!("`{name}` is no part of the tests: native, wasm or e2e"),
+            "bundlers" => Ok(Self::Bundlers),
+            _ => bail!("`{name}` is no part of the tests: native, wasm, e2e or bundlers"),
         }
     }
 }
@@ -52,7 +55,9 @@ struct Step {
 const NATIVE: &[Part] = &[Part::Native];
 const WASM: &[Part] = &[Part::Wasm];
 const END_TO_END: &[Part] = &[Part::EndToEnd];
-const BROWSER: &[Part] = &[Part::Wasm, Part::EndToEnd];
+const BUNDLERS: &[Part] = &[Part::Bundlers];
+const BROWSER: &[Part] = &[Part::Wasm, Part::EndToEnd, Part::Bundlers];
+const SERVED: &[Part] = &[Part::EndToEnd, Part::Bundlers];
 
 const STEPS: &[Step] = &[
     Step { name: "setup", parts: BROWSER, run: || check(setup::everything()) },
@@ -71,7 +76,8 @@ const STEPS: &[Step] = &[
     Step { name: "browser tests, WebKit", parts: WASM, run: webkit_tests },
     Step { name: "demo's pages", parts: END_TO_END, run: || check(build_site()) },
     Step { name: "package, later versions", parts: END_TO_END, run: || check(later_versions()) },
-    Step { name: "server", parts: END_TO_END, run: || check(build_server()) },
+    Step { name: "server", parts: SERVED, run: || check(build_server()) },
+    Step { name: "bundlers", parts: BUNDLERS, run: bundler_tests },
     Step { name: "end-to-end tests", parts: END_TO_END, run: end_to_end_tests },
     Step { name: "capabilities", parts: END_TO_END, run: || check(capabilities()) },
 ];
@@ -229,8 +235,16 @@ fn package_tests() -> Result<Tally> {
     tally(node.current_dir(folder))
 }
 
+/// The examples, as each bundler builds them.
+fn bundler_tests() -> Result<Tally> {
+    npm::install("tests/bundlers", "the examples are built with them")?;
+    let folder = "tests/bundlers";
+    tally(node_tests(folder)?.args(test_files(&root().join(folder))?))
+}
+
 fn end_to_end_tests() -> Result<Tally> {
-    tally(node_tests()?.args(test_files(&end_to_end_folder())?))
+    let folder = "tests/e2e";
+    tally(node_tests(folder)?.args(test_files(&root().join(folder))?))
 }
 
 /// The names of the files with tests in a folder.
@@ -246,13 +260,9 @@ fn test_files(folder: &Path) -> Result<Vec<String>> {
     Ok(files)
 }
 
-fn end_to_end_folder() -> PathBuf {
-    root().join("tests/e2e")
-}
-
-fn node_tests() -> Result<Command> {
+fn node_tests(folder: &str) -> Result<Command> {
     let mut node = command("node");
-    node.current_dir(end_to_end_folder()).env("TUTTI_SERVER", target_dir().join("debug/tutti-server"));
+    node.current_dir(root().join(folder)).env("TUTTI_SERVER", target_dir().join("debug/tutti-server"));
     node.env("TUTTI_LATER_VERSIONS", later_versions_dir());
     node.env("TUTTI_CHROMIUM", setup::chromium()?.binary);
     node.env("TUTTI_GECKODRIVER", setup::firefox()?).env("TUTTI_WEBKITDRIVER", setup::webkit()?.driver);
@@ -268,7 +278,8 @@ pub(crate) fn takeovers(runs: &[&str]) -> Result<()> {
     pack()?;
     build_server()?;
     let runs = if runs.is_empty() { LONG_RUNS } else { runs };
-    let tally = tally(node_tests()?.env("TUTTI_TAKEOVERS", runs.join(" ")).arg("takeovers.test.mjs"))?;
+    let tally =
+        tally(node_tests("tests/e2e")?.env("TUTTI_TAKEOVERS", runs.join(" ")).arg("takeovers.test.mjs"))?;
     ensure!(tally.failed == 0, "a takeover went wrong");
     Ok(())
 }

@@ -57,15 +57,15 @@ export class Profile {
   }
 
   /** A new tab with the page under test, or another address of the server. */
-  async tab(path = "/") {
+  async tab(path = process.env.TUTTI_PAGE ?? "/") {
     const page = await this.#context.newPage();
     page.sockets = watchSockets(page);
-    await page.goto(this.#server.origin + path);
+    await page.goto(new URL(path, this.#server.origin).href);
     return page;
   }
 
   /** A new tab with a client in it. */
-  async client(account, options = {}, path = "/") {
+  async client(account, options = {}, path) {
     return this.clientIn(await this.tab(path), account, options);
   }
 

@@ -100,3 +100,41 @@ export function subscribeTo(page, subscription, { subscribed = false } = {}) {
     };
   }, { ...subscription, subscribed });
 }
+
+/** Hands what was pushed to the service worker of an origin, as the browser does when a push comes in. */
+export async function deliver(page, origin, data) {
+  const session = await page.context().newCDPSession(page);
+  const registration = new Promise((found) =>
+    session.on("ServiceWorker.workerRegistrationUpdated", ({ registrations }) => {
+      const ours = registrations.find(({ scopeURL, isDeleted }) => !isDeleted && scopeURL.startsWith(origin));
+      if (ours) found(ours.registrationId);
+    }),
+  );
+  await session.send("ServiceWorker.enable");
+  const registrationId = await registration;
+  await session.send("ServiceWorker.deliverPushMessage", { origin, registrationId, data });
+}
+
+/** Hands it over, and waits until the service worker, which runs already, is through with it. Gives the worker. */
+export async function deliverWhole(page, origin, data) {
+  const worker = await running(page, origin);
+  await worker.evaluate(() => {
+    globalThis.pushes = [];
+    const { waitUntil } = ExtendableEvent.prototype;
+    ExtendableEvent.prototype.waitUntil = function (work) {
+      if (this.type === "push") pushes.push(work);
+      waitUntil.call(this, work);
+    };
+  });
+  await deliver(page, origin, data);
+  await until("the push has come", () => worker.evaluate(() => pushes.length > 0));
+  await worker.evaluate(() => Promise.all(pushes));
+  return worker;
+}
+
+/** The service worker of an origin, once it runs. */
+export function running(page, origin) {
+  return until("the service worker runs", () =>
+    page.context().serviceWorkers().find((worker) => worker.url().startsWith(origin)),
+  );
+}

@@ -1,6 +1,6 @@
 // What the tests of a file share, ended in reverse order whatever comes.
 import { rmSync } from "node:fs";
-import { cp, mkdir, mkdtemp, rm } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -94,7 +94,7 @@ export class Stage {
     const site = await this.#directory("www");
     await cp(HARNESS, site, { recursive: true });
     await mkdir(join(site, "pkg"));
-    for (const part of ["index.js", "alerts.js", "sw.js", "react.js", "stores.js", "stores", "testing.js", "testing", "wasm"]) {
+    for (const part of (await readdir(join(ROOT, "pkg"))).filter((name) => /\.js$|^(stores|testing|wasm)$/.test(name))) {
       await cp(join(ROOT, "pkg", part), join(site, "pkg", part), { recursive: true });
     }
     for (const version of later) {

@@ -27,8 +27,8 @@ class WebDriverProfile extends Profile {
     this.#session = null;
   }
 
-  async tab(path = "/") {
-    return this.#session.open(this.#server.origin + path);
+  async tab(path = process.env.TUTTI_PAGE ?? "/") {
+    return this.#session.open(new URL(path, this.#server.origin).href);
   }
 }
 

@@ -137,7 +137,7 @@ async function send(method, address, body) {
 }
 
 /** A port that nobody listens on: not every driver can pick one and say which. */
-async function freePort() {
+export async function freePort() {
   const listener = createServer().listen(0, "127.0.0.1");
   await once(listener, "listening");
   const { port } = listener.address();

@@ -21,5 +21,6 @@ export function install(react) {
   execFileSync("tar", ["xzf", join(folder, filename), "--strip-components=1", "-C", join(modules, "tutti-sync")]);
   for (const name of ["react", "react-dom", "scheduler"]) symlinkSync(join(REACT[react], name), join(modules, name));
   symlinkSync(join(HERE, "node_modules/@types"), join(modules, "@types"));
-  return { folder, files: files.map(({ path }) => path), remove: () => rmSync(folder, { recursive: true }) };
+  const packed = { tarball: join(folder, filename), files: files.map(({ path }) => path) };
+  return { folder, ...packed, remove: () => rmSync(folder, { recursive: true }) };
 }

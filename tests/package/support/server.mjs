@@ -26,6 +26,7 @@ for (const name of FORBIDDEN) {
 const before = new Set(Object.getOwnPropertyNames(globalThis));
 const hooks = await import("tutti-sync/react");
 await import("tutti-sync/stores");
+await import("tutti-sync/worker");
 const added = Object.getOwnPropertyNames(globalThis).filter((name) => !before.has(name));
 if (added.length > 0) throw new Error(`the import has made globals: ${added}`);
 

@@ -841,6 +841,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
         to: "self.heads.clear();",
     },
     Mutant {
+        name: "what-was-folded-unheard-is-not-read-again",
+        file: REPLICA,
+        from: "applied.unsaid |= missed || old.outbox",
+        to: "applied.unsaid |= old.outbox",
+    },
+    Mutant {
         name: "what-was-over-and-folded-is-not-read-again",
         file: REPLICA,
         from: "applied.unsaid |= unseen || is_send(&queued) && !self.fresh.contains_key(&id);",
