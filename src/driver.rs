@@ -263,11 +263,8 @@ impl Driver {
             drivers.push(driver.this.clone());
         });
         told.replace(driver.this.clone());
-        driver.store.on_lost(driver.listener(|driver, event| {
-            let deleted = event
-                .dyn_ref::<web_sys::IdbVersionChangeEvent>()
-                .is_some_and(|it| it.new_version().is_none());
-            driver.feed(if deleted { Input::StoreDeleted } else { Input::StoreLost });
+        driver.store.on_lost(&driver.listener(|driver, deleted| {
+            driver.feed(if deleted.is_truthy() { Input::StoreDeleted } else { Input::StoreLost });
         }));
         driver.listen_to_page();
         if driver.store.durable()
@@ -529,7 +526,7 @@ impl Driver {
     /// By which it does that, or null.
     pub(crate) async fn push_registration(&self) -> Result<JsValue, Failure> {
         self.check_open()?;
-        Ok(push::registration(&self.store).await.map_or(JsValue::NULL, JsValue::from))
+        Ok(push::registration(&self.store).await)
     }
 
     /// Has it push to this browser no more.

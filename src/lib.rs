@@ -1,4 +1,4 @@
-//! Tutti in the browser: the only Rust that touches the web platform.
+//! Tutti in the browser: the only Rust that touches the web platform, and the JavaScript that it calls.
 //!
 //! `client` takes calls, `driver` feeds the engine and carries out what it decides, through `store`
 //! (IndexedDB, sealed), `tabs` (lock and channel), `transport` (WebSocket), `push` and `timer`.

@@ -7,21 +7,19 @@
 //! let snapshot = store.load(&Table::ALL).await?;
 //! ```
 
-mod database;
 mod idb;
 mod memory;
 mod mend;
-mod seal;
+mod pack;
 
 use bytes::Bytes;
 use js_sys::Function;
 use tutti_engine::batch::{Batch, Claim, Key, Snapshot, StoreError, Table};
 use tutti_protocol::Epoch;
 
-pub use idb::IdbStore;
+pub use idb::{IdbStore, profile_name};
 pub use memory::MemoryStore;
 pub(crate) use mend::{damaged, mend, replica};
-pub use seal::{digest, profile_name};
 
 /// Where a profile keeps its records. Each call is one transaction. Calls may overlap, and then happen
 /// in any order: a small batch is sealed sooner than a large one.
@@ -97,21 +95,12 @@ pub async fn open(account: &str) -> Result<AnyStore, StoreError> {
     }
 }
 
-/// What is kept of a push subscription. The browser has the rest.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pushed {
-    /// Of its endpoint.
-    pub digest: String,
-    /// Of the service worker registration that it belongs to.
-    pub scope: String,
-}
-
 impl AnyStore {
-    /// How this account's push subscription is known, if it has one.
+    /// What is known of this account's push subscription, if it has one. The browser has the rest.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn push(&self) -> Result<Option<Pushed>, StoreError> {
+    pub async fn push(&self) -> Result<Option<String>, StoreError> {
         match self {
             Self::Idb(store) => store.push().await,
             Self::Memory(store) => Ok(store.push()),
@@ -122,7 +111,7 @@ impl AnyStore {
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub async fn set_push(&self, push: Option<Pushed>) -> Result<(), StoreError> {
+    pub async fn set_push(&self, push: Option<String>) -> Result<(), StoreError> {
         match self {
             Self::Idb(store) => store.set_push(push).await,
             Self::Memory(store) => {
@@ -137,8 +126,8 @@ impl AnyStore {
         matches!(self, Self::Idb(store) if store.is_later())
     }
 
-    /// Calls this when the browser has closed the database by itself.
-    pub fn on_lost(&self, listener: Function) {
+    /// Calls this when the database is closed from without, and says whether that is to delete it.
+    pub fn on_lost(&self, listener: &Function) {
         if let Self::Idb(store) = self {
             store.on_lost(listener);
         }

@@ -6,7 +6,7 @@ use std::{cell::Cell, rc::Rc};
 use bytes::Bytes;
 use futures_util::future::{join, join_all};
 use indexed_db_futures::{database::Database, prelude::*, transaction::TransactionMode};
-use js_sys::{ArrayBuffer, Function, Reflect, Uint8Array};
+use js_sys::{ArrayBuffer, Reflect, Uint8Array};
 use tutti_engine::batch::{Batch, Claim, Durability, Key, StoreError, Table, Write};
 use tutti_protocol::{Epoch, Millis, OperationId, Revision};
 use tutti_sync::store::{self, IdbStore, MemoryStore, Store, profile_name};
@@ -688,7 +688,7 @@ async fn a_suspended_store_holds_up_nobody_and_goes_on_afterwards() {
     let asked = Rc::<Cell<bool>>::default();
     let flag = asked.clone();
     let listener = Closure::<dyn Fn()>::new(move || flag.set(true));
-    store.on_lost(listener.as_ref().unchecked_ref::<Function>().clone());
+    store.on_lost(listener.as_ref().unchecked_ref());
     let newer = Database::open(database_name(&account).await).with_version(2u32).with_on_upgrade_needed(
         |_, database| database.create_object_store("version-2-for-1").build().map(drop),
     );

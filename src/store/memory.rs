@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tutti_engine::batch::{Batch, Claim, Key, Snapshot, StoreError, Table, Write};
 use tutti_protocol::{Epoch, Revision};
 
-use super::{Pushed, Salvage, Store};
+use super::{Salvage, Store};
 
 /// Records in memory: gone with the tab.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub struct MemoryStore {
 struct State {
     epoch: Epoch,
     revision: Revision,
-    push: Option<Pushed>,
+    push: Option<String>,
     /// By table and key.
     records: Vec<(Table, Key, Bytes)>,
 }
@@ -37,11 +37,11 @@ impl MemoryStore {
 }
 
 impl MemoryStore {
-    pub(super) fn push(&self) -> Option<Pushed> {
+    pub(super) fn push(&self) -> Option<String> {
         self.state.borrow().as_ref()?.push.clone()
     }
 
-    pub(super) fn set_push(&self, push: Option<Pushed>) {
+    pub(super) fn set_push(&self, push: Option<String>) {
         if let Some(state) = &mut *self.state.borrow_mut() {
             state.push = push;
         }

@@ -1,6 +1,9 @@
 //! Builds and weighs what goes to npm.
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 
@@ -105,13 +108,24 @@ fn build(module: &Module) -> Result<()> {
         run(build.args(["--mode", "no-install", "--no-opt", "--no-pack"]))
     })?;
     announced("making it smaller with wasm-opt", || {
-        let module = format!("{out}/{file}");
-        let mut optimise = command(root().join("xtask/tools/node_modules/.bin/wasm-opt"));
-        run(optimise.args(["-Oz", INLINE, LAYOUT, ORDER, &module, "-o", &module]).args(FEATURES))
+        let made = root().join(out).join(file);
+        fs::copy(&made, named(module)).context("cannot keep the module as it was compiled")?;
+        optimise(&named(module), &made, &[])
     })?;
     // npm would leave out the whole folder because of it.
     remove_if_there(&format!("{out}/.gitignore"))?;
     stamp.set()
+}
+
+/// The module as it was compiled, with the names of its functions.
+fn named(module: &Module) -> PathBuf {
+    target_dir().join("xtask").join(module.file)
+}
+
+fn optimise(from: &Path, to: &Path, more: &[&str]) -> Result<()> {
+    let mut optimise = command(root().join("xtask/tools/node_modules/.bin/wasm-opt"));
+    optimise.args(["-Oz", INLINE, LAYOUT, ORDER]).args(more).args(FEATURES);
+    run(optimise.arg(from).arg("-o").arg(to))
 }
 
 /// Builds the package as later versions of it could be, for tests of two versions side by side: with
@@ -165,10 +179,13 @@ fn remove_if_there(file: &str) -> io::Result<()> {
     }
 }
 
-/// Prints what a page has to load; fails when the WebAssembly is over its budget.
+/// Prints what a page has to load, and what the WebAssembly consists of; fails when it is over its budget.
 pub(crate) fn size() -> Result<()> {
     pack()?;
+    // As in the package, but for the names.
+    let sections = target_dir().join("xtask/tutti_sync_sections.wasm");
+    optimise(&named(&CLIENT), &sections, &["--debuginfo"])?;
     // Node knows gzip and brotli already; as crates they would take longer to compile than all
     // of xtask.
-    run(command("node").args(["xtask/tools/size.mjs", CLIENT.out]))
+    run(command("node").args(["xtask/tools/size.mjs", CLIENT.out]).arg(sections))
 }

@@ -3,10 +3,10 @@
 use std::borrow::Borrow;
 
 use bytes::Bytes;
-use prost::Message as _;
 use tutti_protocol::{
     OperationId, Position, codec, limits,
     local::{self, Folded, LocatorSpan, Piece},
+    record::Record,
     wire,
 };
 
@@ -76,7 +76,7 @@ fn refresh(replica: &Replica, outdated: Outdated, writes: &mut Vec<Write>) -> Re
             placed.push((head.number, message.position));
         }
         refreshed.placed.extend(placed);
-        if !block.messages.is_empty() && block.encoded_len() <= BLOCK {
+        if !block.messages.is_empty() && codec::encoded_len(&block) <= BLOCK {
             writes.push(Write::Put(Table::Blocks, Key::Number(number), codec::encode(&block)));
             continue;
         }
@@ -91,16 +91,16 @@ fn refresh(replica: &Replica, outdated: Outdated, writes: &mut Vec<Write>) -> Re
 }
 
 /// The field that is repeated in a Journal, a Block and a HeadPage; see local.proto.
-pub(crate) const ITEMS: u8 = 1;
+pub(crate) const ITEMS: u32 = 1;
 /// More of those of a HeadPage.
-const LOCATORS_OF_PAGE: u8 = 2;
-const SESSIONS_OF_PAGE: u8 = 3;
-const NOTIFICATIONS_OF_PAGE: u8 = 4;
+const LOCATORS_OF_PAGE: u32 = 2;
+const SESSIONS_OF_PAGE: u32 = 3;
+const NOTIFICATIONS_OF_PAGE: u32 = 4;
 
 /// Records of bounded size in the making. Each is what a message is encoded as that repeats one field, without
 /// there being one.
 struct Records {
-    field: u8,
+    field: u32,
     full: Vec<Bytes>,
     open: Vec<u8>,
     /// How many of [`limits::RECORD_ITEMS`] are taken in the open one.
@@ -108,29 +108,22 @@ struct Records {
 }
 
 impl Records {
-    fn of(field: u8) -> Self {
+    fn of(field: u32) -> Self {
         Self { field, full: Vec::new(), open: Vec::new(), taken: 0 }
     }
 
     /// Adds an item that counts for so many. Whether that closed the record before it.
-    fn push(&mut self, item: &impl prost::Message, places: usize) -> bool {
-        // Tag and length of the field take at most 4 bytes.
-        let closes = self.begin(item.encoded_len() + 4, places);
-        // A vector grows as it is written to.
-        let _ = item.encode_length_delimited(&mut self.open);
-        closes
-    }
-
-    /// The same, up to the item itself: apart, so that it is there once, not once for each kind of item.
-    fn begin(&mut self, size: usize, places: usize) -> bool {
-        let over = self.open.len() + size > RECORD || self.taken + places > limits::RECORD_ITEMS;
-        let closes = over && !self.open.is_empty();
+    fn push(&mut self, item: &dyn Record, places: usize) -> bool {
+        let start = self.open.len();
+        codec::append(&mut self.open, self.field, item);
+        let over = self.open.len() > RECORD || self.taken + places > limits::RECORD_ITEMS;
+        let closes = over && start > 0;
         if closes {
+            let item = self.open.split_off(start);
             self.close();
+            self.open = item;
         }
         self.taken += places;
-        // Protobuf's key of a field with a length.
-        self.open.push(self.field << 3 | 2);
         closes
     }
 
@@ -149,8 +142,8 @@ impl Records {
 
 /// Cuts items into records of bounded size, in which this field is repeated. `places` says for how many of
 /// [`limits::RECORD_ITEMS`] an item counts.
-pub(crate) fn cut<M: prost::Message>(
-    field: u8,
+pub(crate) fn cut<M: Record>(
+    field: u32,
     items: impl IntoIterator<Item = impl Borrow<M>>,
     places: impl Fn(&M) -> usize,
 ) -> Vec<Bytes> {
@@ -279,7 +272,7 @@ fn head_parts(id: &str, head: &Head, pieces: Vec<Piece>) -> Vec<local::Head> {
         settings: head.settings.iter().map(setting).collect(),
         read_by: head.read_by.iter().map(read_by).collect(),
     };
-    if whole.encoded_len() <= RECORD && places(&whole) <= limits::RECORD_ITEMS {
+    if codec::encoded_len(&whole) <= RECORD && places(&whole) <= limits::RECORD_ITEMS {
         return vec![whole];
     }
     let part = || local::Head { number: head.number, conversation: id.to_owned(), ..local::Head::default() };

@@ -585,7 +585,7 @@ impl Link {
         let mut size = 0;
         let answered = |id: &OperationId| session.accepted.contains_key(id) || session.refused.contains(id);
         for (id, operation) in outbox.pending().filter(|(id, _)| !answered(id)) {
-            size += prost::Message::encoded_len(operation) + 8;
+            size += codec::encoded_len(operation) + 8;
             let full =
                 submit.operations.len() == limits::SUBMIT_OPERATIONS || size > limits::CLIENT_FRAME - 64;
             if full && !submit.operations.is_empty() {

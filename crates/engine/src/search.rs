@@ -20,11 +20,13 @@
 //! ```
 
 use bytes::Bytes;
-use prost::{
-    Message as _,
-    encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field},
+use tutti_protocol::{
+    OperationId, Position,
+    codec::{self, DecodeError},
+    local::Piece,
+    record::{Value, read_field},
+    wire,
 };
-use tutti_protocol::{OperationId, Position, codec, local::Piece, wire};
 
 use crate::{
     batch::StoreError,
@@ -323,10 +325,10 @@ impl Search {
         blocks.into_iter().filter(wanted).collect()
     }
 
-    fn scan(&mut self, block: u64, mut record: &[u8]) -> Result<(), Unreadable> {
+    fn scan(&mut self, block: u64, mut record: &[u8]) -> Result<(), DecodeError> {
         let mut index = 0;
-        while let Some((field, value)) = next_field(&mut record)? {
-            if let (1, Value::Bytes(message)) = (field, value) {
+        while !record.is_empty() {
+            if let (1, Value::Content(message)) = read_field(&mut record)? {
                 self.scan_message(block, index, message)?;
                 index += 1;
             }
@@ -335,21 +337,21 @@ impl Search {
     }
 
     /// Looks at what is stored without making a message of it, since few match.
-    fn scan_message(&mut self, block: u64, index: usize, stored: &[u8]) -> Result<(), Unreadable> {
+    fn scan_message(&mut self, block: u64, index: usize, stored: &[u8]) -> Result<(), DecodeError> {
         let (mut id, mut conversation, mut content): (&[u8], &[u8], &[u8]) = Default::default();
         let (mut position, mut sent_at) = (0, 0);
         let mut rest = stored;
-        while let Some(field) = next_field(&mut rest)? {
-            match field {
-                (1, Value::Bytes(bytes)) => id = bytes,
-                (2, Value::Bytes(bytes)) => conversation = bytes,
-                (6, Value::Bytes(bytes)) => content = bytes,
+        while !rest.is_empty() {
+            match read_field(&mut rest)? {
+                (1, Value::Content(bytes)) => id = bytes,
+                (2, Value::Content(bytes)) => conversation = bytes,
+                (6, Value::Content(bytes)) => content = bytes,
                 (7, Value::Number(number)) => position = number,
                 (9, Value::Number(number)) => sent_at = number,
                 _ => {}
             }
         }
-        let id: [u8; 16] = id.try_into().map_err(|_| Unreadable)?;
+        let id: [u8; 16] = id.try_into().map_err(|_| DecodeError::Malformed)?;
         let elsewhere = self.conversation.as_ref().is_some_and(|only| only.as_bytes() != conversation);
         // What was recalled has no content.
         if elsewhere || content.is_empty() {
@@ -362,14 +364,14 @@ impl Search {
                 return None;
             }
             // A copy, or all of the block would stay in memory.
-            let message = wire::Message::decode(Bytes::copy_from_slice(stored)).ok();
+            let message = codec::decode::<wire::Message>(&Bytes::copy_from_slice(stored)).ok();
             let message = message.filter(|message| codec::check_message(message).is_ok());
             unreadable = message.is_none();
             Some(Hit { block, index, message: message? })
         };
         let let_go = keep(&mut self.hits, self.limit + self.spare, rank, hit);
         self.let_go = self.let_go.max(let_go);
-        if unreadable { Err(Unreadable) } else { Ok(()) }
+        if unreadable { Err(DecodeError::Malformed) } else { Ok(()) }
     }
 
     /// What matches, newest first, as it is shown now. None if too much of what was kept is no hit any more.
@@ -489,38 +491,6 @@ impl Rewrites {
         let from = self.written.partition_point(|(at, _)| *at <= fold);
         self.written[from..].iter().map(|(_, block)| *block)
     }
-}
-
-/// A stored message is not one.
-struct Unreadable;
-
-enum Value<'a> {
-    Number(u64),
-    Bytes(&'a [u8]),
-    Other,
-}
-
-/// The next field of a protobuf message: its number, and what it holds.
-fn next_field<'a>(rest: &mut &'a [u8]) -> Result<Option<(u32, Value<'a>)>, Unreadable> {
-    if rest.is_empty() {
-        return Ok(None);
-    }
-    let (field, kind) = decode_key(rest).map_err(|_| Unreadable)?;
-    let value = match kind {
-        WireType::Varint => Value::Number(decode_varint(rest).map_err(|_| Unreadable)?),
-        WireType::LengthDelimited => {
-            let length = decode_varint(rest).map_err(|_| Unreadable)?;
-            let length = usize::try_from(length).map_err(|_| Unreadable)?;
-            let (bytes, after) = rest.split_at_checked(length).ok_or(Unreadable)?;
-            *rest = after;
-            Value::Bytes(bytes)
-        }
-        _ => {
-            skip_field(kind, field, rest, DecodeContext::default()).map_err(|_| Unreadable)?;
-            Value::Other
-        }
-    };
-    Ok(Some((field, value)))
 }
 
 #[cfg(test)]

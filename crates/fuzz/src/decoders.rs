@@ -125,19 +125,19 @@ fn bytes(message: &impl Message) -> Vec<u8> {
 // ---- from the network ----
 
 fn client(bytes: Bytes, meter: &mut Meter) -> bool {
-    let result = meter.of(|| codec::decode_client(bytes));
+    let result = meter.of(|| codec::decode_client(bytes.clone()));
     if let Ok(frame) = &result {
         promises::of_client(frame);
-        stable(frame, codec::decode_client);
+        stable(bytes, frame, codec::decode_client);
     }
     result.is_ok()
 }
 
 fn server(bytes: Bytes, meter: &mut Meter) -> bool {
-    let result = meter.of(|| codec::decode_server(bytes));
+    let result = meter.of(|| codec::decode_server(bytes.clone()));
     if let Ok(frame) = &result {
         promises::of_server(frame);
-        stable(frame, codec::decode_server);
+        stable(bytes, frame, codec::decode_server);
     }
     result.is_ok()
 }
@@ -241,7 +241,12 @@ fn outbox(record: Bytes, meter: &mut Meter) -> bool {
 }
 
 /// Opens a tab on a store with this record.
-fn load<M: Bounded + PartialEq + Debug>(table: Table, key: Key, record: Bytes, meter: &mut Meter) -> bool {
+fn load<M: Bounded + Message + PartialEq + Debug>(
+    table: Table,
+    key: Key,
+    record: Bytes,
+    meter: &mut Meter,
+) -> bool {
     let decodes = decodes::<M>(&record, meter);
     let leads = record.len().is_multiple_of(8);
     let store: Snapshot = tab::store(table, key, record);
@@ -286,11 +291,11 @@ fn locators(record: Bytes, meter: &mut Meter) -> bool {
     true
 }
 
-fn decodes<M: Bounded + PartialEq + Debug>(bytes: &Bytes, meter: &mut Meter) -> bool {
+fn decodes<M: Bounded + Message + PartialEq + Debug>(bytes: &Bytes, meter: &mut Meter) -> bool {
     let decode = |bytes: Bytes| -> Result<M, DecodeError> { codec::decode_local(bytes) };
     let result = meter.of(|| decode(bytes.clone()));
     if let Ok(message) = &result {
-        stable(message, decode);
+        stable(bytes.clone(), message, decode);
     }
     result.is_ok()
 }

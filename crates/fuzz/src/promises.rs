@@ -8,18 +8,24 @@ use tutti_protocol::{
     Conversation, OperationId, Target,
     codec::{self, DecodeError},
     limits,
+    record::Record,
     wire::{
         ClientFrame, Custom, Devices, Event, Field, Manage, Message, Notification, ServerFrame, SetPush,
         SnapshotPlace, client_frame, event, manage, operation, outcome, server_frame, status::Status as Kind,
     },
 };
 
-/// What was decoded decodes to the same again.
-pub(crate) fn stable<M: prost::Message + PartialEq + Debug>(
+/// What was decoded of these bytes decodes to the same again, and is what prost makes of them.
+pub(crate) fn stable<M: Record + prost::Message + Default + PartialEq + Debug>(
+    bytes: Bytes,
     message: &M,
     decode: impl Fn(Bytes) -> Result<M, DecodeError>,
 ) {
-    assert_eq!(decode(codec::encode(message)).as_ref(), Ok(message));
+    let encoded = codec::encode(message);
+    assert_eq!(encoded, message.encode_to_vec());
+    assert_eq!(codec::encoded_len(message), encoded.len());
+    assert_eq!(decode(encoded).as_ref(), Ok(message));
+    assert_eq!(M::decode(bytes).as_ref(), Ok(message));
 }
 
 pub(crate) fn of_client(frame: &ClientFrame) {

@@ -94,7 +94,7 @@ fn search(replica: &Replica, blocks: &SortedMap<u64, local::Block>) {
         let mut search = Search::new(query, None, 3);
         while let Next::Blocks(named) = search.next(replica, 8) {
             for block in named {
-                let record = blocks.get(&block).map(codec::encode).unwrap_or_default();
+                let record = blocks.get(&block).map(|block| codec::encode(block)).unwrap_or_default();
                 search.look_through(block, &record).expect("a block that was read");
             }
         }

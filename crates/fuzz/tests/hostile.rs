@@ -19,6 +19,7 @@ use tutti_protocol::{
         Announce, Block, ChangeSet, ChannelFrame, Claim, Folded, Head, HeadPage, Journal, LocatorSpan,
         Locators, Piece, Queued, channel_frame,
     },
+    record::Record,
     wire::{
         ClientFrame, Delta, Event, Field, Fields, Message, Notification, Operation, Outcome, ReadBy,
         ServerFrame, Set, Submit, Submitted, client_frame, event, operation, server_frame,
@@ -84,7 +85,7 @@ fn what_is_cut_anywhere_is_refused_or_keeps_the_promises() {
 /// What takes the most memory for its size: elements of nothing, as many as there may be.
 #[test]
 fn lists_as_long_as_they_may_be_stay_within_the_bound() {
-    fn check(name: &str, message: &impl prost::Message) {
+    fn check(name: &str, message: &dyn Record) {
         let decoder = Decoder::named(name).expect("a decoder");
         let (_, peak) = decoder.read(codec::encode(message));
         println!("{name}: {peak:?} of {}", decoder.bound());

@@ -2,13 +2,13 @@
 //! before anyone uses it, so ids in a decoded frame are 16 bytes and names are names.
 
 use bytes::Bytes;
-use prost::Message as _;
 
 use crate::{
     OperationId, content,
     conversation::{Conversation, is_name},
     limits, local, notification,
     outline::{self, Bounded},
+    record::{self, Record, Writer},
     target::Target,
     wire::{
         self, ClientFrame, NotificationState, ServerFrame, client_frame, event, manage, operation, outcome,
@@ -23,8 +23,8 @@ pub enum DecodeError {
     #[error("frame of {0} bytes is over the limit of {1}")]
     TooLarge(usize, usize),
     /// Not protobuf of this schema.
-    #[error("malformed frame: {0}")]
-    Malformed(#[from] prost::DecodeError),
+    #[error("malformed frame")]
+    Malformed,
     /// A frame of a kind that this version does not know.
     #[error("unknown frame")]
     Unknown,
@@ -35,8 +35,29 @@ pub enum DecodeError {
 
 /// The bytes of a frame or record.
 #[must_use]
-pub fn encode(message: &impl prost::Message) -> Bytes {
-    message.encode_to_vec().into()
+pub fn encode(message: &dyn Record) -> Bytes {
+    Writer::bytes(message).into()
+}
+
+/// Writes one more field, a message, to a message in the making.
+pub fn append(to: &mut Vec<u8>, field: u32, message: &dyn Record) {
+    Writer::append(to, field, message);
+}
+
+/// How many bytes that would be.
+#[must_use]
+pub fn encoded_len(message: &dyn Record) -> usize {
+    Writer::bytes(message).len()
+}
+
+/// Reads a message as it stands: nothing of it is bounded or checked.
+///
+/// # Errors
+/// [`DecodeError::Malformed`] when it is none.
+pub fn decode<M: Record + Default>(bytes: &Bytes) -> Result<M, DecodeError> {
+    let mut message = M::default();
+    record::read(&mut message, bytes)?;
+    Ok(message)
 }
 
 /// Reads a frame that a client sent.
@@ -46,7 +67,7 @@ pub fn encode(message: &impl prost::Message) -> Bytes {
 pub fn decode_client(bytes: Bytes) -> Result<ClientFrame, DecodeError> {
     bound_size(&bytes, limits::CLIENT_FRAME)?;
     outline::bound(&bytes, ClientFrame::LISTS)?;
-    let frame = ClientFrame::decode(bytes)?;
+    let frame: ClientFrame = decode(&bytes)?;
     match frame.frame.as_ref().ok_or(DecodeError::Unknown)? {
         client_frame::Frame::Hello(hello) => check_hello(hello)?,
         client_frame::Frame::Submit(submit) => {
@@ -75,7 +96,7 @@ pub fn decode_client(bytes: Bytes) -> Result<ClientFrame, DecodeError> {
 pub fn decode_server(bytes: Bytes) -> Result<ServerFrame, DecodeError> {
     bound_size(&bytes, limits::SERVER_FRAME)?;
     outline::bound(&bytes, ServerFrame::LISTS)?;
-    let frame = ServerFrame::decode(bytes)?;
+    let frame: ServerFrame = decode(&bytes)?;
     match frame.frame.as_ref().ok_or(DecodeError::Unknown)? {
         server_frame::Frame::Welcome(welcome) => ensure(welcome.log.len() == 16, "welcome.log")?,
         server_frame::Frame::Delta(delta) => check_delta(delta)?,
@@ -115,7 +136,7 @@ pub fn decode_server(bytes: Bytes) -> Result<ServerFrame, DecodeError> {
 /// [`DecodeError`] when it is malformed or holds more than it may.
 pub fn decode_local<M: Bounded>(bytes: Bytes) -> Result<M, DecodeError> {
     outline::bound(&bytes, M::LISTS)?;
-    Ok(M::decode(bytes)?)
+    decode(&bytes)
 }
 
 /// Checks one operation, wherever it came from.

@@ -20,6 +20,7 @@ pub mod id;
 pub mod limits;
 pub mod notification;
 pub mod outline;
+pub mod record;
 pub mod sequence;
 pub mod target;
 

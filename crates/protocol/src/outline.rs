@@ -1,17 +1,16 @@
 //! Counts what a message holds many of, before any of it is allocated: an empty element takes two
 //! bytes of a frame and more than a hundred of memory.
 
-use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
-
 use crate::{
     codec::{DecodeError, ensure},
     limits,
     local::{Block, ChannelFrame, HeadPage, Identity, Journal, Locators, Meta, Queued},
+    record::{Record, Value, read_field},
     wire::{ClientFrame, ServerFrame},
 };
 
 /// A message whose lists are bounded before it is decoded.
-pub trait Bounded: prost::Message + Default {
+pub trait Bounded: Record + Default {
     /// Its lists.
     #[doc(hidden)]
     const LISTS: &'static [List];
@@ -44,10 +43,10 @@ impl List {
     }
 
     /// How many elements are in one field.
-    fn elements(&self, content: Option<&[u8]>) -> usize {
-        match content {
+    fn elements(&self, value: Value<'_>) -> usize {
+        match value {
             // A number ends with the byte that says that no other follows.
-            Some(content) if self.numbers => content.iter().filter(|byte| **byte < 0x80).count(),
+            Value::Content(content) if self.numbers => content.iter().filter(|byte| **byte < 0x80).count(),
             _ => 1,
         }
     }
@@ -135,39 +134,36 @@ bounded! {
 pub(crate) fn bound(bytes: &[u8], lists: &[List]) -> Result<(), DecodeError> {
     lists.iter().try_for_each(|list| {
         let mut count = 0;
-        visit(bytes, list.path, &mut |content| {
-            count += list.elements(content);
+        visit(bytes, list.path, &mut |value| {
+            count += list.elements(value);
             ensure(count <= list.most, list.name)?;
-            bound(content.unwrap_or_default(), list.within)
+            bound(content(value), list.within)
         })
     })
 }
 
-/// What is done with the content of a field, if it has a length.
-type Found<'a> = dyn FnMut(Option<&[u8]>) -> Result<(), DecodeError> + 'a;
+/// What is done with a field.
+type Found<'a> = dyn FnMut(Value<'_>) -> Result<(), DecodeError> + 'a;
 
 /// Calls `found` for each field at the end of a path.
 fn visit(mut rest: &[u8], path: &[u32], found: &mut Found<'_>) -> Result<(), DecodeError> {
     while !rest.is_empty() {
-        let (number, wire_type) = decode_key(&mut rest)?;
-        let mut field = rest;
-        skip_field(wire_type, number, &mut rest, DecodeContext::default())?;
-        if path.first() != Some(&number) {
-            continue;
-        }
-        let content = if wire_type == WireType::LengthDelimited {
-            decode_varint(&mut field)?;
-            Some(&field[..field.len() - rest.len()])
-        } else {
-            None
-        };
+        let (number, value) = read_field(&mut rest)?;
         match path {
-            [_] => found(content)?,
-            [_, path @ ..] => visit(content.unwrap_or_default(), path, found)?,
-            [] => {}
+            [last] if *last == number => found(value)?,
+            [first, path @ ..] if *first == number => visit(content(value), path, found)?,
+            _ => {}
         }
     }
     Ok(())
+}
+
+/// What is in it, of what has a length.
+fn content(value: Value<'_>) -> &[u8] {
+    match value {
+        Value::Content(content) => content,
+        Value::Number(_) | Value::Fixed => &[],
+    }
 }
 
 #[cfg(test)]
@@ -175,7 +171,6 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use bytes::Bytes;
-    use prost::Message as _;
 
     use super::*;
     use crate::{codec, local, wire};
@@ -332,7 +327,7 @@ mod tests {
         // Each in a field of its own.
         let apart = [0x18, 1].repeat(limits::RECORD_PARTS);
         assert!(codec::decode_local::<Locators>(apart.clone().into()).is_ok());
-        assert!(Locators::decode(&[&apart[..], &[0x18, 1]].concat()[..]).is_ok());
+        assert!(codec::decode::<Locators>(&[&apart[..], &[0x18, 1]].concat().into()).is_ok());
         let one_more = [&apart[..], &[0x18, 1]].concat();
         assert_eq!(
             codec::decode_local::<Locators>(one_more.into()),

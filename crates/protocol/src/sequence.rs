@@ -1,20 +1,22 @@
 //! Several frames in one body, for polling: each preceded by its length as a varint, as protobuf's
 //! delimited streams have it.
 
-use bytes::{Bytes, BytesMut};
-use prost::encoding::{decode_varint, encode_varint};
+use bytes::Bytes;
 
-use crate::codec::DecodeError;
+use crate::{
+    codec::DecodeError,
+    record::{read_varint, write_varint},
+};
 
 /// Frames in one body.
 #[must_use]
 pub fn join<'a>(frames: impl IntoIterator<Item = &'a Bytes>) -> Bytes {
-    let mut body = BytesMut::new();
+    let mut body = Vec::new();
     for frame in frames {
-        encode_varint(frame.len() as u64, &mut body);
+        write_varint(frame.len() as u64, &mut body);
         body.extend_from_slice(frame);
     }
-    body.freeze()
+    body.into()
 }
 
 /// The frames of a body, at most so many, each at most so long. They share the body's memory.
@@ -27,15 +29,17 @@ pub fn split(mut body: Bytes, most: usize, longest: usize) -> Result<Vec<Bytes>,
         if frames.len() == most {
             return Err(DecodeError::Field("sequence"));
         }
-        let length = decode_varint(&mut body).map_err(|_| DecodeError::Field("sequence"))?;
+        let mut rest = &body[..];
+        let length = read_varint(&mut rest).map_err(|_| DecodeError::Field("sequence"))?;
+        let start = body.len() - rest.len();
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         if length > longest {
             return Err(DecodeError::TooLarge(length, longest));
         }
-        if length > body.len() {
+        if length > body.len() - start {
             return Err(DecodeError::Field("sequence"));
         }
-        frames.push(body.split_to(length));
+        frames.push(body.split_to(start + length).slice(start..));
     }
     Ok(frames)
 }

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use tutti_fuzz::memory::{self, Counting};
 use tutti_protocol::{
     codec::{self, DecodeError},
-    limits, local, sequence,
+    limits, local,
+    record::Record,
+    sequence,
 };
 
 #[global_allocator]
@@ -35,11 +37,11 @@ fn empties(tag: u8, size: usize) -> Vec<u8> {
 /// next to nothing taken.
 fn defused<M>(count: &'static str, bytes: Vec<u8>, decode: impl Fn(Bytes) -> Result<M, DecodeError>)
 where
-    M: prost::Message + Default + PartialEq + Debug,
+    M: Record + Default + PartialEq + Debug,
 {
     let bytes = Bytes::from(bytes);
     let (size, unchecked) = (bytes.len(), bytes.clone());
-    let (_, naive) = peak_of(|| M::decode(unchecked));
+    let (_, naive) = peak_of(|| codec::decode::<M>(&unchecked));
     let (result, peak) = peak_of(|| decode(bytes));
     println!("{count}: {peak} bytes, {naive} without the outline");
     assert_eq!(result, Err(DecodeError::Field(count)));

@@ -503,8 +503,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "record-grows-without-bound",
         file: FOLD,
-        from: "let over = self.open.len() + size > RECORD",
-        to: "let over = size > RECORD",
+        from: "let over = self.open.len() > RECORD",
+        to: "let over = self.open.len() - start > RECORD",
     },
     Mutant {
         name: "changed-message-kept-at-hand-as-it-was",
