@@ -131,6 +131,8 @@ export class SyncClient<Content = Json> {
 
   // Life cycle.
   status(): Status;
+  /** How the client is inside, for panels that show it. */
+  inspect(): Promise<Inspection>;
   /** Sets what is given, in all tabs of this profile. Rejects with "invalid", naming the option, and changes nothing. */
   configure(config: Partial<Config>): Promise<void>;
   config(): Config;
@@ -263,6 +265,24 @@ export interface Events<Content = Json> {
   /** This device was removed, by that one or by the application's back end; its local data is gone. */
   removed: { by: string | null };
   error: SyncError;
+  /** What went into the engine and what came out of it, in order: for panels that show it. Costs nothing where nobody listens. */
+  trace: Trace[];
+}
+
+export interface Trace {
+  at: number;                 // ms since the Unix epoch, by this device's clock
+  kind: "input" | "effect";
+  name: string;               // for people: it may be another in the next version
+  bytes: number | null;       // of the frame that came or went
+}
+
+export interface Inspection {
+  cursor: number;             // the last event of the account's log that is stored
+  revision: number;           // the last commit of the store
+  journal: number;            // messages that are not folded into blocks yet
+  tabs: string[];             // this profile's other tabs
+  /** Durable operations on their way to the server, in their order. */
+  outbox: { id: string; what: string; subject: string; queuedAt: number; refused: string | null }[];
 }
 
 export class SyncError extends Error {

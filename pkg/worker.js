@@ -100,6 +100,7 @@ const EVENTS = new Set([
   "devices",
   "removed",
   "error",
+  "trace",
 ]);
 
 /** What the client answers, in the worker as here. */
@@ -124,6 +125,7 @@ const ASKED = [
   "devices",
   "renameDevice",
   "removeDevice",
+  "inspect",
   "configure",
   "syncNow",
   "takeOver",

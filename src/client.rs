@@ -334,6 +334,11 @@ impl WasmSyncClient {
         self.driver.status()
     }
 
+    /// How the client is inside, for panels that show it.
+    pub fn inspect(&self) -> Promise {
+        self.look(Driver::inspect)
+    }
+
     /// Resolves when the outbox is empty and the cursor has reached the server's head.
     #[wasm_bindgen(js_name = syncNow)]
     pub fn sync_now(&self) -> Promise {

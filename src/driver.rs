@@ -146,6 +146,15 @@ struct News {
     devices: Option<wire::Devices>,
     removed: Option<Option<String>>,
     failures: Vec<Failure>,
+    traces: Vec<Trace>,
+}
+
+/// What has gone into the engine, or come out of it.
+pub(crate) struct Trace {
+    pub(crate) at: Millis,
+    pub(crate) kind: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) bytes: Option<usize>,
 }
 
 /// What was told of those who are there.
@@ -171,6 +180,7 @@ pub(crate) enum Kind {
     Devices,
     Removed,
     Error,
+    Trace,
 }
 
 impl Kind {
@@ -189,6 +199,7 @@ impl Kind {
             "devices" => Self::Devices,
             "removed" => Self::Removed,
             "error" => Self::Error,
+            "trace" => Self::Trace,
             _ => return None,
         })
     }
@@ -316,6 +327,11 @@ impl Driver {
             return types::status(&status, self.store.durable());
         }
         types::status(&self.engine.borrow().status(), self.store.durable())
+    }
+
+    pub(crate) fn inspect(&self) -> Result<JsValue, Failure> {
+        self.check_open()?;
+        Ok(types::to_js(&self.engine.borrow().inspect()))
     }
 
     /// Looks at this tab's copy of the account.
@@ -752,6 +768,7 @@ impl Driver {
     // ---- what the engine wants done ----
 
     fn handle(&self, input: Input) {
+        self.trace("input", input.name(), input.frame_len());
         let (effects, events) = {
             let mut engine = self.engine.borrow_mut();
             engine.handle(input, now());
@@ -764,6 +781,7 @@ impl Driver {
     }
 
     fn carry_out(&self, effect: Effect) {
+        self.trace("effect", effect.name(), effect.frame_len());
         match effect {
             Effect::Persist(id, batch) => self.persist(id, batch),
             Effect::Load(id, extent) => self.load(id, extent),
@@ -945,6 +963,14 @@ impl Driver {
         self.schedule_news();
     }
 
+    /// Notes what goes into the engine and comes out of it, if somebody wants to see that.
+    fn trace(&self, kind: &'static str, name: &'static str, bytes: Option<usize>) {
+        if self.listeners.borrow().iter().any(|(_, of, _)| *of == Kind::Trace) {
+            self.news.borrow_mut().traces.push(Trace { at: now().wall, kind, name, bytes });
+            self.schedule_news();
+        }
+    }
+
     /// Says on the console what has happened, if that is wanted.
     fn log(&self, event: &Event) {
         let (level, text) = match event {
@@ -1040,6 +1066,9 @@ impl Driver {
         }
         for failure in &news.failures {
             self.tell(Kind::Error, &|| error::to_js(failure));
+        }
+        if !news.traces.is_empty() {
+            self.tell(Kind::Trace, &|| types::to_js(&news.traces));
         }
     }
 

@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use js_sys::{Function, JSON, JsString, Object, Reflect};
 use tutti_engine::{
-    CatchingUp, Change, Config, Connection, Conversation, Failure, Hole, LogLevel, Message, MessageEvent,
-    Missing, Origin, Page, PushKey, Session, State, Status,
+    CatchingUp, Change, Config, Connection, Conversation, Failure, Hole, InOutbox, Inspection, LogLevel,
+    Message, MessageEvent, Missing, Origin, Page, PushKey, Session, State, Status,
 };
 use tutti_protocol::{
     Code, DeviceId, Millis, OperationId, Position, Target,
@@ -17,6 +17,7 @@ use tutti_protocol::{
 use wasm_bindgen::prelude::*;
 
 use crate::{
+    driver::Trace,
     error::{describe, invalid},
     json::{Json, ToJson},
     text::string,
@@ -503,6 +504,38 @@ impl ToJson for wire::Notification {
             ("message", &uuid(&self.message)),
             ("createdAt", &self.created_at),
             ("state", &state),
+        ]);
+    }
+}
+
+impl ToJson for Trace {
+    fn write(&self, json: &mut Json) {
+        let bytes = self.bytes.map(|bytes| bytes as u64);
+        json.object(&[("at", &self.at.0), ("kind", &self.kind), ("name", &self.name), ("bytes", &bytes)]);
+    }
+}
+
+impl ToJson for Inspection {
+    fn write(&self, json: &mut Json) {
+        let tabs: Vec<String> = self.tabs.iter().map(ToString::to_string).collect();
+        json.object(&[
+            ("cursor", &self.cursor.0),
+            ("revision", &self.revision.0),
+            ("journal", &(self.journal as u64)),
+            ("tabs", &tabs),
+            ("outbox", &self.outbox),
+        ]);
+    }
+}
+
+impl ToJson for InOutbox {
+    fn write(&self, json: &mut Json) {
+        json.object(&[
+            ("id", &self.id.to_string()),
+            ("what", &self.what),
+            ("subject", &self.subject),
+            ("queuedAt", &self.queued_at.0),
+            ("refused", &self.refused.map(Code::as_str)),
         ]);
     }
 }

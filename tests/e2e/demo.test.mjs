@@ -51,6 +51,31 @@ test("two people chat in the demo, in two browsers", async () => {
   for (const { pageErrors } of [first, second]) assert.deepEqual(pageErrors, []);
 });
 
+test("a panel shows what goes on inside", async () => {
+  const server = await stage.server(SITE);
+  const [profile] = await stage.profiles(server, 1);
+  const ann = await signIn(await profile.tab(), "ann", "Laptop");
+  await shows(ann, "status-connection", "online");
+  await ann.getByTestId("inside-switch").click();
+  await ann.getByTestId("inside-role").filter({ hasText: "leader, epoch 1" }).waitFor();
+
+  await ann.getByTestId("offline-switch").click();
+  await shows(ann, "status-connection", "offline");
+  await openConversation(ann, "bob");
+  await write(ann, "Look");
+  await ann.getByTestId("inside-outbox").filter({ hasText: "send direct:bob" }).waitFor();
+  const moments = ann.getByTestId("inside-moments");
+  for (const [kind, name] of [["input", "Send"], ["effect", "Persist"], ["input", "Persisted"]]) {
+    await moments.locator(`[data-kind="${kind}"]`, { has: ann.getByText(name, { exact: true }) }).first().waitFor();
+  }
+  await screenshots(ann, "inside");
+
+  await ann.getByTestId("offline-switch").click();
+  await ann.getByTestId("inside-outbox").filter({ hasText: "The outbox is empty" }).waitFor();
+  await ann.getByTestId("inside-cursor").filter({ hasText: "1" }).waitFor();
+  assert.deepEqual(profile.pageErrors, []);
+});
+
 test("a browser without a place for its connection says who has them, and takes one", async () => {
   const server = await stage.server(SITE);
   await server.call("PUT", "/api/settings", { limits: { web: 1 } });

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { cpSync, readFileSync } from "node:fs";
+import { homedir } from "node:os";
 import { dirname, join, normalize } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -90,6 +91,16 @@ test("all that the package exports, and all that this imports, is packed", () =>
     assert.ok(files.includes(file), `${file} is packed`);
     const source = readFileSync(join(root, file), "utf8");
     for (const [, path] of source.matchAll(/\bfrom "(\.[^"]+)"/g)) wanted.push(join(dirname(file), path));
+  }
+});
+
+test("nothing in it names a folder of the machine that built it", () => {
+  const { folder, files } = installed[19];
+  const repository = fileURLToPath(new URL("../../", import.meta.url));
+  const folders = [repository, homedir(), process.env.CARGO_TARGET_DIR ?? repository];
+  for (const file of files) {
+    const bytes = readFileSync(join(folder, "node_modules/tutti-sync", file));
+    for (const named of folders) assert.ok(!bytes.includes(named), `${file} names ${named}`);
   }
 });
 

@@ -166,7 +166,8 @@ pub(crate) fn later_versions_dir() -> PathBuf {
 fn without_our_paths() -> String {
     let registries = cargo_homes().filter_map(|home| fs::read_dir(home.join("registry/src")).ok());
     let sources = registries.flatten().flatten().map(|entry| entry.path());
-    let folders = sources.chain([root().to_owned()]);
+    // Some code is generated among the built.
+    let folders = sources.chain([root().to_owned(), target_dir()]);
     let flags: Vec<String> =
         folders.map(|folder| format!("--remap-path-prefix={}/=", folder.display())).collect();
     flags.join("\x1f")

@@ -10,9 +10,11 @@ mod questions;
 mod status;
 mod storage;
 mod tabs;
+mod trace;
 
 use std::collections::VecDeque;
 
+pub use self::trace::{InOutbox, Inspection};
 use self::{history::Fetch, questions::Asks};
 use crate::{
     BatchId, CatchingUp, Change, Config, Connection, ConnectionId, Effect, Event, Extent, Failure, Identity,

@@ -38,7 +38,7 @@ use bytes::Bytes;
 use tutti_protocol::{DeviceId, Epoch, Millis, OperationId, Position, TabId, wire::Platform};
 
 pub use config::{Config, Hide, LogLevel, PushKey};
-pub use engine::Engine;
+pub use engine::{Engine, InOutbox, Inspection};
 pub use identity::{identity, identity_batch};
 pub use leadership::LockId;
 pub use link::{Connection, ConnectionId, Transport};

@@ -14,6 +14,7 @@ import { ConversationList } from "./ConversationList";
 import { ConversationView } from "./ConversationView";
 import { DEVICES, DevicesView } from "./DevicesView";
 import { Errors } from "./Errors";
+import { InsidePanel } from "./InsidePanel";
 import { NewConversation } from "./NewConversation";
 import { NoticeList } from "./NoticeList";
 import { NothingSelected } from "./NothingSelected";
@@ -27,6 +28,7 @@ export function ChatView({ signIn, onSignOut }: { signIn: SignIn; onSignOut: () 
   const selected = useSelected();
   const player = usePlayer(signIn.device);
   const device = useDeviceName(signIn.device);
+  const [inside, setInside] = useState(false);
   useUnreadInTitle();
 
   return (
@@ -58,7 +60,8 @@ export function ChatView({ signIn, onSignOut }: { signIn: SignIn; onSignOut: () 
       <main className="stage">
         <Stage selected={selected} player={player} device={signIn.device} onSignOut={onSignOut} />
       </main>
-      <StatusLine />
+      {inside && <InsidePanel />}
+      <StatusLine inside={inside} onInside={setInside} />
       <Errors />
       <Announcer />
     </div>

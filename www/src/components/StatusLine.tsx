@@ -4,8 +4,13 @@ import { useStatus } from "../sync";
 import { count } from "../text";
 import { OfflineSwitch } from "./OfflineSwitch";
 
+interface StatusLineProps {
+  inside: boolean;
+  onInside: (inside: boolean) => void;
+}
+
 /** What keeps this tab in step, in one line. */
-export function StatusLine() {
+export function StatusLine({ inside, onInside }: StatusLineProps) {
   const status = useStatus();
   const { role, connection, reason, tabs, pending, catchingUp, durable } = status;
   return (
@@ -40,7 +45,18 @@ export function StatusLine() {
           </span>
         )}
       </p>
-      <OfflineSwitch />
+      <span className="status-switches">
+        <button
+          className="switch"
+          role="switch"
+          aria-checked={inside}
+          data-testid="inside-switch"
+          onClick={() => onInside(!inside)}
+        >
+          Look inside
+        </button>
+        <OfflineSwitch />
+      </span>
     </footer>
   );
 }
