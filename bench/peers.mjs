@@ -4,7 +4,7 @@
 //
 // One browser, one run; the candidates take turns, since the machine is never quite as fast twice. What counts
 // are the ratios.
-import { mkdir, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { ROOT } from "../tests/e2e/support/stage.mjs";
@@ -21,7 +21,7 @@ const PAGE = 500;
 /** Messages of a conversation that are looked at, and conversations of the list. */
 const [LATEST, LISTED] = [50, 30];
 /** How often what is short is measured in a round. */
-const [COLD, WARM, LIVE, TAKEOVERS] = [4, 30, 15, 4];
+const [COLD, WARM, LIVE, TAKEOVERS] = [4, 30, 12, 4];
 /** The client folds when nothing has happened for five seconds, and shows nobody when it has: milliseconds. */
 const IDLE = 6_500;
 
@@ -66,7 +66,7 @@ await onStage(bench);
 
 async function bench(stage) {
   const folders = join(OUT, "pages");
-  await rm(folders, { recursive: true, force: true });
+  for (const left of [folders, ...SIZES.map(pristine)]) await rm(left, { recursive: true, force: true });
   for (const name of names) {
     note(name, "shipped", await bundle(name, CANDIDATES[name].code ?? name, join(folders, name)));
   }
@@ -78,6 +78,7 @@ async function bench(stage) {
   } finally {
     await stub.stop();
     await site.stop();
+    for (const size of SIZES) await rm(pristine(size), { recursive: true, force: true });
   }
 }
 
@@ -127,6 +128,9 @@ async function run(stage, site, stub, recorded) {
       size.pages.push(path);
     }
     size.stored = () => bytesIn(profile.directory);
+    await size.server.stop();
+    await cp(size.server.data, pristine(size), { recursive: true });
+    await size.server.start();
   }
 
   for (const size of SIZES) {
@@ -137,6 +141,7 @@ async function run(stage, site, stub, recorded) {
         const start = performance.now();
         progress(`${size.messages.toLocaleString("en")}, round ${round + 1} of ${size.rounds}: ${name}`);
         await measure({ name, run, size, round, visit, stub });
+        if (CANDIDATES[name].server === "real") await restore(size);
         tell(`${size.messages.toLocaleString("en")}, round ${round + 1} of ${size.rounds}: ${name} ${seconds(start)}`);
       }
     }
@@ -147,6 +152,20 @@ async function run(stage, site, stub, recorded) {
   const text = `${table(figures, CANDIDATES, SIZES.map(({ messages }) => messages))}\nChromium ${version}; ${load()}; ${seconds(begun)} in all.\n`;
   await writeFile(join(OUT, "peers.md"), text);
   console.log(`\n${text}`);
+}
+
+/** Where a server's data lie as they were when all was written. */
+function pristine({ messages }) {
+  return join(OUT, `data-${messages}`);
+}
+
+/** What was said while it was measured, the next round knows nothing of. */
+async function restore(size) {
+  const { server } = size;
+  await server.stop();
+  await rm(server.data, { recursive: true });
+  await cp(pristine(size), server.data, { recursive: true });
+  await server.start();
 }
 
 /** One candidate, from an empty store on. */

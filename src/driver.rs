@@ -437,6 +437,9 @@ impl Driver {
                 wanted.into_iter().filter(|number| !blocks.contains_key(number)).map(Key::Number).collect();
             if missing.is_empty() {
                 let page = self.read(|replica| replica.page(conversation, before, limit, &blocks))?;
+                if before.is_none() && !blocks.is_empty() {
+                    self.engine.borrow_mut().keep_tail(conversation, limit, &blocks);
+                }
                 return Ok(page);
             }
             let records = self.read_store(Table::Blocks, &missing).await?;

@@ -26,7 +26,7 @@ use crate::{
     leadership::Leadership,
     link::Link,
     replica::{Applied, SessionChange},
-    sorted::SortedSet,
+    sorted::{SortedMap, SortedSet},
     status::{OwnPresence, OwnTyping, Typists},
 };
 use tutti_protocol::{
@@ -347,6 +347,12 @@ impl Engine {
     #[must_use]
     pub fn replica(&self) -> &Replica {
         &self.replica
+    }
+
+    /// Keeps the newest messages of a conversation at hand, which [`Replica::page`] has just shown with these blocks:
+    /// who looks again needs none.
+    pub fn keep_tail(&mut self, conversation: &str, limit: usize, blocks: &SortedMap<u64, local::Block>) {
+        self.replica.keep_tail(conversation, limit, blocks);
     }
 
     /// Whether the server does not keep the account's devices in step, as far as is known: what is missing here

@@ -1,5 +1,7 @@
 //! Folding: the messages of the journal, sorted by conversation and position and cut into blocks.
 
+use std::borrow::Borrow;
+
 use bytes::Bytes;
 use tutti_protocol::{
     OperationId, Position, codec, limits,
@@ -88,64 +90,87 @@ fn refresh(replica: &Replica, outdated: Outdated, writes: &mut Vec<Write>) -> Re
     refreshed
 }
 
-/// Cuts items into records of bounded size. `places` says for how many of [`limits::RECORD_ITEMS`] an item
-/// counts.
-pub(crate) fn cut<M: Record + Default, I: Record>(
-    items: impl IntoIterator<Item = I>,
-    places: impl Fn(&I) -> usize,
-    push: impl Fn(&mut M, I),
-) -> Vec<Bytes> {
-    let mut records = Vec::new();
-    let mut record = M::default();
-    let (mut size, mut taken) = (0, 0);
-    for item in items {
-        // Tag and length of the field take at most 4 bytes.
-        let item_size = codec::encoded_len(&item) + 4;
-        let item_places = places(&item);
-        if size > 0 && (size + item_size > RECORD || taken + item_places > limits::RECORD_ITEMS) {
-            records.push(codec::encode(&std::mem::take(&mut record)));
-            (size, taken) = (0, 0);
+/// The field that is repeated in a Journal, a Block and a HeadPage; see local.proto.
+pub(crate) const ITEMS: u32 = 1;
+/// More of those of a HeadPage.
+const LOCATORS_OF_PAGE: u32 = 2;
+const SESSIONS_OF_PAGE: u32 = 3;
+const NOTIFICATIONS_OF_PAGE: u32 = 4;
+
+/// Records of bounded size in the making. Each is what a message is encoded as that repeats one field, without
+/// there being one.
+struct Records {
+    field: u32,
+    full: Vec<Bytes>,
+    open: Vec<u8>,
+    /// How many of [`limits::RECORD_ITEMS`] are taken in the open one.
+    taken: usize,
+}
+
+impl Records {
+    fn of(field: u32) -> Self {
+        Self { field, full: Vec::new(), open: Vec::new(), taken: 0 }
+    }
+
+    /// Adds an item that counts for so many. Whether that closed the record before it.
+    fn push(&mut self, item: &dyn Record, places: usize) -> bool {
+        let start = self.open.len();
+        codec::append(&mut self.open, self.field, item);
+        let over = self.open.len() > RECORD || self.taken + places > limits::RECORD_ITEMS;
+        let closes = over && start > 0;
+        if closes {
+            let item = self.open.split_off(start);
+            self.close();
+            self.open = item;
         }
-        size += item_size;
-        taken += item_places;
-        push(&mut record, item);
+        self.taken += places;
+        closes
     }
-    if size > 0 {
-        records.push(codec::encode(&record));
+
+    fn close(&mut self) {
+        self.full.push(std::mem::take(&mut self.open).into());
+        self.taken = 0;
     }
-    records
+
+    fn end(mut self) -> Vec<Bytes> {
+        if !self.open.is_empty() {
+            self.close();
+        }
+        self.full
+    }
+}
+
+/// Cuts items into records of bounded size, in which this field is repeated. `places` says for how many of
+/// [`limits::RECORD_ITEMS`] an item counts.
+pub(crate) fn cut<M: Record>(
+    field: u32,
+    items: impl IntoIterator<Item = impl Borrow<M>>,
+    places: impl Fn(&M) -> usize,
+) -> Vec<Bytes> {
+    let mut records = Records::of(field);
+    for item in items {
+        records.push(item.borrow(), places(item.borrow()));
+    }
+    records.end()
 }
 
 fn fold_messages(replica: &Replica, refreshed: &Refreshed, writes: &mut Vec<Write>) -> Vec<Piece> {
     let used = replica.heads.values().flat_map(|head| &head.pieces).map(|piece| piece.block).max();
-    let mut number = used.map_or(0, |used| used + 1);
+    let first = used.map_or(0, |used| used + 1);
     let mut pieces: Vec<Piece> = Vec::new();
-    let mut block = local::Block::default();
-    let mut size = 0;
+    let mut blocks = Records::of(ITEMS);
     for (id, head) in replica.heads.iter() {
         let mut open: Option<Piece> = None;
-        let recent = head.recent.iter().map(|(position, message)| (position.0, message));
-        let mut messages: SortedMap<u64, &wire::Message> =
-            recent.filter(|(position, _)| !refreshed.placed.contains(&(head.number, *position))).collect();
-        messages.extend(
-            refreshed
-                .loose
-                .get(id)
-                .into_iter()
-                .flat_map(SortedMap::iter)
-                .map(|(position, it)| (*position, it)),
-        );
-        for message in messages.into_values() {
-            let message_size = codec::encoded_len(message) + 4;
-            let over = size + message_size > RECORD || block.messages.len() == limits::RECORD_ITEMS;
-            if size > 0 && over {
+        let recent = head.recent.iter().filter(|(at, _)| !refreshed.placed.contains(&(head.number, at.0)));
+        let mut messages: Vec<&wire::Message> = recent.map(|(_, message)| message).collect();
+        for message in refreshed.loose.get(id).into_iter().flat_map(SortedMap::values) {
+            let at = messages.partition_point(|it| it.position < message.position);
+            messages.insert(at, message);
+        }
+        for message in messages {
+            if blocks.push(message, 1) {
                 pieces.extend(open.take());
-                let full = std::mem::take(&mut block);
-                writes.push(Write::Put(Table::Blocks, Key::Number(number), codec::encode(&full)));
-                number += 1;
-                size = 0;
             }
-            let offset = block.messages.len() as u32;
             match &mut open {
                 Some(piece) if message.position - piece.first == u64::from(piece.count) => piece.count += 1,
                 _ => {
@@ -154,19 +179,16 @@ fn fold_messages(replica: &Replica, refreshed: &Refreshed, writes: &mut Vec<Writ
                         conversation: head.number,
                         first: message.position,
                         count: 1,
-                        block: number,
-                        offset,
+                        block: first + blocks.full.len() as u64,
+                        offset: blocks.taken as u32 - 1,
                     });
                 }
             }
-            size += message_size;
-            block.messages.push(message.clone());
         }
         pieces.extend(open);
     }
-    if size > 0 {
-        writes.push(Write::Put(Table::Blocks, Key::Number(number), codec::encode(&block)));
-    }
+    let blocks = (first..).zip(blocks.end());
+    writes.extend(blocks.map(|(number, block)| Write::Put(Table::Blocks, Key::Number(number), block)));
     pieces
 }
 
@@ -213,20 +235,14 @@ fn fold_heads(replica: &Replica, folded: &Folded, writes: &mut Vec<Write>) {
         new.into_iter().for_each(|piece| put_piece(&mut pieces, piece));
         head_parts(id, head, pieces)
     });
-    let spans = replica.spans.iter().chain(&folded.locators).cloned();
-    let pages = cut(heads, places, |page: &mut local::HeadPage, head| page.heads.push(head))
+    let spans = replica.spans.iter().chain(&folded.locators);
+    let sessions = replica.sessions.values();
+    let places_of_session = |session: &wire::Fields| places_of(session.fields.len());
+    let pages = cut::<local::Head>(ITEMS, heads, places)
         .into_iter()
-        .chain(cut(spans, |_| 1, |page: &mut local::HeadPage, span| page.locators.push(span)))
-        .chain(cut(
-            replica.sessions.values().cloned(),
-            |session| places_of(session.fields.len()),
-            |page: &mut local::HeadPage, session| page.sessions.push(session),
-        ))
-        .chain(cut(
-            replica.notifications.held.iter().cloned(),
-            |_| 1,
-            |page: &mut local::HeadPage, notification| page.notifications.push(notification),
-        ));
+        .chain(cut::<LocatorSpan>(LOCATORS_OF_PAGE, spans, |_| 1))
+        .chain(cut::<wire::Fields>(SESSIONS_OF_PAGE, sessions, places_of_session))
+        .chain(cut::<wire::Notification>(NOTIFICATIONS_OF_PAGE, &replica.notifications.held, |_| 1));
     writes.push(Write::Clear(Table::Heads));
     writes.extend((0..).zip(pages).map(|(number, page)| Write::Put(Table::Heads, Key::Number(number), page)));
 }
@@ -290,11 +306,7 @@ mod tests {
     #[test]
     fn records_hold_no_more_than_their_reader_takes() {
         let events = vec![Event { seq: 1, ..Event::default() }; 2 * limits::RECORD_ITEMS + 1];
-        let journal = cut(
-            events.iter().cloned(),
-            |_| 1,
-            |journal: &mut local::Journal, event| journal.events.push(event),
-        );
+        let journal = cut::<Event>(ITEMS, &events, |_| 1);
         let read = |record: Bytes| codec::decode_local::<local::Journal>(record).expect("read").events;
         assert_eq!(journal.into_iter().flat_map(read).collect::<Vec<_>>(), events);
 
@@ -305,8 +317,7 @@ mod tests {
             ..local::Head::default()
         };
         let heads: Vec<_> = (1..100).map(head).collect();
-        let pages =
-            cut(heads.iter().cloned(), places, |page: &mut local::HeadPage, head| page.heads.push(head));
+        let pages = cut::<local::Head>(ITEMS, &heads, places);
         let read = |record: Bytes| codec::decode_local::<local::HeadPage>(record).expect("read").heads;
         assert_eq!(pages.into_iter().flat_map(read).collect::<Vec<_>>(), heads);
     }

@@ -32,6 +32,7 @@ mod replica;
 mod search;
 mod sorted;
 mod status;
+mod tails;
 
 use bytes::Bytes;
 use tutti_protocol::{DeviceId, Epoch, Millis, OperationId, Position, TabId, wire::Platform};

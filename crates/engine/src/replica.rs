@@ -27,6 +27,7 @@ use crate::{
     outbox::{NOTIFICATIONS, Outbox, is_conversation, is_session, subject},
     search::Rewrites,
     sorted::{SortedMap, SortedSet},
+    tails::Tails,
 };
 
 /// This device's copy of the account.
@@ -60,6 +61,7 @@ pub struct Replica {
     /// The store holds content that was recalled: it is to be folded now.
     pub(crate) purge: bool,
     pub(crate) rewrites: Rewrites,
+    tails: Tails,
 }
 
 /// A conversation.
@@ -202,6 +204,7 @@ impl Replica {
             notifications: Notifications::default(),
             purge: false,
             rewrites: Rewrites::default(),
+            tails: Tails::default(),
         };
         // Heads first: the journal goes on where they end.
         for (_, record) in of(snapshot, Table::Heads) {
@@ -453,7 +456,12 @@ impl Replica {
             return Vec::new();
         };
         let (first, end) = self.page_range(conversation, before, limit);
-        let wanted = head.pieces.iter().filter(|piece| piece.first < end.0 && end_of(piece) > first.0);
+        let here =
+            |position| head.recent.contains_key(&position) || self.tails.get(head.number, position).is_some();
+        let wanted = head.pieces.iter().filter(|piece| {
+            let mut asked = piece.first.max(first.0)..end_of(piece).min(end.0);
+            asked.any(|position| !here(Position(position)))
+        });
         let mut blocks: Vec<u64> = wanted.map(|piece| piece.block).collect();
         blocks.dedup();
         blocks
@@ -485,6 +493,27 @@ impl Replica {
             page.messages.extend(queued.filter_map(|queued| self.shown_queued(queued)));
         }
         page
+    }
+
+    /// Keeps the newest messages of a conversation at hand, which a page with these blocks has shown.
+    pub(crate) fn keep_tail(
+        &mut self,
+        conversation: &str,
+        limit: usize,
+        blocks: &SortedMap<u64, local::Block>,
+    ) {
+        let (first, end) = self.page_range(conversation, None, limit.min(Tails::MESSAGES));
+        let mut messages = Vec::new();
+        for position in (first.0..end.0).map(Position) {
+            // With a hole in it, it is no tail.
+            let Some(message) = self.stored(conversation, position, blocks) else {
+                return;
+            };
+            messages.push(message.clone());
+        }
+        if let Some(head) = self.heads.get(conversation) {
+            self.tails.keep(head.number, messages);
+        }
     }
 
     /// Where a message is.
@@ -526,6 +555,7 @@ impl Replica {
             self.sessions.clear();
             self.notifications.held.clear();
             self.purge = false;
+            self.tails = Tails::default();
             self.outbox.forget_settled();
         }
         for event in change_set.events {
@@ -736,7 +766,9 @@ impl Replica {
         self.outbox.rebase(&message);
         let here = known && message.device.is_empty();
         applied.messages.push(Change { here, ..Change::to(self.foreseen(view), known) });
-        applied.conversations.insert(message.conversation.clone());
+        if !applied.conversations.contains(&message.conversation) {
+            applied.conversations.insert(message.conversation.clone());
+        }
         let position = Position(message.position);
         let head = self.head_mut(&message.conversation);
         if head.last.as_ref().is_none_or(|last| last.position < message.position) {
@@ -769,6 +801,7 @@ impl Replica {
         let (number, folded) = (head.number, head.piece(position).is_some());
         let had = head.recent.insert(position, message.clone());
         self.fresh.insert(id, (number, position));
+        self.tails.forget(number);
         if had.as_ref() == Some(&message) && own.is_none() {
             return;
         }
@@ -877,6 +910,7 @@ impl Replica {
         self.spans.extend(folded.locators);
         // Commits are applied one by one, so all that is recent here went into the fold.
         for head in self.heads.values_mut() {
+            self.tails.go_on(head.number, head.recent.values());
             head.recent.clear();
             if let Some(last) = &mut head.last {
                 detach(last);
@@ -963,8 +997,9 @@ impl Replica {
         blocks: &'a SortedMap<u64, local::Block>,
     ) -> Option<&'a wire::Message> {
         let head = self.heads.get(conversation)?;
-        if let Some(message) = head.recent.get(&position) {
-            return Some(message);
+        let here = head.recent.get(&position).or_else(|| self.tails.get(head.number, position));
+        if here.is_some() {
+            return here;
         }
         let piece = head.piece(position)?;
         let within = u32::try_from(position.0.checked_sub(piece.first)?).ok()?;
@@ -996,7 +1031,7 @@ pub fn decode_locators(record: Bytes) -> Result<local::Locators, StoreError> {
 }
 
 /// Copies what a message holds out of the frame it came in, which would stay in memory as long.
-fn detach(message: &mut wire::Message) {
+pub(crate) fn detach(message: &mut wire::Message) {
     for bytes in [&mut message.id, &mut message.device, &mut message.content] {
         *bytes = Bytes::copy_from_slice(bytes);
     }

@@ -39,6 +39,11 @@ pub fn encode(message: &dyn Record) -> Bytes {
     Writer::bytes(message).into()
 }
 
+/// Writes one more field, a message, to a message in the making.
+pub fn append(to: &mut Vec<u8>, field: u32, message: &dyn Record) {
+    Writer::append(to, field, message);
+}
+
 /// How many bytes that would be.
 #[must_use]
 pub fn encoded_len(message: &dyn Record) -> usize {

@@ -56,6 +56,13 @@ impl Writer {
         writer.0
     }
 
+    /// Writes a message within one that is in the making.
+    pub(crate) fn append(to: &mut Vec<u8>, field: u32, record: &dyn Record) {
+        let mut writer = Self(std::mem::take(to));
+        writer.record(field, record);
+        *to = writer.0;
+    }
+
     /// A number, unless it is 0.
     pub(crate) fn number(&mut self, field: u32, number: u64) {
         if number != 0 {

@@ -108,11 +108,11 @@ impl Dice {
     }
 
     /// A tab that hears the others, and a message of its account's that it shows and that can be changed.
-    fn own_message(&mut self, world: &World, fits: impl Fn(&Message) -> bool) -> Option<(At, Message)> {
+    fn own_message(&mut self, world: &mut World, fits: impl Fn(&Message) -> bool) -> Option<(At, Message)> {
         let at = self.one_of(world.awake().into_iter())?;
         let conversation = self.conversation(world, at);
-        let account = &world.profiles[at.0].account;
         let mut messages = world.newest(at, &conversation);
+        let account = &world.profiles[at.0].account;
         messages.retain(|message| {
             let changeable = matches!(message.state, State::Sent | State::Pending);
             changeable && message.sender == *account && !world.is_reused(message.id) && fits(message)

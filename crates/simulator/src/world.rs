@@ -586,10 +586,9 @@ impl World {
         request
     }
 
-    /// Some of the newest messages of a conversation, as a tab shows them.
-    #[must_use]
-    pub fn newest(&self, at: At, conversation: &str) -> Vec<Message> {
-        self.page_of(at, conversation, 20).messages
+    /// Some of the newest messages of a conversation, as a tab shows them to its user.
+    pub fn newest(&mut self, at: At, conversation: &str) -> Vec<Message> {
+        self.look(at, conversation, 20).messages
     }
 
     /// The user of a tab gives a message other content.
@@ -629,7 +628,7 @@ impl World {
     /// The user of a tab looks at the newest messages of a conversation, so many of them, and what is missing among
     /// them is fetched.
     pub fn fetch(&mut self, at: At, conversation: &str, limit: usize) -> Option<RequestId> {
-        let holes = self.page_of(at, conversation, limit.min(limits::HISTORY as usize)).holes;
+        let holes = self.look(at, conversation, limit.min(limits::HISTORY as usize)).holes;
         let (from, to) = (holes.first()?.from, holes.last()?.to);
         let (request, conversation) = (self.request(), conversation.to_owned());
         self.input(at, Input::Fetch { request, conversation, from, to });
@@ -965,7 +964,24 @@ impl World {
         self.page_of(at, conversation, 100_000)
     }
 
+    /// The same, as its user looks at it: what was looked at stays at hand.
+    fn look(&mut self, at: At, conversation: &str, limit: usize) -> Page {
+        let (page, blocks) = self.page_and_blocks(at, conversation, limit);
+        let tab = self.profiles[at.0].tabs.get_mut(&at.1).expect("a tab");
+        tab.engine.keep_tail(conversation, limit, &blocks);
+        page
+    }
+
     fn page_of(&self, at: At, conversation: &str, limit: usize) -> Page {
+        self.page_and_blocks(at, conversation, limit).0
+    }
+
+    fn page_and_blocks(
+        &self,
+        at: At,
+        conversation: &str,
+        limit: usize,
+    ) -> (Page, SortedMap<u64, local::Block>) {
         let (place, tab) = (&self.profiles[at.0], at.1);
         let replica = place.tabs[&tab].engine.replica();
         let blocks = replica.page_blocks(conversation, None, limit).into_iter().filter_map(|number| {
@@ -974,7 +990,7 @@ impl World {
             Some((number, decode_block(record).expect("a block")))
         });
         let blocks: SortedMap<u64, local::Block> = blocks.collect();
-        replica.page(conversation, None, limit, &blocks)
+        (replica.page(conversation, None, limit, &blocks), blocks)
     }
 
     /// All messages that a tab shows.
@@ -1116,7 +1132,7 @@ impl World {
     /// The last message of a conversation says this, in all tabs.
     pub fn check_last(&self, conversation: &str, content: &[u8]) {
         for at in self.alive() {
-            let last = self.newest(at, conversation).pop();
+            let last = self.page_of(at, conversation, 20).messages.pop();
             let said = last.as_ref().is_some_and(|last| last.content == content);
             assert!(said, "stuck: {at:?} has not heard of an edit in {conversation}");
         }

@@ -115,6 +115,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
         to: "",
     },
     Mutant {
+        name: "newcomers-not-told-how-far-the-store-is",
+        file: STORAGE,
+        from: "self.tell_revision();",
+        to: "",
+    },
+    Mutant {
         name: "storage-failure-ignored",
         file: STORAGE,
         from: "// Memory is never ahead of the disk: what was received is received again.
@@ -453,22 +459,22 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     // Folding.
     Mutant {
-        name: "last-block-not-written",
+        name: "last-record-not-written",
         file: FOLD,
-        from: "if size > 0 { writes.push(Write::Put(Table::Blocks, Key::Number(number), codec::encode(&block))); }",
-        to: "",
+        from: "if !self.open.is_empty() { self.close(); } self.full",
+        to: "self.full",
     },
     Mutant {
         name: "full-block-counted-on",
         file: FOLD,
-        from: "number += 1; size = 0;",
-        to: "size = 0;",
+        from: "block: first + blocks.full.len() as u64,",
+        to: "block: first,",
     },
     Mutant {
         name: "blocks-numbered-anew",
         file: FOLD,
-        from: "let mut number = used.map_or(0, |used| used + 1);",
-        to: "let mut number = used.map_or(0, |_| 0);",
+        from: "let first = used.map_or(0, |used| used + 1); let mut pieces",
+        to: "let first = used.map_or(0, |_| 0); let mut pieces",
     },
     Mutant {
         name: "older-pieces-forgotten",
@@ -497,8 +503,20 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "record-grows-without-bound",
         file: FOLD,
-        from: "let over = size + message_size > RECORD || block",
-        to: "let over = message_size > RECORD || block",
+        from: "let over = self.open.len() > RECORD",
+        to: "let over = self.open.len() - start > RECORD",
+    },
+    Mutant {
+        name: "changed-message-kept-at-hand-as-it-was",
+        file: REPLICA,
+        from: "self.tails.forget(number);",
+        to: "",
+    },
+    Mutant {
+        name: "kept-at-hand-across-logs",
+        file: REPLICA,
+        from: "self.tails = Tails::default();",
+        to: "",
     },
     // What the server accepts.
     Mutant {
@@ -682,8 +700,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "sessions-not-folded",
         file: FOLD,
-        from: "replica.sessions.values().cloned(),",
-        to: "replica.sessions.values().take(0).cloned(),",
+        from: "let sessions = replica.sessions.values();",
+        to: "let sessions = replica.sessions.values().take(0);",
     },
     Mutant {
         name: "settings-not-folded",
@@ -905,8 +923,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "notifications-not-folded",
         file: FOLD,
-        from: "page.notifications.push(notification)",
-        to: "drop((page, notification))",
+        from: "&replica.notifications.held, |_| 1",
+        to: "replica.notifications.held.iter().take(0), |_| 1",
     },
     Mutant {
         name: "unwanted-notifications-taken-for-seen",

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use tutti_protocol::{
     Code, DeviceId, LogId, Millis, OperationId, Revision, Seq, TabId, codec, limits,
     local::{self, ChangeSet, Queued, channel_frame},
-    wire::operation::Body,
+    wire::{self, operation::Body},
 };
 
 use super::{
@@ -234,11 +234,7 @@ impl Engine {
             leader.outdated = Reading::Idle;
         }
         let first = if reset { 0 } else { self.replica.next_journal };
-        let journal = fold::cut(
-            events.iter().cloned(),
-            |_| 1,
-            |journal: &mut local::Journal, event| journal.events.push(event),
-        );
+        let journal = fold::cut::<wire::Event>(fold::ITEMS, &events, |_| 1);
         let next_journal = first.saturating_add(journal.len() as u64);
         let numbered = (first..).zip(journal);
         writes

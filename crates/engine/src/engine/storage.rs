@@ -48,8 +48,16 @@ impl Engine {
             leader.gathered.over.clear();
             leader.look_at = Some(now.monotonic);
         }
-        self.broadcast(channel_frame::Frame::ChangeSet(change_set.clone()));
+        let alone = self.tabs.is_empty();
+        if !alone {
+            self.broadcast(channel_frame::Frame::ChangeSet(change_set.clone()));
+        }
         let applied = self.replica.apply(change_set);
+        if alone {
+            // One that has just come, and was not heard yet, reads the store again. To tell of a whole page would cost
+            // as much as to store it.
+            self.tell_revision();
+        }
         self.report(applied);
     }
 
