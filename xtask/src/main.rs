@@ -43,7 +43,7 @@ Usage: cargo xtask COMMAND
                                    put one bug after another into a copy of the code, and see how soon the
                                    simulator catches it; fails if it does not catch all of them
   bench [peers] [--quick] [--only NAME,…] [--messages N]
-                                   Tutti beside what one would use otherwise, in about twenty minutes; --quick is
+                                   Tutti beside what one would use otherwise; --quick is
                                    one round of 10,000 messages
   bench million [MESSAGES …]       catch up on 10,000, 100,000 and 1,000,000 messages: time and memory for each
   bench search [MESSAGES]          time a search in 100,000 messages, or so many, beside plain scans in JavaScript
