@@ -196,8 +196,9 @@ export interface Conversation<Content = Json> {
 
 export interface Presence {
   account: string;
-  /** "invisible" only of one's own account. */
-  presence: "online" | "away" | "busy" | "offline" | "invisible";
+  presence: "online" | "away" | "busy" | "offline";
+  /** One's own account is offline for others, since that is set: only its own devices are told. */
+  invisible?: true;
   /** When the account went offline, if that is told; known since the server was started. */
   lastSeen: number | null;
   platforms: Platform[];

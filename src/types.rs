@@ -572,19 +572,23 @@ impl ToJson for wire::Connection {
 impl ToJson for wire::AccountPresence {
     fn write(&self, json: &mut Json) {
         let presence = match self.availability() {
-            Availability::Offline => "offline",
+            Availability::Offline | Availability::Invisible => "offline",
             Availability::Online => "online",
             Availability::Away => "away",
             Availability::Busy => "busy",
-            Availability::Invisible => "invisible",
         };
         let platforms: Vec<&str> = self.platforms().map(platform_name).collect();
-        json.object(&[
+        let last_seen = (self.last_seen > 0).then_some(self.last_seen);
+        let mut fields: Vec<(&str, &dyn ToJson)> = vec![
             ("account", &self.account),
             ("presence", &presence),
-            ("lastSeen", &(self.last_seen > 0).then_some(self.last_seen)),
+            ("lastSeen", &last_seen),
             ("platforms", &platforms),
-        ]);
+        ];
+        if self.availability() == Availability::Invisible {
+            fields.push(("invisible", &true));
+        }
+        json.object(&fields);
     }
 }
 

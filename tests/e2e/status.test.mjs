@@ -81,7 +81,8 @@ test("S2 presence of accounts and their devices follows what is set and who is c
   await ann[2].call("setPresence", "invisible");
   const hidden = await untilPresence(bob[1], "ann", ({ presence }) => presence === "offline");
   assert.deepEqual(hidden.platforms, []);
-  await untilPresence(ann[0], "ann", ({ presence }) => presence === "invisible");
+  const own = await untilPresence(ann[0], "ann", ({ invisible }) => invisible === true);
+  assert.equal(own.presence, "offline");
   await ann[2].call("setPresence", "away");
   await untilPresence(bob[0], "ann", ({ presence }) => presence === "away");
 

@@ -26,8 +26,9 @@ pub(crate) fn install(folder: &str, why: &str) -> Result<()> {
     if is_installed(&root().join(folder)) {
         return Ok(());
     }
+    // `npm ci` fails where a registry's mirror lacks what is optional, and for another platform.
     announced(&format!("installing the npm packages of {folder}: {why}"), || {
-        run(command("npm").args(["ci", "--no-audit", "--no-fund", "--prefix", folder]))
+        run(command("npm").args(["install", "--no-save", "--no-audit", "--no-fund", "--prefix", folder]))
     })
 }
 

@@ -266,8 +266,8 @@ fn node_tests(folder: &str) -> Result<Command> {
     node.env("TUTTI_LATER_VERSIONS", later_versions_dir());
     node.env("TUTTI_CHROMIUM", setup::chromium()?.binary);
     node.env("TUTTI_GECKODRIVER", setup::firefox()?).env("TUTTI_WEBKITDRIVER", setup::webkit()?.driver);
-    // One at a time: each starts several browsers.
-    node.args(["--test", "--test-concurrency=1", "--test-reporter=spec"]);
+    // Two at a time: each starts several browsers, but waits more than it works.
+    node.args(["--test", "--test-concurrency=2", "--test-reporter=spec"]);
     Ok(node)
 }
 

@@ -135,8 +135,7 @@ export interface Conversation {
   pinned: boolean;
 }
 
-/** "invisible" only of one's own account, and added since. */
-export interface Presence { account: string; presence: "online" | "away" | "busy" | "offline" | "invisible"; lastSeen: number | null; platforms: Platform[] }
+export interface Presence { account: string; presence: "online" | "away" | "busy" | "offline"; lastSeen: number | null; platforms: Platform[] }
 export interface Session { key: string; fields: { [field: string]: Json }; updatedAt: number; device: string | null }
 export interface Notification {
   id: string; title: string; body: string; data: Json; conversation: string | null; message: string | null;

@@ -18,7 +18,8 @@ export function OwnPresence() {
   const chat = useChat();
   const { account } = chat.client;
   const online = useStatus().connection === "online";
-  const told = usePresence(account).presence?.presence;
+  const { presence } = usePresence(account);
+  const told = presence?.invisible ? "invisible" : presence?.presence;
   const [chosen, setChosen] = useState<Availability>("online");
   useEffect(() => {
     if (told !== undefined && told !== "offline") setChosen(told);
