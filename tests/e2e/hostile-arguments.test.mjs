@@ -102,7 +102,7 @@ const METHODS = {
   on: [["messages"], ["LISTENER", "listener"]],
 };
 const WITHOUT_ARGUMENTS = [
-  ...["constructor", "free", "account", "deviceId", "tabId", "status", "syncNow", "config", "close"],
+  ...["constructor", "free", "account", "deviceId", "tabId", "status", "inspect", "syncNow", "config", "close"],
   ...["devices", "disablePush", "pushRegistration", "renewPush"],
 ];
 
