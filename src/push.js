@@ -14,7 +14,7 @@ class Refusal extends Error {
 
 /** Subscribes, or goes on with the subscription that is known. */
 export async function subscribe(registration, key, known) {
-  if (!(globalThis.ServiceWorkerRegistration && registration instanceof ServiceWorkerRegistration)) {
+  if (!isRegistration(registration)) {
     throw new Refusal("invalid", "registration: expected a ServiceWorkerRegistration");
   }
   return explained(async () => {
@@ -79,11 +79,17 @@ async function registered(known) {
   const scope = known?.slice(known.indexOf(" ") + 1);
   const own = globalThis.registration;
   // All of this origin; in a service worker its own.
-  const all =
-    globalThis.ServiceWorkerRegistration && own instanceof ServiceWorkerRegistration
-      ? [own]
-      : ((await navigator.serviceWorker?.getRegistrations()) ?? []);
+  const all = isRegistration(own) ? [own] : ((await navigator.serviceWorker?.getRegistrations()) ?? []);
   return known && all.find((registration) => registration.scope === scope);
+}
+
+function isRegistration(value) {
+  try {
+    return Boolean(globalThis.ServiceWorkerRegistration && value instanceof ServiceWorkerRegistration);
+  } catch {
+    // A proxy may throw whatever it is asked.
+    return false;
+  }
 }
 
 /** Whether it is this account's, and not another's that has used the registration. */
