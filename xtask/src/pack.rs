@@ -108,9 +108,10 @@ fn build(module: &Module) -> Result<()> {
         run(build.args(["--mode", "no-install", "--no-opt", "--no-pack"]))
     })?;
     announced("making it smaller with wasm-opt", || {
-        let made = root().join(out).join(file);
-        fs::copy(&made, named(module)).context("cannot keep the module as it was compiled")?;
-        optimise(&named(module), &made, &[])
+        let (made, kept) = (root().join(out).join(file), named(module));
+        fs::create_dir_all(kept.parent().context("it lies in a folder")?)?;
+        fs::copy(&made, &kept).context("cannot keep the module as it was compiled")?;
+        optimise(&kept, &made, &[])
     })?;
     // npm would leave out the whole folder because of it.
     remove_if_there(&format!("{out}/.gitignore"))?;
