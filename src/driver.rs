@@ -16,14 +16,14 @@ use futures_channel::oneshot;
 use gloo_timers::future::TimeoutFuture;
 use js_sys::{Function, Promise, Reflect, TypeError};
 use tutti_engine::{
-    BatchId, Config, Connection, ConnectionId, Effect, Engine, Event, Extent, Failure, Identity, Input,
-    LoadId, Located, LockId, LogLevel, Message, MessageEvent, Missing, Next, Origin, Page, Query, Replica,
-    Reply, RequestId, Search, Session, Setup, SortedMap, SortedSet, Status, Transport,
+    BatchId, Block, Config, Connection, ConnectionId, Effect, Engine, Event, Extent, Failure, Identity,
+    Input, LoadId, Located, LockId, LogLevel, Message, MessageEvent, Missing, Next, Origin, Page, Query,
+    Replica, Reply, RequestId, Search, Session, Setup, SortedMap, SortedSet, Status, Transport,
     batch::{Batch, Key, Snapshot, StoreError, Table},
-    decode_block, decode_locators, identity_batch,
+    decode_locators, identity_batch,
 };
 use tutti_protocol::{
-    Code, DeviceId, Epoch, Millis, OperationId, Position, StoreId, TabId, local,
+    Code, DeviceId, Epoch, Millis, OperationId, Position, StoreId, TabId,
     wire::{self, manage::What},
 };
 use wasm_bindgen::prelude::*;
@@ -429,23 +429,23 @@ impl Driver {
         before: Option<Position>,
         limit: usize,
     ) -> Result<Page, Failure> {
-        let mut blocks: SortedMap<u64, local::Block> = SortedMap::new();
+        let mut blocks: SortedMap<u64, Block> = SortedMap::new();
         loop {
             let wanted = self.read(|replica| replica.page_blocks(conversation, before, limit))?;
             // A fold may have moved messages to new blocks while the old ones were read.
             let missing: Vec<Key> =
                 wanted.into_iter().filter(|number| !blocks.contains_key(number)).map(Key::Number).collect();
             if missing.is_empty() {
-                let page = self.read(|replica| replica.page(conversation, before, limit, &blocks))?;
                 if before.is_none() && !blocks.is_empty() {
                     self.engine.borrow_mut().keep_tail(conversation, limit, &blocks);
                 }
-                return Ok(page);
+                return self.read(|replica| replica.page(conversation, before, limit, &blocks));
             }
             let records = self.read_store(Table::Blocks, &missing).await?;
             for (key, record) in missing.into_iter().zip(records) {
                 // A block that is gone leaves a hole, which the page shows.
-                let block = record.map(decode_block).transpose().map_err(|error| self.read_failed(error))?;
+                let block = record.as_ref().map(Block::read).transpose();
+                let block = block.map_err(|error| self.read_failed(error))?;
                 if let Key::Number(number) = key {
                     blocks.insert(number, block.unwrap_or_default());
                 }

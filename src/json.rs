@@ -58,13 +58,15 @@ impl Json {
     /// A text.
     pub(crate) fn string(&mut self, text: &str) {
         self.0.push('"');
-        for char in text.chars() {
-            match char {
-                '"' | '\\' => self.0.extend(['\\', char]),
-                '\0'..' ' => self.display(format_args!("\\u{:04x}", u32::from(char))),
-                _ => self.0.push(char),
-            }
+        let mut rest = text;
+        // Stretches in which nothing needs to be escaped, nearly always all of it, are copied as they are.
+        while let Some(at) = rest.find(|char| matches!(char, '"' | '\\' | '\0'..' ')) {
+            let (plain, escaped) = rest.split_at(at);
+            self.0.push_str(plain);
+            self.display(format_args!("\\u{:04x}", escaped.as_bytes()[0]));
+            rest = &escaped[1..];
         }
+        self.0.push_str(rest);
         self.0.push('"');
     }
 

@@ -17,8 +17,8 @@ use std::collections::VecDeque;
 pub use self::trace::{InOutbox, Inspection};
 use self::{history::Fetch, questions::Asks};
 use crate::{
-    BatchId, CatchingUp, Change, Config, Connection, ConnectionId, Effect, Event, Extent, Failure, Identity,
-    Input, LoadId, MessageEvent, Now, Origin, Replica, Reply, RequestId, Setup, State, Status,
+    BatchId, Block, CatchingUp, Change, Config, Connection, ConnectionId, Effect, Event, Extent, Failure,
+    Identity, Input, LoadId, MessageEvent, Now, Origin, Replica, Reply, RequestId, Setup, State, Status,
     backoff::Backoff,
     batch::Batch,
     entropy::Entropy,
@@ -349,9 +349,9 @@ impl Engine {
         &self.replica
     }
 
-    /// Keeps the newest messages of a conversation at hand, which [`Replica::page`] has just shown with these blocks:
-    /// who looks again needs none.
-    pub fn keep_tail(&mut self, conversation: &str, limit: usize, blocks: &SortedMap<u64, local::Block>) {
+    /// Keeps the newest messages of a conversation at hand, which are in these blocks, those that
+    /// [`Replica::page_blocks`] named: who looks again needs none.
+    pub fn keep_tail(&mut self, conversation: &str, limit: usize, blocks: &SortedMap<u64, Block>) {
         self.replica.keep_tail(conversation, limit, blocks);
     }
 

@@ -17,6 +17,7 @@
 
 mod backoff;
 pub mod batch;
+mod block;
 mod config;
 mod engine;
 mod entropy;
@@ -37,6 +38,7 @@ mod tails;
 use bytes::Bytes;
 use tutti_protocol::{DeviceId, Epoch, Millis, OperationId, Position, TabId, wire::Platform};
 
+pub use block::{Block, decode_block};
 pub use config::{Config, Hide, LogLevel, PushKey};
 pub use engine::{Engine, InOutbox, Inspection};
 pub use identity::{identity, identity_batch};
@@ -44,7 +46,7 @@ pub use leadership::LockId;
 pub use link::{Connection, ConnectionId, Transport};
 pub use message::{Conversation, Failure, Hole, Message, Missing, Page, Session, State};
 pub use outbox::Outbox;
-pub use replica::{Located, Replica, decode_block, decode_locators};
+pub use replica::{Located, Replica, decode_locators};
 pub use search::{Next, Query, Search};
 pub use sorted::{SortedMap, SortedSet};
 

@@ -4,7 +4,7 @@
 //! A replica changes only by [`Replica::apply`], with what a commit changed. The leader applies its
 //! own commits once they are durable, the followers apply the same ones as they hear of them.
 
-use std::{cmp::Reverse, collections::BinaryHeap};
+use std::{borrow::Cow, cmp::Reverse, collections::BinaryHeap};
 
 use bytes::Bytes;
 use tutti_protocol::{
@@ -19,6 +19,7 @@ use tutti_protocol::{
 
 use crate::{
     batch::{Key, Snapshot, StoreError, Table},
+    block::Block,
     fold::put_piece,
     identity::{identity, named},
     link::Mark,
@@ -475,12 +476,13 @@ impl Replica {
         conversation: &str,
         before: Option<Position>,
         limit: usize,
-        blocks: &SortedMap<u64, local::Block>,
+        blocks: &SortedMap<u64, Block>,
     ) -> Page {
         let (first, end) = self.page_range(conversation, before, limit);
         let mut page = Page { has_more: first > Position(1), ..Page::default() };
         for position in (first.0..end.0).map(Position) {
-            match self.stored(conversation, position, blocks).and_then(|message| self.shown(message)) {
+            let message = self.stored(conversation, position, blocks);
+            match message.and_then(|message| self.shown(&message)) {
                 Some(message) => page.messages.push(message),
                 None => match page.holes.last_mut() {
                     Some(hole) if hole.to.next() == position => hole.to = position,
@@ -495,13 +497,8 @@ impl Replica {
         page
     }
 
-    /// Keeps the newest messages of a conversation at hand, which a page with these blocks has shown.
-    pub(crate) fn keep_tail(
-        &mut self,
-        conversation: &str,
-        limit: usize,
-        blocks: &SortedMap<u64, local::Block>,
-    ) {
+    /// Keeps the newest messages of a conversation at hand, which are in these blocks.
+    pub(crate) fn keep_tail(&mut self, conversation: &str, limit: usize, blocks: &SortedMap<u64, Block>) {
         let (first, end) = self.page_range(conversation, None, limit.min(Tails::MESSAGES));
         let mut messages = Vec::new();
         for position in (first.0..end.0).map(Position) {
@@ -509,7 +506,7 @@ impl Replica {
             let Some(message) = self.stored(conversation, position, blocks) else {
                 return;
             };
-            messages.push(message.clone());
+            messages.push(message.into_owned());
         }
         if let Some(head) = self.heads.get(conversation) {
             self.tails.keep(head.number, messages);
@@ -994,33 +991,24 @@ impl Replica {
         &'a self,
         conversation: &str,
         position: Position,
-        blocks: &'a SortedMap<u64, local::Block>,
-    ) -> Option<&'a wire::Message> {
+        blocks: &'a SortedMap<u64, Block>,
+    ) -> Option<Cow<'a, wire::Message>> {
         let head = self.heads.get(conversation)?;
         let here = head.recent.get(&position).or_else(|| self.tails.get(head.number, position));
-        if here.is_some() {
-            return here;
+        if let Some(message) = here {
+            return Some(Cow::Borrowed(message));
         }
         let piece = head.piece(position)?;
         let within = u32::try_from(position.0.checked_sub(piece.first)?).ok()?;
         let index = piece.offset.checked_add(within)?;
-        let message = blocks.get(&piece.block)?.messages.get(index as usize)?;
-        (message.conversation == conversation && message.position == position.0).then_some(message)
+        let message = blocks.get(&piece.block)?.message(index)?;
+        let asked_for = message.conversation == conversation && message.position == position.0;
+        asked_for.then_some(Cow::Owned(message))
     }
 }
 
 /// The record that holds the cursor.
 pub(crate) const META: Key = Key::Number(0);
-
-/// Reads a block as [`Replica::page`] wants it.
-///
-/// # Errors
-/// [`StoreError::Damaged`] when the record is not what this code writes.
-pub fn decode_block(record: Bytes) -> Result<local::Block, StoreError> {
-    let block: local::Block = decode(&record)?;
-    block.messages.iter().try_for_each(codec::check_message).map_err(|_| damaged("blocks"))?;
-    Ok(block)
-}
 
 /// Reads a locator record as [`Replica::position_in`] wants it.
 ///

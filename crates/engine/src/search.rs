@@ -511,9 +511,9 @@ mod tests {
     use super::*;
     use crate::{
         batch::{Key, Snapshot, Table, Write},
+        block::decode_block,
         fold::fold,
         identity_batch,
-        replica::decode_block,
     };
 
     fn matches(text: &str, content: &str) -> bool {

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use bytes::Bytes;
 use prost::Message;
 use tutti_engine::{
-    SortedMap,
+    Block, SortedMap,
     batch::{Key, Snapshot, Table},
     decode_block, decode_locators,
 };
@@ -266,15 +266,16 @@ fn load<M: Bounded + Message + PartialEq + Debug>(
 /// Heads whose messages lie in this block.
 fn block(record: Bytes, meter: &mut Meter) -> bool {
     let searched = meter.of(|| tab::search_block(&record));
-    let Ok(block) = meter.of(|| decode_block(record)) else {
+    let opened = meter.of(|| Block::read(&record).is_ok());
+    let Ok(block) = meter.of(|| decode_block(record.clone())) else {
         return false;
     };
-    assert!(searched, "what can be read can be searched");
+    assert!(opened && searched, "what can be read as a whole can be read in part, and searched");
     block.messages.iter().for_each(promises::of_message);
     let heads = valid::head_page(&mut Rng::new(block.messages.len() as u64));
     let store = tab::store(Table::Heads, Key::Number(0), codec::encode(&heads));
     if let Ok(replica) = tab::load(&store) {
-        tab::use_all(&replica, &SortedMap::from_iter([(0, block)]));
+        tab::use_all(&replica, &SortedMap::from_iter([(0, record)]));
     }
     true
 }

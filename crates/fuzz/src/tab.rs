@@ -4,7 +4,8 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use tutti_engine::{
-    Config, Effect, Engine, Identity, Input, Located, Next, Now, Query, Replica, Search, Setup, SortedMap,
+    Block, Config, Effect, Engine, Identity, Input, Located, Next, Now, Query, Replica, Search, Setup,
+    SortedMap,
     batch::{Claim, Key, Snapshot, StoreError, Table, Write},
 };
 use tutti_protocol::{
@@ -62,11 +63,13 @@ pub(crate) fn load(store: &Snapshot) -> Result<Replica, StoreError> {
 }
 
 /// Does with a copy what an application may ask for.
-pub(crate) fn use_all(replica: &Replica, blocks: &SortedMap<u64, local::Block>) {
+pub(crate) fn use_all(replica: &Replica, records: &SortedMap<u64, Bytes>) {
+    let read = |(number, record): (&u64, &Bytes)| (*number, Block::read(record).expect("a block"));
+    let blocks = records.iter().map(read).collect();
     for conversation in replica.conversations(5) {
         for before in [None, Some(Position(u64::MAX)), Some(conversation.read_position)] {
             let _ = replica.page_blocks(&conversation.id, before, 20);
-            let _ = replica.page(&conversation.id, before, 20, blocks);
+            let _ = replica.page(&conversation.id, before, 20, &blocks);
         }
         conversation.draft.iter().for_each(|draft| promises::of_content(draft));
         if let Some(last) = conversation.last {
@@ -78,7 +81,7 @@ pub(crate) fn use_all(replica: &Replica, blocks: &SortedMap<u64, local::Block>) 
     }
     replica.notifications(true, 5).iter().for_each(promises::of_notification);
     let _ = replica.locate(OperationId::from([6; 16]));
-    search(replica, blocks);
+    search(replica, records);
 }
 
 /// Looks through a block before anything has checked it. Says whether that could be done.
@@ -88,14 +91,14 @@ pub(crate) fn search_block(record: &[u8]) -> bool {
 }
 
 /// Looks for what many messages hold.
-fn search(replica: &Replica, blocks: &SortedMap<u64, local::Block>) {
+fn search(replica: &Replica, records: &SortedMap<u64, Bytes>) {
     for text in ["e", "1 é"] {
         let query = Query::parse(text).expect("words to look for");
         let mut search = Search::new(query, None, 3);
         while let Next::Blocks(named) = search.next(replica, 8) {
             for block in named {
-                let record = blocks.get(&block).map(|block| codec::encode(block)).unwrap_or_default();
-                search.look_through(block, &record).expect("a block that was read");
+                let record = records.get(&block).map_or(&[][..], |record| record);
+                search.look_through(block, record).expect("a block that was read");
             }
         }
     }

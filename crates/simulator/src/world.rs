@@ -18,11 +18,11 @@ use rand_chacha::{
 };
 use tutti_acceptance::storage::MemoryStorage;
 use tutti_engine::{
-    Change, Config, Connection, ConnectionId, Effect, Engine, Event, Extent, Failure, Hole, Identity, Input,
-    LoadId, Located, LockId, Message, MessageEvent, Now, Page, Replica, Reply, RequestId, Setup, SortedMap,
-    State, Status, Transport,
+    Block, Change, Config, Connection, ConnectionId, Effect, Engine, Event, Extent, Failure, Hole, Identity,
+    Input, LoadId, Located, LockId, Message, MessageEvent, Now, Page, Replica, Reply, RequestId, Setup,
+    SortedMap, State, Status, Transport,
     batch::{Batch, Claim, Key, StoreError, Table, Write},
-    decode_block, decode_locators, identity_batch,
+    decode_locators, identity_batch,
 };
 use tutti_protocol::{
     Code, DeviceId, Epoch, LogId, Millis, OperationId, Position, StoreId, TabId, codec, limits, local,
@@ -966,31 +966,26 @@ impl World {
 
     /// The same, as its user looks at it: what was looked at stays at hand.
     fn look(&mut self, at: At, conversation: &str, limit: usize) -> Page {
-        let (page, blocks) = self.page_and_blocks(at, conversation, limit);
+        let blocks = self.page_blocks(at, conversation, limit);
         let tab = self.profiles[at.0].tabs.get_mut(&at.1).expect("a tab");
         tab.engine.keep_tail(conversation, limit, &blocks);
-        page
+        tab.engine.replica().page(conversation, None, limit, &blocks)
     }
 
     fn page_of(&self, at: At, conversation: &str, limit: usize) -> Page {
-        self.page_and_blocks(at, conversation, limit).0
+        let blocks = self.page_blocks(at, conversation, limit);
+        self.tab(at).engine.replica().page(conversation, None, limit, &blocks)
     }
 
-    fn page_and_blocks(
-        &self,
-        at: At,
-        conversation: &str,
-        limit: usize,
-    ) -> (Page, SortedMap<u64, local::Block>) {
+    fn page_blocks(&self, at: At, conversation: &str, limit: usize) -> SortedMap<u64, Block> {
         let (place, tab) = (&self.profiles[at.0], at.1);
         let replica = place.tabs[&tab].engine.replica();
         let blocks = replica.page_blocks(conversation, None, limit).into_iter().filter_map(|number| {
             // A tab that does not know yet of a fold looks for a block that is no more.
             let record = place.store.records.get(&(Table::Blocks, Key::Number(number)))?.clone();
-            Some((number, decode_block(record).expect("a block")))
+            Some((number, Block::read(&record).expect("a block")))
         });
-        let blocks: SortedMap<u64, local::Block> = blocks.collect();
-        (replica.page(conversation, None, limit, &blocks), blocks)
+        blocks.collect()
     }
 
     /// All messages that a tab shows.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use rand_chacha::rand_core::RngCore as _;
 use tutti_engine::{
-    Change, Located, Replica, SortedMap,
+    Block, Change, Located, Replica, SortedMap,
     batch::{Key, Snapshot, StoreError, Table},
     decode_block, decode_locators,
 };
@@ -116,7 +116,8 @@ fn examine(records: &BTreeMap<(Table, Key), Bytes>) -> Result<(), StoreError> {
     let mut blocks = SortedMap::new();
     for (_, key, record) in of(&[Table::Blocks]) {
         if let Key::Number(number) = key {
-            blocks.insert(number, decode_block(record)?);
+            decode_block(record.clone())?;
+            blocks.insert(number, Block::read(&record)?);
         }
     }
     for conversation in replica.conversations(100) {
