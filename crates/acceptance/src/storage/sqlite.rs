@@ -364,6 +364,8 @@ impl SqliteStorage {
             // What is erased is overwritten, and what is set aside for a while touches no disk.
             .pragma("secure_delete", "ON")
             .pragma("temp_store", "MEMORY")
+            // Each row is read on another thread: that it waits for the reader of one would cost more than the rows.
+            .row_buffer_size(limits::PAGE_EVENTS)
             .disable_statement_logging();
         let writer = SqlitePoolOptions::new()
             .max_connections(1)

@@ -1,7 +1,7 @@
 //! Who a client is, once its hello was believed, and what it may ask for: the same over a WebSocket and
 //! by post.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use tokio::time::Instant;
 use tutti_acceptance::{
@@ -23,7 +23,7 @@ use crate::{app::App, clock::now, hub, tokens::UserToken};
 
 /// A client whose hello was believed.
 pub(super) struct Caller<'a> {
-    pub(super) app: &'a App,
+    pub(super) app: &'a Arc<App>,
     pub(super) account: String,
     /// What it came with, or has brought since.
     token: UserToken,
@@ -43,7 +43,7 @@ pub(super) struct Caller<'a> {
 impl<'a> Caller<'a> {
     /// Believes a hello or not. A device that was removed, itself or with its account, learns that first: for that its
     /// token may have expired.
-    pub(super) async fn admit(app: &'a App, hello: &wire::Hello) -> Result<Self, Ending> {
+    pub(super) async fn admit(app: &'a Arc<App>, hello: &wire::Hello) -> Result<Self, Ending> {
         let token = read_token(app, &hello.token, &hello.account)?;
         let device = DeviceId::try_from(&hello.device)
             .map_err(|error| Ending::error(Code::Protocol, error.to_string()))?;
@@ -149,9 +149,14 @@ impl<'a> Caller<'a> {
         Frame::Submitted(wire::Submitted { outcomes })
     }
 
-    /// The page that a client asks for.
-    pub(super) async fn page(&self, after: Seq) -> Result<Page, Ending> {
-        let page = self.news(after).await?;
+    /// The page that a client asks for, which may have been read already.
+    pub(super) async fn page(&self, after: Seq, ahead: Option<Page>) -> Result<Page, Ending> {
+        // What comes after the newest page may be there by now, and nobody would hear of it again.
+        let ahead = ahead.filter(|page| page.next < page.head && !page.unclaimed);
+        let page = match ahead {
+            Some(page) => self.shown(page),
+            None => self.news(after).await?,
+        };
         if after > page.head {
             let message = "the cursor is beyond the head of the log";
             return Err(Ending::error(Code::Protocol, message));
@@ -166,15 +171,27 @@ impl<'a> Caller<'a> {
     /// What comes after `after`. What waits there for the first device that comes is this one's from now on.
     pub(super) async fn news(&self, after: Seq) -> StorageResult<Page> {
         loop {
-            let mut page = self.app.storage.page(&self.account, after, self.device).await?;
+            let page = self.app.storage.page(&self.account, after, self.device).await?;
             if !page.unclaimed {
-                if !self.notified {
-                    notifications::withhold(&mut page.events);
-                }
-                return Ok(page);
+                return Ok(self.shown(page));
             }
             self.claim(after, page.next).await?;
         }
+    }
+
+    /// A page without what this client does not want.
+    fn shown(&self, mut page: Page) -> Page {
+        if !self.notified {
+            notifications::withhold(&mut page.events);
+        }
+        page
+    }
+
+    /// Reads what comes after `after`, to have it at hand when the client asks for it.
+    pub(super) fn read_ahead(&self, after: Seq) -> impl Future<Output = Option<Page>> + use<> {
+        let (app, account, device) = (self.app.clone(), self.account.clone(), self.device);
+        // What cannot be read now is read again when it is asked for.
+        async move { app.storage.page(&account, after, device).await.ok() }
     }
 
     /// A page as it goes to the client that asked for what comes after `after`.

@@ -5,8 +5,11 @@ use std::{sync::Arc, time::Duration};
 use axum::extract::ws::{Message, WebSocket};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream::SplitStream};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tutti_acceptance::accept::Refusal;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, sleep_until, timeout},
+};
+use tutti_acceptance::{accept::Refusal, storage::Page};
 use tutti_protocol::{
     Code, DeviceId, Seq, codec,
     wire::{self, client_frame, server_frame::Frame, status::Status as Kind},
@@ -83,6 +86,7 @@ async fn greet<'a>(
         frames: Bucket::full(app.limits.frames(), Instant::now().into_std()),
         heard: Heard::At(Instant::now()),
         feed: Feed::Asked,
+        ahead: JoinSet::new(),
         told_disabled: false,
         attendance,
         entry,
@@ -135,6 +139,9 @@ struct Session<'a> {
     frames: Bucket,
     heard: Heard,
     feed: Feed,
+    /// The page after the last one that it has asked for, and after what that comes: it is read while the client
+    /// stores what it has.
+    ahead: JoinSet<(Seq, Option<Page>)>,
     /// Whether the client was told last that devices are not kept in step.
     told_disabled: bool,
     attendance: Attendance,
@@ -354,9 +361,19 @@ impl Session<'_> {
 
     /// Answers with a page. One that reaches the head makes the connection live.
     async fn pull(&mut self, after: Seq) -> Result<(), Ending> {
-        let page = self.caller.page(after).await?;
-        self.feed = if page.next == page.head { Feed::Live(page.next) } else { Feed::Asked };
+        let ahead = match self.ahead.join_next().await {
+            Some(Ok((from, page))) if from == after => page,
+            _ => None,
+        };
+        let page = self.caller.page(after, ahead).await?;
         self.attendance.appear();
+        if page.next == page.head {
+            self.feed = Feed::Live(page.next);
+        } else {
+            self.feed = Feed::Asked;
+            let (next, read) = (page.next, self.caller.read_ahead(page.next));
+            self.ahead.spawn(async move { (next, read.await) });
+        }
         self.send_page(self.caller.delta(after, page))
     }
 

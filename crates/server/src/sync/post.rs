@@ -1,6 +1,8 @@
 //! One exchange by post: a hello, at most one more frame, and what the server says to them. For clients
 //! of accounts whose places are all taken. Nothing is kept between two posts.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use tokio::time::Instant;
 use tutti_protocol::{
@@ -16,7 +18,7 @@ use tutti_acceptance::accept::Refusal;
 pub(super) const FRAMES: usize = 2;
 
 /// Answers a body with a body.
-pub(super) async fn exchange(app: &App, body: Bytes) -> Bytes {
+pub(super) async fn exchange(app: &Arc<App>, body: Bytes) -> Bytes {
     let mut answers = Vec::new();
     if let Err(ending) = answer(app, body, &mut answers).await {
         answers.extend(ending.last_frame());
@@ -26,7 +28,7 @@ pub(super) async fn exchange(app: &App, body: Bytes) -> Bytes {
     sequence::join(&frames)
 }
 
-async fn answer(app: &App, body: Bytes, answers: &mut Vec<Frame>) -> Result<(), Ending> {
+async fn answer(app: &Arc<App>, body: Bytes, answers: &mut Vec<Frame>) -> Result<(), Ending> {
     let frames = sequence::split(body, FRAMES, limits::CLIENT_FRAME)
         .map_err(|error| Ending::error(Code::Protocol, error.to_string()))?;
     let mut frames = frames.into_iter().map(read);
@@ -49,7 +51,7 @@ async fn answer(app: &App, body: Bytes, answers: &mut Vec<Frame>) -> Result<(), 
         Some(client_frame::Frame::Submit(submit)) => Some(caller.submit(submit.operations).await),
         Some(client_frame::Frame::Pull(pull)) => {
             let after = Seq(pull.after);
-            Some(Frame::Delta(caller.delta(after, caller.page(after).await?)))
+            Some(Frame::Delta(caller.delta(after, caller.page(after, None).await?)))
         }
         Some(client_frame::Frame::PullSnapshot(pull)) => Some(caller.snapshot(pull).await?),
         Some(client_frame::Frame::PullHistory(pull)) => Some(caller.history(pull).await?),
