@@ -47,7 +47,7 @@ CREATE TABLE messages (
     sender      TEXT NOT NULL,
     device      BLOB,                           -- NULL: sent through the HTTP API, or by one without a lasting id
     type        TEXT NOT NULL,
-    content     INTEGER NOT NULL REFERENCES contents DEFERRABLE INITIALLY DEFERRED,
+    content     INTEGER NOT NULL REFERENCES contents,
     size        INTEGER NOT NULL,               -- of the content in bytes, sealed; 0: recalled, or no log refers to it
     sent_at     INTEGER NOT NULL,
     edited_at   INTEGER NOT NULL DEFAULT 0,     -- 0: never

@@ -724,26 +724,31 @@ impl Transaction for SqliteTransaction {
         let sender = self.account(message.sender).await?;
         let seal = self.seal_of(sender).await?;
         let content = seal.seal(What::Message(message.id.as_bytes()), message.content)?;
-        let row = sqlx::query(
-            "INSERT INTO messages (id, sender, device, type, sent_at, size, content)
-             VALUES (?, ?, ?, ?, ?, ?, (SELECT coalesce(max(key), 0) + 1 FROM contents))
-             ON CONFLICT (id) DO NOTHING RETURNING key, content",
+        let (id, size) = (&message.id.as_bytes()[..], size(&content)?);
+        // First, since a row that others already refer to is looked for in all that may.
+        let place: Option<i64> = sqlx::query_scalar(
+            "INSERT INTO contents (bytes) SELECT ?2 WHERE NOT EXISTS (SELECT 1 FROM messages WHERE id = ?1)
+             RETURNING key",
         )
-        .bind(&message.id.as_bytes()[..])
+        .bind(id)
+        .bind(content)
+        .fetch_optional(&mut *self.0)
+        .await?;
+        let Some(place) = place else { return Ok(None) };
+        let key = sqlx::query_scalar(
+            "INSERT INTO messages (id, sender, device, type, sent_at, size, content)
+             VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING key",
+        )
+        .bind(id)
         .bind(message.sender)
         .bind(message.device)
         .bind(message.kind)
         .bind(signed(message.sent_at.0)?)
-        .bind(size(&content)?)
-        .fetch_optional(&mut *self.0)
+        .bind(size)
+        .bind(place)
+        .fetch_one(&mut *self.0)
         .await?;
-        let Some(row) = row else { return Ok(None) };
-        sqlx::query("INSERT INTO contents (key, bytes) VALUES (?, ?)")
-            .bind(row.try_get::<i64, _>(1)?)
-            .bind(content)
-            .execute(&mut *self.0)
-            .await?;
-        Ok(Some(MessageKey(row.try_get(0)?)))
+        Ok(Some(MessageKey(key)))
     }
 
     async fn message(&mut self, account: AccountKey, id: OperationId) -> Result<Option<StoredMessage>> {
