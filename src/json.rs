@@ -12,6 +12,10 @@ use tutti_engine::SortedMap;
 #[derive(Default)]
 pub(crate) struct Json(String);
 
+fn is_escaped(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\\' | 0..b' ')
+}
+
 /// What can stand as a value.
 pub(crate) trait ToJson {
     fn write(&self, json: &mut Json);
@@ -58,15 +62,15 @@ impl Json {
     /// A text.
     pub(crate) fn string(&mut self, text: &str) {
         self.0.push('"');
-        let mut rest = text;
-        // Stretches in which nothing needs to be escaped, nearly always all of it, are copied as they are.
-        while let Some(at) = rest.find(|char| matches!(char, '"' | '\\' | '\0'..' ')) {
-            let (plain, escaped) = rest.split_at(at);
-            self.0.push_str(plain);
-            self.display(format_args!("\\u{:04x}", escaped.as_bytes()[0]));
-            rest = &escaped[1..];
+        // Nearly always nothing needs to be escaped.
+        if text.bytes().any(is_escaped) {
+            text.chars().for_each(|char| match u8::try_from(char) {
+                Ok(byte) if is_escaped(byte) => self.display(format_args!("\\u{byte:04x}")),
+                _ => self.0.push(char),
+            });
+        } else {
+            self.0.push_str(text);
         }
-        self.0.push_str(rest);
         self.0.push('"');
     }
 
