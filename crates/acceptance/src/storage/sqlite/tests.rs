@@ -1,4 +1,7 @@
-use std::slice;
+use std::{
+    slice,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use tempfile::TempDir;
 use tutti_protocol::Code;
@@ -334,6 +337,49 @@ async fn is_found_by_index(storage: &SqliteStorage, sql: &str) {
         "{sql}\n{steps:#?}"
     );
     assert!(!steps.iter().any(|step| step.contains("ORDER BY")), "{sql}\n{steps:#?}");
+}
+
+#[tokio::test]
+async fn what_an_operation_costs_does_not_grow_with_the_log() {
+    let (storage, _data) = open().await;
+    let steps = Arc::new(AtomicU64::new(0));
+    let count = steps.clone();
+    let counting = move || {
+        count.fetch_add(1, Ordering::Relaxed);
+        true
+    };
+    let mut writer = storage.writer.acquire().await.unwrap();
+    writer.lock_handle().await.unwrap().set_progress_handler(1, counting);
+    drop(writer);
+    // How many steps of SQLite's machine each of these takes.
+    let costs = async |round: u64| {
+        let id = |which: u128| u128::from(round) * 10 + which;
+        let read = wire::MarkRead { conversation: "direct:bob".to_owned(), position: round };
+        let operations = [
+            ("bob", send(id(1), "direct:alice", "{}".to_owned())),
+            ("alice", operation(id(2), round, operation::Body::MarkRead(read))),
+            ("bob", edit(id(3), round, id(1), "{}".to_owned())),
+            ("alice", set(id(4), round, "direct:bob", "draft", "\"so far\"".to_owned())),
+            ("bob", recall(id(5), id(1))),
+        ];
+        let mut costs = Vec::new();
+        for (account, operation) in operations {
+            let before = steps.load(Ordering::Relaxed);
+            accept(&storage, account, operation).await;
+            costs.push(steps.load(Ordering::Relaxed) - before);
+        }
+        costs
+    };
+    // The first makes the accounts and the conversation.
+    costs(1).await;
+    let early = costs(2).await;
+    for round in 3..300 {
+        costs(round).await;
+    }
+    let late = costs(300).await;
+    for (early, late) in early.iter().zip(&late) {
+        assert!(*early > 0 && *late < 2 * early, "{early:?} steps, and later {late:?}");
+    }
 }
 
 /// Whether these bytes are in any file of a directory.
