@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Benches that need what Tutti is measured beside, or what stands in for its server.
-const BESIDE_PEERS: [&str; 2] = ["peers", "million"];
+const BESIDE_PEERS: [&str; 3] = ["peers", "million", "profile"];
 
 /// Runs `bench/WHAT.mjs` in Chromium against the server, with these options.
 pub(crate) fn bench(what: &str, options: &[&str]) -> Result<()> {

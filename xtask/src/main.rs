@@ -46,6 +46,7 @@ Usage: cargo xtask COMMAND
                                    Tutti beside what one would use otherwise; --quick is
                                    one round of 10,000 messages
   bench million [MESSAGES …]       catch up on 10,000, 100,000 and 1,000,000 messages: time and memory for each
+  bench profile                    where Tutti's time goes in each column of the peers' tables
   bench search [MESSAGES]          time a search in 100,000 messages, or so many, beside plain scans in JavaScript
   bench new-device [MESSAGES]      time until a new device has the list of an account with 100,000 messages, or so
                                    many, and the last day of them
@@ -89,7 +90,7 @@ fn command() -> Result<ExitCode> {
         ["coverage", ref options @ ..] => coverage::coverage(options).map(done),
         ["mutants", ref arguments @ ..] => mutants::mutants(arguments).map(done),
         ["bench"] => bench::bench("peers", &[]).map(done),
-        ["bench", what @ ("peers" | "million" | "search" | "new-device"), ref options @ ..] => {
+        ["bench", what @ ("peers" | "million" | "profile" | "search" | "new-device"), ref options @ ..] => {
             bench::bench(what, options).map(done)
         }
         ["ci"] => test::ci(),

@@ -70,6 +70,7 @@ mod tests {
             id: vec![1; 16].into(),
             conversation: "direct:bea".to_owned(),
             sender: "bea".to_owned(),
+            r#type: "text".to_owned(),
             content: "{}".into(),
             position,
             ..wire::Message::default()
