@@ -112,7 +112,7 @@ impl WasmSyncClient {
         let limit = types::optional_number(options, "limit", 1..=MAX_NUMBER);
         self.look(move |driver| {
             let limit = at_most(limit?);
-            Ok(types::to_js(&driver.read(|replica| replica.conversations(limit))?))
+            Ok(types::to_js(&driver.conversations(limit)?))
         })
     }
 

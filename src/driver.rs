@@ -16,7 +16,7 @@ use futures_channel::oneshot;
 use gloo_timers::future::TimeoutFuture;
 use js_sys::{Function, Promise, Reflect, TypeError};
 use tutti_engine::{
-    BatchId, Block, Config, Connection, ConnectionId, Effect, Engine, Event, Extent, Failure, Identity,
+    BatchId, Block, Config, Connection, ConnectionId, Conversation, Effect, Engine, Event, Extent, Failure, Identity,
     Input, LoadId, Located, LockId, LogLevel, Message, MessageEvent, Missing, Next, Origin, Page, Query,
     Replica, Reply, RequestId, Search, Session, Setup, SortedMap, SortedSet, Status, Transport,
     batch::{Batch, Key, Snapshot, StoreError, Table},
@@ -64,6 +64,10 @@ extern "C" {
 /// The tables that a replica is made of; blocks and locators are read when they are needed.
 const RESIDENT: [Table; 4] = [Table::Meta, Table::Journal, Table::Heads, Table::Outbox];
 
+/// Conversations whose ends are read ahead when they are listed, and messages of each: those of a screen.
+const READ_AHEAD: usize = 30;
+const READ_AHEAD_MESSAGES: usize = 50;
+
 /// Blocks that a search reads and looks through in one go; the page has its turn in between.
 const SEARCHED_AT_ONCE: usize = 8;
 /// How often a search waits for news of a fold, and how long, in milliseconds.
@@ -96,6 +100,7 @@ pub(crate) struct Driver {
     wanted: Cell<Option<ConnectionId>>,
     /// The store is being mended.
     mending: Cell<bool>,
+    reading_ahead: Cell<bool>,
     timer: Timer,
     page_listeners: RefCell<Vec<PageListener>>,
     /// Calls that wait for the engine's answer: few at a time.
@@ -257,6 +262,7 @@ impl Driver {
             connection: RefCell::default(),
             wanted: Cell::default(),
             mending: Cell::default(),
+            reading_ahead: Cell::default(),
             timer: Timer::default(),
             page_listeners: RefCell::default(),
             requests: RefCell::default(),
@@ -422,6 +428,37 @@ impl Driver {
         message.ok_or_else(|| Failure::new(Code::NotFound, "no such message on this device"))
     }
 
+    /// The conversations, latest activity first. Who is shown them opens one of them next.
+    pub(crate) fn conversations(&self, limit: usize) -> Result<Vec<Conversation>, Failure> {
+        let shown = self.read(|replica| replica.conversations(limit))?;
+        self.read_ahead(shown.iter().take(READ_AHEAD).map(|conversation| conversation.id.clone()).collect());
+        Ok(shown)
+    }
+
+    /// Has the ends of these conversations at hand, of the first one last: it is to be kept longest.
+    fn read_ahead(&self, conversations: Vec<String>) {
+        if self.engine.borrow().status().catching_up.is_some() || self.reading_ahead.replace(true) {
+            return;
+        }
+        self.spawn(async |driver| {
+            for conversation in conversations.into_iter().rev() {
+                let lacks = |replica: &Replica| {
+                    !replica.page_blocks(&conversation, None, READ_AHEAD_MESSAGES).is_empty()
+                };
+                if driver.read(lacks) != Ok(true) {
+                    continue;
+                }
+                // The page has its turn in between.
+                TimeoutFuture::new(0).await;
+                // What cannot be read, who asks for it is told.
+                if driver.blocks(&conversation, None, READ_AHEAD_MESSAGES).await.is_err() {
+                    break;
+                }
+            }
+            driver.reading_ahead.set(false);
+        });
+    }
+
     /// A stretch of a conversation.
     pub(crate) async fn page(
         &self,
@@ -429,6 +466,17 @@ impl Driver {
         before: Option<Position>,
         limit: usize,
     ) -> Result<Page, Failure> {
+        let blocks = self.blocks(conversation, before, limit).await?;
+        self.read(|replica| replica.page(conversation, before, limit, &blocks))
+    }
+
+    /// What such a stretch needs of the store; its end is kept at hand.
+    async fn blocks(
+        &self,
+        conversation: &str,
+        before: Option<Position>,
+        limit: usize,
+    ) -> Result<SortedMap<u64, Block>, Failure> {
         let mut blocks: SortedMap<u64, Block> = SortedMap::new();
         loop {
             let wanted = self.read(|replica| replica.page_blocks(conversation, before, limit))?;
@@ -439,7 +487,7 @@ impl Driver {
                 if before.is_none() && !blocks.is_empty() {
                     self.engine.borrow_mut().keep_tail(conversation, limit, &blocks);
                 }
-                return self.read(|replica| replica.page(conversation, before, limit, &blocks));
+                return Ok(blocks);
             }
             let records = self.read_store(Table::Blocks, &missing).await?;
             for (key, record) in missing.into_iter().zip(records) {

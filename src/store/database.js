@@ -19,7 +19,10 @@ const SEALING_KEY = "sealing";
 const GENERATION = "generation";
 /** Of which push subscription this account is the owner. */
 const PUSH = "push";
+/** What begins the keys of what probes try to leave behind. */
 const PROBE = "probe";
+/** What the probe found, and in which browser. */
+const PROBED = "probed";
 const EPOCH = "epoch";
 const REVISION = "revision";
 
@@ -322,8 +325,8 @@ export class Records {
     };
     database.onclose = () => tell(false);
     try {
-      const [key, generation] = await storedKey(database);
-      return new Connection(database, generation, new Sealer(this.#profile, key));
+      const [key, generation, probed] = await storedKey(database);
+      return new Connection(database, generation, new Sealer(this.#profile, key), probed);
     } catch (thrown) {
       database.close();
       throw thrown;
@@ -342,14 +345,17 @@ class Connection {
   undoes = false;
   #dropped = false;
 
-  constructor(database, generation, sealer) {
+  constructor(database, generation, sealer, probed) {
     this.database = database;
     this.generation = generation;
     this.sealer = sealer;
-    probe(database).then(
-      (undoes) => (this.undoes = undoes),
-      () => {},
-    );
+    if (probed?.agent === navigator.userAgent) this.undoes = probed.undoes === true;
+    else {
+      probe(database).then(
+        (undoes) => (this.undoes = undoes),
+        () => {},
+      );
+    }
   }
 
   drop() {
@@ -547,24 +553,31 @@ async function unlessBlocked(work) {
 
 /**
  * Finds out whether this browser undoes a transaction in which something fails after `commit` was called, as it should;
- * Firefox does not. Until that is known, nothing relies on it.
+ * Firefox does not. Until that is known, nothing relies on it. The answer is kept for as long as the browser calls itself
+ * the same.
  */
 async function probe(database) {
   const relaxed = { mode: "readwrite", durability: "relaxed" };
+  // Other tabs may probe at the same time.
+  const key = `${PROBE}-${hex(crypto.getRandomValues(new Uint8Array(16)))}`;
   const sabotaged = transact(database, [KEYS], relaxed, (of) => {
-    of(KEYS).add(true, PROBE);
-    of(KEYS).add(true, PROBE);
+    of(KEYS).add(true, key);
+    of(KEYS).add(true, key);
     // Firefox minds when it is the last that fails.
-    of(KEYS).put(true, PROBE);
+    of(KEYS).put(true, key);
   });
   // That something failed is told either way.
   await sabotaged.catch(() => {});
   let found;
   await transact(database, [KEYS], relaxed, (of) => {
-    found = of(KEYS).getKey(PROBE);
-    of(KEYS).delete(PROBE);
+    found = of(KEYS).getKey(key);
+    of(KEYS).delete(key);
   });
-  return found.result === undefined;
+  const undoes = found.result === undefined;
+  await transact(database, [KEYS], relaxed, (of) => {
+    of(KEYS).put({ agent: navigator.userAgent, undoes }, PROBED);
+  });
+  return undoes;
 }
 
 /**
@@ -572,7 +585,7 @@ async function probe(database) {
  * be stored are everyone's. Without its key a database is another one.
  */
 async function storedKey(database) {
-  const stored = await look(database, KEYS, [SEALING_KEY, GENERATION]);
+  const stored = await look(database, KEYS, [SEALING_KEY, GENERATION, PROBED]);
   if (stored[0] instanceof CryptoKey) return stored;
   const made = await subtle().generateKey({ name: "AES-GCM", length: 256 }, false, ["encrypt", "decrypt"]);
   let failed = new Refusal("damaged", "the key is gone");
@@ -586,7 +599,7 @@ async function storedKey(database) {
   } catch (thrown) {
     failed = thrown;
   }
-  const first = await look(database, KEYS, [SEALING_KEY, GENERATION]);
+  const first = await look(database, KEYS, [SEALING_KEY, GENERATION, PROBED]);
   if (first[0] instanceof CryptoKey) return first;
   throw failed;
 }

@@ -7,7 +7,7 @@ use tutti_protocol::{Position, wire};
 use crate::replica::detach;
 
 /// Conversations whose ends are kept.
-const CONVERSATIONS: usize = 32;
+const CONVERSATIONS: usize = 48;
 
 /// By conversation's number, the one that was looked at last at the end; the messages in order, without gaps.
 #[derive(Debug, Default)]

@@ -10,6 +10,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use tutti_server::{Config, Server, Tls};
 
+/// Also what SQLite allocates with: it copies each value of a row that one thread reads for another, and the allocator of
+/// glibc minds when one thread frees what another has allocated.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let config = Config::parse();
