@@ -208,7 +208,7 @@ async function measure({ name, run, size, round, visit, stub }) {
   }
   page = await visit(at);
   await page.call("opened");
-  const first = Array.from({ length: WARM }, (_, rank) => ["latest", busy(rank), LATEST]);
+  const first = truth.list(LISTED).map(([conversation]) => ["latest", conversation, LATEST]);
   const lists = Array.from({ length: WARM }, () => ["list", LISTED]);
   // An application shows its list first, and nobody opens a conversation in the moment when it is there.
   note(name, "list, warm", median((await page.call("look", lists)).map(({ time }) => time)));
