@@ -16,9 +16,9 @@ use futures_channel::oneshot;
 use gloo_timers::future::TimeoutFuture;
 use js_sys::{Function, Promise, Reflect, TypeError};
 use tutti_engine::{
-    BatchId, Block, Config, Connection, ConnectionId, Conversation, Effect, Engine, Event, Extent, Failure, Identity,
-    Input, LoadId, Located, LockId, LogLevel, Message, MessageEvent, Missing, Next, Origin, Page, Query,
-    Replica, Reply, RequestId, Search, Session, Setup, SortedMap, SortedSet, Status, Transport,
+    BatchId, Block, Config, Connection, ConnectionId, Conversation, Effect, Engine, Event, Extent, Failure,
+    Identity, Input, LoadId, Located, LockId, LogLevel, Message, MessageEvent, Missing, Next, Origin, Page,
+    Query, Replica, Reply, RequestId, Search, Session, Setup, SortedMap, SortedSet, Status, Transport,
     batch::{Batch, Key, Snapshot, StoreError, Table},
     decode_locators, identity_batch,
 };

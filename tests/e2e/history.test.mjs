@@ -5,6 +5,7 @@ import { after, before, test } from "node:test";
 import { away, back } from "./support/cast.mjs";
 import { contents } from "./support/messages.mjs";
 import { Stage } from "./support/stage.mjs";
+import { storedAt } from "./support/stored.mjs";
 import { until } from "./support/until.mjs";
 
 const DAY = 86_400_000;
@@ -103,6 +104,38 @@ test("M4 a new device lists all conversations, has the days that it wants, and a
   const found = await here(again);
   assert.deepEqual(found["long ago"], [25, [offline(1, 5)]]);
   assert.deepEqual(profile.pageErrors, []);
+});
+
+test("M4 what a list shows is read before it is opened", async () => {
+  const profile = await stage.profile(server);
+  const bob = await (await stage.profile(server)).client("bob");
+  const first = await profile.client("lister");
+  await first.online();
+  const sent = [];
+  for (const text of ["one", "two", "three"]) sent.push(await bob.send("direct:lister", text));
+  await first.untilSent("direct:bob", 3);
+  // What is taken back is folded into a block at once, and all with it.
+  await bob.call("recall", sent[0].id);
+  await until("it is folded", async () => (await storedAt(first, ["two", "three"])).some(({ table }) => table === "blocks"));
+  await first.call("close");
+
+  const again = await profile.client("lister");
+  const opened = () => again.page.evaluate("opened");
+  await again.page.evaluate(() => {
+    globalThis.opened = 0;
+    const { decrypt } = SubtleCrypto.prototype;
+    SubtleCrypto.prototype.decrypt = async function (...given) {
+      const record = await decrypt.apply(this, given);
+      globalThis.opened += 1;
+      return record;
+    };
+  });
+  await again.call("conversations");
+  await until("its block is read", async () => (await opened()) === 1);
+  assert.deepEqual(contents(await again.messages("direct:bob")), [null, "two", "three"]);
+  await again.call("conversations");
+  assert.deepEqual(contents(await again.messages("direct:bob")), [null, "two", "three"]);
+  assert.equal(await opened(), 1, "and not once more");
 });
 
 test("M4 the server gives no more days than its operator has set", async () => {
