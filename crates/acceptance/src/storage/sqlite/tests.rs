@@ -4,7 +4,7 @@ use std::{
 };
 
 use tempfile::TempDir;
-use tutti_protocol::Code;
+use tutti_protocol::{Code, wire::event::Body};
 
 use wire::operation;
 
@@ -17,6 +17,7 @@ use crate::{
     notifications::Notify,
     reach::{Claim, Online, Reach},
     source::Source,
+    storage::Addressee,
     work::perform,
 };
 
