@@ -179,6 +179,14 @@ pub trait Storage: Send + Sync + 'static {
 /// A step that happens entirely or not at all.
 #[async_trait]
 pub trait Transaction: Send {
+    /// Waits until nobody else is at what this will be done to; to be called first, and once. Where transactions do
+    /// not meet there is nothing to wait for. Where they do, whoever touches more than it has said is refused as soon
+    /// as somebody else is at it, since two that hold something and wait could wait for each other; see
+    /// [`StorageError::is_passing`].
+    async fn lock(&mut self, _touched: &Touched) -> Result<()> {
+        Ok(())
+    }
+
     /// The account of that name, made if need be.
     async fn account(&mut self, name: &str) -> Result<AccountKey>;
 
@@ -362,6 +370,23 @@ pub trait Transaction: Send {
 
     /// Makes it lasting.
     async fn commit(self: Box<Self>) -> Result<()>;
+}
+
+/// What some work will be done to, as far as that can be told beforehand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// Accounts into whose logs something is written.
+    pub accounts: BTreeSet<String>,
+    /// Groups to all of whose members something is sent.
+    pub groups: BTreeSet<String>,
+    /// Groups whose members learn how far others have read, if they are few enough for that.
+    pub readers: BTreeSet<String>,
+    /// Groups that get other members.
+    pub changed_groups: BTreeSet<String>,
+    /// Messages that change, and with them the logs of everyone who has them or was notified of them.
+    pub messages: BTreeSet<OperationId>,
+    /// Accounts whose devices and tokens are looked at or change.
+    pub devices: BTreeSet<String>,
 }
 
 /// An account, as the storage numbers it.
