@@ -50,7 +50,7 @@ const WRITERS: u32 = 2;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How the database is to treat a connection, and its statements.
-const SETTINGS: [(&str, &str); 6] = [
+const SETTINGS: [(&str, &str); 7] = [
     ("search_path", "tutti"),
     // A server that stands still holds nobody up for longer than that.
     ("lock_timeout", "5s"),
@@ -59,6 +59,7 @@ const SETTINGS: [(&str, &str); 6] = [
     // tables. No statistics, least of all old ones, are to talk the planner out of that.
     ("join_collapse_limit", "1"),
     ("enable_seqscan", "off"),
+    ("enable_mergejoin", "off"),
     ("jit", "off"),
 ];
 
@@ -126,7 +127,10 @@ const PAGE: &str = concat!(
     LEFT JOIN rosters r ON r.key = l.roster
     LEFT JOIN targets t ON t.id = l.target
     LEFT JOIN accounts reader ON reader.id = l.reader
-    LEFT JOIN log held ON l.kind = 4 AND held.message = l.message AND held.account = l.account AND held.kind = 1
+    LEFT JOIN LATERAL (
+        SELECT held.device FROM log held
+        WHERE l.kind = 4 AND held.message = l.message AND held.account = l.account AND held.kind = 1 LIMIT 1
+    ) held ON true
     LEFT JOIN notifications n ON l.kind = 7 AND n.account = l.account AND n.seq = l.seq
     WHERE l.account = (SELECT id FROM a) AND l.seq > $2
     ORDER BY l.seq
@@ -331,7 +335,8 @@ const READ_TELL: &str = "
     ), seqs AS (
         UPDATE accounts a SET head = a.head + 1 FROM found f WHERE a.id = f.account RETURNING a.id, a.head
     ), told AS (
-        UPDATE readings g SET told = f.position FROM found f WHERE g.view = f.view AND g.reader = $4
+        UPDATE readings g SET told = (SELECT f.position FROM found f WHERE f.view = g.view)
+        WHERE g.view = ANY($2) AND g.reader = $4
     )
     INSERT INTO log (account, seq, kind, view, reader, position)
     SELECT s.id, s.head, 6, f.view, $4, f.position FROM found f JOIN seqs s ON s.id = f.account";

@@ -28,22 +28,18 @@ const TRY_NAME: &str = "
 /// Takes the accounts of these names `$1`, the members of these groups `$2`, and of those `$3` that have no more than
 /// `$4`, and who has these messages `$5` or was notified of them.
 const LOCK_ACCOUNTS: &str = "
-    SELECT id, name, erased_at FROM accounts WHERE id IN (
-        SELECT a.id FROM unnest($1::text[]) AS name JOIN accounts a ON a.name = name.name
+    SELECT id, name, erased_at FROM accounts WHERE id = ANY(ARRAY(
+        SELECT id FROM accounts WHERE name = ANY($1)
         UNION
-        SELECT a.id FROM unnest($2::text[]) AS g (id) JOIN group_members m ON m.group_id = g.id
-        JOIN accounts a ON a.name = m.account
+        SELECT a.id FROM group_members m JOIN accounts a ON a.name = m.account WHERE m.group_id = ANY($2)
         UNION
-        SELECT a.id FROM unnest($3::text[]) AS g (id) JOIN group_members m ON m.group_id = g.id
-        JOIN accounts a ON a.name = m.account
-        WHERE (SELECT count(*) FROM group_members c WHERE c.group_id = g.id) <= $4
+        SELECT a.id FROM group_members m JOIN accounts a ON a.name = m.account WHERE m.group_id = ANY($3)
+            AND (SELECT count(*) FROM group_members c WHERE c.group_id = m.group_id) <= $4
         UNION
-        SELECT l.account FROM unnest($5::bytea[]) AS i (id) JOIN messages m ON m.id = i.id
-        JOIN log l ON l.message = m.key AND l.kind = 1
+        SELECT l.account FROM messages m JOIN log l ON l.message = m.key AND l.kind = 1 WHERE m.id = ANY($5)
         UNION
-        SELECT n.account FROM unnest($5::bytea[]) AS i (id)
-        JOIN notifications n ON n.message = i.id AND n.message <> ''
-    ) ORDER BY id FOR NO KEY UPDATE";
+        SELECT account FROM notifications WHERE message = ANY($5) AND message <> ''
+    )) ORDER BY id FOR NO KEY UPDATE";
 const LOCK_MESSAGES: &str =
     "SELECT key FROM messages WHERE id = ANY($1) ORDER BY key FOR NO KEY UPDATE";
 
