@@ -36,7 +36,7 @@ const LOCK_ACCOUNTS: &str = "
         SELECT a.id FROM group_members m JOIN accounts a ON a.name = m.account WHERE m.group_id = ANY($3)
             AND (SELECT count(*) FROM group_members c WHERE c.group_id = m.group_id) <= $4
         UNION
-        SELECT l.account FROM messages m JOIN log l ON l.message = m.key AND l.kind = 1 WHERE m.id = ANY($5)
+        SELECT account FROM log WHERE kind = 1 AND message = ANY(ARRAY(SELECT key FROM messages WHERE id = ANY($5)))
         UNION
         SELECT account FROM notifications WHERE message = ANY($5) AND message <> ''
     )) ORDER BY id FOR NO KEY UPDATE";
