@@ -27,7 +27,7 @@ const TRY_NAME: &str = "
 
 /// Takes the accounts of these names `$1`, the members of these groups `$2`, and of those `$3` that have no more than
 /// `$4`, and who has these messages `$5` or was notified of them.
-const LOCK_ACCOUNTS: &str = "
+pub(super) const LOCK_ACCOUNTS: &str = "
     SELECT id, name, erased_at FROM accounts WHERE id = ANY(ARRAY(
         SELECT id FROM accounts WHERE name = ANY($1)
         UNION
@@ -40,7 +40,7 @@ const LOCK_ACCOUNTS: &str = "
         UNION
         SELECT account FROM notifications WHERE message = ANY($5) AND message <> ''
     )) ORDER BY id FOR NO KEY UPDATE";
-const LOCK_MESSAGES: &str =
+pub(super) const LOCK_MESSAGES: &str =
     "SELECT key FROM messages WHERE id = ANY($1) ORDER BY key FOR NO KEY UPDATE";
 
 /// What a transaction holds.
