@@ -30,8 +30,8 @@ use super::{
     Place, Reader, Reading, Receipt, Result, RosterKey, SentMessage, Storage, StorageError, StoredMessage,
     Told, Touched, Transaction, Trimmed, View, ViewKey,
     rows::{
-        ADDRESSEE, Columns as _, FIELDS, HEAD, MESSAGE, NOTIFICATION, READ, addressee, contains, json, number,
-        read_event, read_field, read_fields, read_message, read_notification, read_overview, signed,
+        ADDRESSEE, Columns as _, FIELDS, HEAD, MESSAGE, NOTIFICATION, READ, addressee, contains, json,
+        number, read_event, read_field, read_fields, read_message, read_notification, read_overview, signed,
     },
     seal::{Keyring, MasterKeys, Seal, What},
 };
@@ -376,14 +376,16 @@ impl PostgresStorage {
         let options: PgConnectOptions = url.parse().map_err(StorageError::new)?;
         let options = options.application_name("tutti").options(SETTINGS).disable_statement_logging();
         let pool = |most| {
-            PgPoolOptions::new().max_connections(most).acquire_timeout(PATIENCE).after_connect(|connection, _| {
-                Box::pin(async move {
-                    // Whatever the database does else: what was answered is on the disk.
-                    let durable = "SELECT set_config('synchronous_commit', 'on', false)
+            PgPoolOptions::new().max_connections(most).acquire_timeout(PATIENCE).after_connect(
+                |connection, _| {
+                    Box::pin(async move {
+                        // Whatever the database does else: what was answered is on the disk.
+                        let durable = "SELECT set_config('synchronous_commit', 'on', false)
                                    WHERE current_setting('synchronous_commit') = 'off'";
-                    sqlx::query(durable).execute(connection).await.map(drop)
-                })
-            })
+                        sqlx::query(durable).execute(connection).await.map(drop)
+                    })
+                },
+            )
         };
         let writers = pool(WRITERS).connect_with(options.clone()).await?;
         let log_id = prepare(&writers, keys).await?;
@@ -400,10 +402,7 @@ impl PostgresStorage {
 /// servers that begin at once one does.
 async fn prepare(pool: &PgPool, keys: &MasterKeys) -> Result<LogId> {
     let mut transaction = pool.begin().await?;
-    sqlx::query("SELECT pg_advisory_xact_lock($1)")
-        .bind(locks::schema())
-        .execute(&mut *transaction)
-        .await?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(locks::schema()).execute(&mut *transaction).await?;
     let encoding: String =
         sqlx::query_scalar("SELECT current_setting('server_encoding')").fetch_one(&mut *transaction).await?;
     if encoding != "UTF8" {
@@ -689,15 +688,20 @@ impl Transaction for PostgresTransaction {
         if !self.found.accounts.contains_key(name) {
             self.make_accounts(&[name]).await?;
         }
-        self.found.accounts.get(name).map(|(key, _)| *key).ok_or_else(|| StorageError::passing("an account was just made"))
+        self.found
+            .accounts
+            .get(name)
+            .map(|(key, _)| *key)
+            .ok_or_else(|| StorageError::passing("an account was just made"))
     }
 
     async fn receipt(&mut self, account: AccountKey, id: OperationId) -> Result<Option<Receipt>> {
-        let row = sqlx::query("SELECT digest, seq, accepted_at FROM operations WHERE account = $1 AND id = $2")
-            .bind(account.0)
-            .bind(&id.as_bytes()[..])
-            .fetch_optional(&mut *self.tx)
-            .await?;
+        let row =
+            sqlx::query("SELECT digest, seq, accepted_at FROM operations WHERE account = $1 AND id = $2")
+                .bind(account.0)
+                .bind(&id.as_bytes()[..])
+                .fetch_optional(&mut *self.tx)
+                .await?;
         let Some(row) = row else { return Ok(None) };
         let digest = self.seal_of(account).await?.open(What::Digest(id.as_bytes()), row.some_bytes(0)?)?;
         Ok(Some(Receipt {
@@ -1353,10 +1357,11 @@ impl PostgresTransaction {
             return Ok(seal.clone());
         }
         self.hold([account.0]).await?;
-        let row = sqlx::query(concat!("SELECT a.name, ", key_of!("a.id"), " FROM accounts a WHERE a.id = $1"))
-            .bind(account.0)
-            .fetch_one(&mut *self.tx)
-            .await?;
+        let row =
+            sqlx::query(concat!("SELECT a.name, ", key_of!("a.id"), " FROM accounts a WHERE a.id = $1"))
+                .bind(account.0)
+                .fetch_one(&mut *self.tx)
+                .await?;
         let name = row.some_text(0)?;
         let wrapped = match row.bytes(1)? {
             Some(wrapped) => wrapped.to_vec(),

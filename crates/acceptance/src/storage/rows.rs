@@ -106,7 +106,11 @@ pub(super) const NOTIFIED_OF: usize = ADDRESSEE + 2;
 pub(super) const OWN_KEY: usize = NOTIFIED_OF + 6;
 
 /// Reads a row of a page of an account's log; `None` for the one that stands for nothing to follow.
-pub(super) fn read_event(row: &impl Columns, account: &str, keyring: &Keyring) -> Result<Option<wire::Event>> {
+pub(super) fn read_event(
+    row: &impl Columns,
+    account: &str,
+    keyring: &Keyring,
+) -> Result<Option<wire::Event>> {
     let Some(seq) = row.integer(ENTRY)? else {
         return Ok(None);
     };
@@ -142,9 +146,9 @@ pub(super) fn read_event(row: &impl Columns, account: &str, keyring: &Keyring) -
 pub(super) fn read_message(row: &impl Columns, keyring: &Keyring) -> Result<Option<wire::Message>> {
     let content = match row.bytes(7)?.unwrap_or_default() {
         [] => Bytes::new(),
-        sealed => {
-            keyring.seal(row.some_text(4)?, row.bytes(11)?)?.open(What::Message(row.some_bytes(3)?), sealed)?
-        }
+        sealed => keyring
+            .seal(row.some_text(4)?, row.bytes(11)?)?
+            .open(What::Message(row.some_bytes(3)?), sealed)?,
     };
     let message = wire::Message {
         conversation: row.name(0)?,

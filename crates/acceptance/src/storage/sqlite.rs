@@ -22,17 +22,15 @@ use sqlx::{
     ConnectOptions as _, Connection as _, Row as _, Sqlite, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
-use tutti_protocol::{
-    DeviceId, LogId, Millis, OperationId, Position, Seq, Timestamp, limits, target, wire,
-};
+use tutti_protocol::{DeviceId, LogId, Millis, OperationId, Position, Seq, Timestamp, limits, target, wire};
 
 use super::{
-    AccountKey, Addressees, Delivery, Entry, MessageKey, NewFields, NewMessage, News, Noted,
-    Overview, Page, Place, Reader, Reading, Receipt, Result, RosterKey, SentMessage, Storage, StorageError,
-    StoredMessage, Told, Transaction, Trimmed, View, ViewKey,
+    AccountKey, Addressees, Delivery, Entry, MessageKey, NewFields, NewMessage, News, Noted, Overview, Page,
+    Place, Reader, Reading, Receipt, Result, RosterKey, SentMessage, Storage, StorageError, StoredMessage,
+    Told, Transaction, Trimmed, View, ViewKey,
     rows::{
-        ADDRESSEE, Columns as _, FIELDS, HEAD, MESSAGE, NOTIFICATION, READ, addressee, contains, json, number,
-        read_event, read_field, read_fields, read_message, read_notification, read_overview, signed,
+        ADDRESSEE, Columns as _, FIELDS, HEAD, MESSAGE, NOTIFICATION, READ, addressee, contains, json,
+        number, read_event, read_field, read_fields, read_message, read_notification, read_overview, signed,
     },
     seal::{Keyring, MasterKeys, Seal, What},
 };

@@ -76,7 +76,12 @@ pub(super) fn schema() -> i64 {
 
 /// Two that have the same number by chance wait for each other, no more.
 fn number_of(kind: &str, name: &str) -> i64 {
-    let hash = Sha256::new().chain_update("tutti ").chain_update(kind).chain_update([0]).chain_update(name).finalize();
+    let hash = Sha256::new()
+        .chain_update("tutti ")
+        .chain_update(kind)
+        .chain_update([0])
+        .chain_update(name)
+        .finalize();
     let mut number = [0; 8];
     number.copy_from_slice(&hash[..8]);
     i64::from_be_bytes(number)
