@@ -23,8 +23,7 @@ const GROUP: usize = 64;
 const QUEUE: usize = 1_024;
 
 /// How often a piece of work is done again that somebody else was in the way of, and how long after the first time:
-/// twice as long after each. What another server holds it holds for a few milliseconds, and one that was restarted is
-/// back in a second or two.
+/// twice as long after each, so it waits for a second in all. What another server holds it holds for milliseconds.
 const ATTEMPTS: u32 = 8;
 const ATTEMPT_AFTER: Duration = Duration::from_millis(10);
 

@@ -79,7 +79,7 @@ fn number_of(kind: &str, name: &str) -> i64 {
     let hash = Sha256::new()
         .chain_update("tutti ")
         .chain_update(kind)
-        .chain_update([0])
+        .chain_update(b"\0")
         .chain_update(name)
         .finalize();
     let mut number = [0; 8];

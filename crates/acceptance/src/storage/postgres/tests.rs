@@ -5,7 +5,7 @@ use tutti_protocol::wire::operation;
 
 use super::*;
 use crate::{
-    accept::{Submission, Verdict, decide},
+    accept::{Submission, Verdict},
     devices::Register,
     erasure::{EraseAccount, Erasure},
     groups::PutGroup,
@@ -65,15 +65,11 @@ fn send(id: u128, conversation: &str) -> wire::Operation {
     wire::Operation { id: Bytes::copy_from_slice(&id.to_be_bytes()), clock: 1, body }
 }
 
-/// Submits an operation as a client does: again, until it is decided.
+/// Has one operation decided.
 async fn accept(storage: &PostgresStorage, account: &str, operation: &wire::Operation) -> Verdict {
-    loop {
-        let submission = submission(account, vec![operation.clone()]);
-        match &decide(storage, submission, &mut BTreeSet::new()).await[..] {
-            [Verdict::Refused(refusal)] if refusal.retry_after > 0 => {}
-            [verdict] => return verdict.clone(),
-            other => panic!("{other:?}"),
-        }
+    match &done(storage, submission(account, vec![operation.clone()])).await[..] {
+        [verdict] => verdict.clone(),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -269,8 +265,7 @@ async fn whoever_holds_something_does_not_wait_for_more() {
     second.account("alice").await.unwrap();
     let error = second.account("bob").await.unwrap_err();
     assert!(error.is_passing(), "{error}");
-    drop(second);
-    first.account("alice").await.unwrap();
+    first.commit().await.unwrap();
 }
 
 #[tokio::test]
@@ -389,7 +384,7 @@ async fn a_master_key_is_changed_and_none_but_the_right_one_opens() {
 }
 
 #[tokio::test]
-async fn an_account_whose_devices_are_all_that_is_known_of_it_waits_for_nobody() {
+async fn the_devices_of_an_account_are_changed_by_one_at_a_time() {
     let (storage, url) = open().await;
     let other = open_at(&url).await;
     let register = |account: &str| Register {
