@@ -110,7 +110,9 @@ macro_rules! living_account {
 }
 
 /// One query for a page: a range of the log, and what its entries refer to, with the head of the same moment. Fields and
-/// notifications come with the last entry of theirs alone. A change is for whom the message is for.
+/// notifications come with the last entry of theirs alone. A change is for whom the message is for. Since all that is
+/// asked for is sent, however early one stops to read, that is no more than the page can take: what content has `$5`
+/// bytes before it stays there.
 const PAGE: &str = concat!(
     "WITH a AS MATERIALIZED (SELECT id, head, tail FROM accounts WHERE name = $1) SELECT ",
     message_columns!(),
@@ -121,7 +123,14 @@ const PAGE: &str = concat!(
     notification_columns!(),
     ", CASE WHEN l.kind IN (5, 7) THEN ",
     key_of!("l.account"),
-    " END FROM log l
+    " END FROM (
+        SELECT l.*, coalesce(sum(octet_length(m.content)) OVER (
+            ORDER BY l.seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ), 0) AS before
+        FROM log l LEFT JOIN messages m ON m.key = l.message
+        WHERE l.account = (SELECT id FROM a) AND l.seq > $2
+        ORDER BY l.seq LIMIT $3
+    ) l
     LEFT JOIN views v ON v.id = l.view
     LEFT JOIN messages m ON m.key = l.message
     LEFT JOIN rosters r ON r.key = l.roster
@@ -132,9 +141,8 @@ const PAGE: &str = concat!(
         WHERE l.kind = 4 AND held.message = l.message AND held.account = l.account AND held.kind = 1 LIMIT 1
     ) held ON true
     LEFT JOIN notifications n ON l.kind = 7 AND n.account = l.account AND n.seq = l.seq
-    WHERE l.account = (SELECT id FROM a) AND l.seq > $2
-    ORDER BY l.seq
-    LIMIT $3"
+    WHERE l.before < $5
+    ORDER BY l.seq"
 );
 
 /// How the conversations of the account `$1` after the name `$2` are now for the device `$5`, which gets what is for
@@ -502,6 +510,7 @@ impl Storage for PostgresStorage {
             .bind(from)
             .bind(limits::PAGE_EVENTS as i64)
             .bind(device.to_string())
+            .bind(limits::PAGE_BYTES as i64)
             .fetch(&self.readers);
         let mut is_empty = true;
         while let Some(row) = rows.try_next().await? {
