@@ -4,7 +4,7 @@
 use std::{
     io::{BufRead as _, BufReader, Write as _},
     os::unix::process::CommandExt as _,
-    process::{ChildStdin, ChildStdout, Command, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::{LazyLock, Mutex, PoisonError},
 };
 
@@ -34,6 +34,7 @@ struct Cluster {
     databases: u32,
     orders: ChildStdin,
     answers: BufReader<ChildStdout>,
+    _shell: Child,
 }
 
 impl Cluster {
@@ -49,8 +50,8 @@ impl Cluster {
         }
         let mut shell = command.spawn().unwrap();
         let (orders, answers) = (shell.stdin.take().unwrap(), shell.stdout.take().unwrap());
-        let mut cluster =
-            Self { directory: String::new(), databases: 0, orders, answers: BufReader::new(answers) };
+        let answers = BufReader::new(answers);
+        let mut cluster = Self { directory: String::new(), databases: 0, orders, answers, _shell: shell };
         cluster.directory = cluster.answer();
         cluster
     }
