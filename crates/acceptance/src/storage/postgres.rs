@@ -11,7 +11,10 @@ mod rotation;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -371,6 +374,8 @@ pub struct PostgresStorage {
     readers: PgPool,
     log_id: LogId,
     keyring: Arc<Keyring>,
+    /// Keys of accounts were removed, and may still be in dead rows. As it begins, nobody knows.
+    has_dead_keys: Arc<AtomicBool>,
 }
 
 impl PostgresStorage {
@@ -398,8 +403,9 @@ impl PostgresStorage {
         let writers = pool(WRITERS).connect_with(options.clone()).await?;
         let log_id = prepare(&writers, keys).await?;
         let readers = pool(READERS).connect_with(options).await?;
-        let storage =
-            Self { writers, readers, log_id, keyring: Arc::new(Keyring::new(keys.present.clone())) };
+        let keyring = Arc::new(Keyring::new(keys.present.clone()));
+        let has_dead_keys = Arc::new(AtomicBool::new(true));
+        let storage = Self { writers, readers, log_id, keyring, has_dead_keys };
         // A server that was killed may not have come to it.
         storage.scrub().await?;
         Ok(storage)
@@ -465,9 +471,13 @@ impl Storage for PostgresStorage {
 
     async fn begin(&self) -> Result<Box<dyn Transaction>> {
         let tx = self.writers.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
-        let keyring = self.keyring.clone();
-        let found =
-            Found { keyring, accounts: BTreeMap::new(), seals: BTreeMap::new(), locks: Locks::default() };
+        let found = Found {
+            keyring: self.keyring.clone(),
+            has_dead_keys: self.has_dead_keys.clone(),
+            accounts: BTreeMap::new(),
+            seals: BTreeMap::new(),
+            locks: Locks::default(),
+        };
         Ok(Box::new(PostgresTransaction { tx, found }))
     }
 
@@ -662,7 +672,10 @@ impl Storage for PostgresStorage {
     /// keys of erased accounts leave theirs here, and the rest goes with the database's own vacuuming, for which nobody
     /// waits. If somebody else is at it just now, that one does it.
     async fn scrub(&self) -> Result<bool> {
-        sqlx::raw_sql("VACUUM (SKIP_LOCKED) keys").execute(&self.writers).await?;
+        if self.has_dead_keys.swap(false, Ordering::Relaxed) {
+            let vacuumed = sqlx::raw_sql("VACUUM (SKIP_LOCKED) keys").execute(&self.writers).await;
+            vacuumed.inspect_err(|_| self.has_dead_keys.store(true, Ordering::Relaxed))?;
+        }
         Ok(true)
     }
 
@@ -680,6 +693,7 @@ struct PostgresTransaction {
 
 struct Found {
     keyring: Arc<Keyring>,
+    has_dead_keys: Arc<AtomicBool>,
     /// Accounts that are held, and when they were erased.
     accounts: BTreeMap<String, (AccountKey, Option<Millis>)>,
     seals: BTreeMap<i64, Arc<Seal>>,
@@ -1323,6 +1337,8 @@ impl Transaction for PostgresTransaction {
         let name = erasure::end(&mut self.tx, account).await?;
         self.found.seals.remove(&account.0);
         self.found.keyring.forget(&name);
+        // Whoever scrubs does so after the commit, if there is one.
+        self.found.has_dead_keys.store(true, Ordering::Relaxed);
         Ok(())
     }
 
