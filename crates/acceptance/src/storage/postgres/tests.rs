@@ -84,9 +84,9 @@ async fn done<W: Work>(storage: &PostgresStorage, work: W) -> W::Answer {
 }
 
 /// Waits until so many wait for others.
-async fn until_waiting(storage: &PostgresStorage, most: i64) {
+async fn until_waiting(storage: &PostgresStorage, many: i64) {
     let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    while sqlx::query_scalar::<_, i64>(sql).fetch_one(&storage.readers).await.unwrap() < most {
+    while sqlx::query_scalar::<_, i64>(sql).fetch_one(&storage.readers).await.unwrap() < many {
         tokio::task::yield_now().await;
     }
 }
