@@ -33,8 +33,11 @@ pub(super) const LOCK_ACCOUNTS: &str = "
         UNION
         SELECT a.id FROM group_members m JOIN accounts a ON a.name = m.account WHERE m.group_id = ANY($2)
         UNION
-        SELECT a.id FROM group_members m JOIN accounts a ON a.name = m.account WHERE m.group_id = ANY($3)
-            AND (SELECT count(*) FROM group_members c WHERE c.group_id = m.group_id) <= $4
+        SELECT a.id FROM group_members m JOIN accounts a ON a.name = m.account
+        WHERE m.group_id = ANY(ARRAY(
+            SELECT g.id FROM groups g WHERE g.id = ANY($3)
+                AND (SELECT count(*) FROM group_members c WHERE c.group_id = g.id) <= $4
+        ))
         UNION
         SELECT account FROM log WHERE kind = 1 AND message = ANY(ARRAY(SELECT key FROM messages WHERE id = ANY($5)))
         UNION
