@@ -39,7 +39,9 @@ pub(super) const LOCK_ACCOUNTS: &str = "
                 AND (SELECT count(*) FROM group_members c WHERE c.group_id = g.id) <= $4
         ))
         UNION
-        SELECT account FROM log WHERE kind = 1 AND message = ANY(ARRAY(SELECT key FROM messages WHERE id = ANY($5)))
+        SELECT l.account FROM messages m CROSS JOIN LATERAL (
+            SELECT account FROM log WHERE message = m.key AND kind = 1 OFFSET 0
+        ) l WHERE m.id = ANY($5)
         UNION
         SELECT account FROM notifications WHERE message = ANY($5) AND message <> ''
     )) ORDER BY id FOR NO KEY UPDATE";
