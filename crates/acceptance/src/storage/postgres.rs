@@ -301,7 +301,9 @@ const DRAFTS: &str = concat!(
     key_of!("a.id"),
     " FROM log l
     JOIN views v ON v.id = l.view
-    JOIN targets t ON t.account = l.account AND t.name = v.conversation
+    CROSS JOIN LATERAL (
+        SELECT id, name FROM targets WHERE account = l.account AND name = v.conversation LIMIT 1
+    ) t
     JOIN fields f ON f.target = t.id AND f.name = $2
     JOIN accounts a ON a.id = l.account
     WHERE l.message = $1 AND l.kind = 1 AND f.value <> ''"
@@ -324,7 +326,9 @@ const READ_FOUND: &str = "
     SELECT found.account, found.name, found.view, found.position FROM (
         SELECT a.id AS account, a.name, v.id AS view, (
             SELECT theirs.position FROM log own
-            JOIN log theirs ON theirs.message = own.message AND theirs.account = a.id AND theirs.kind = 1
+            CROSS JOIN LATERAL (
+                SELECT position FROM log WHERE message = own.message AND account = a.id AND kind = 1 LIMIT 1
+            ) theirs
             WHERE own.view = $4 AND own.kind = 1 AND own.position > coalesce(r.looked, 0) AND own.position <= $5
             ORDER BY own.position DESC LIMIT 1
         ) AS position
