@@ -35,7 +35,7 @@ async function measure(stage, site, size) {
   let page = await visit();
   await page.call("settled");
   await page.close();
-  await fill(server, size, (written) => written % 100_000 === 0 && console.log(`${written} written`));
+  await fill(server, size, (written) => written % 50_000 === 0 && console.log(`${written} written`));
 
   client.token = await server.token(client.account);
   page = await visit({ catchUp: [] });
