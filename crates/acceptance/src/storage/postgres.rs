@@ -79,7 +79,7 @@ macro_rules! message_columns {
     () => {
         "v.conversation, l.position, l.inbound, m.id, m.sender, CASE WHEN m.sender = $1 THEN m.device END,
          m.type, m.content, m.sent_at, m.edited_at, m.recalled,
-         (SELECT k.wrapped FROM accounts s JOIN keys k ON k.account = s.id WHERE s.name = m.sender)"
+         (SELECT k.wrapped FROM keys k WHERE k.account = (SELECT s.id FROM accounts s WHERE s.name = m.sender))"
     };
 }
 

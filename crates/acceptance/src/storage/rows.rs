@@ -230,11 +230,11 @@ pub(super) fn read_notification(row: &impl Columns, first: usize, seal: &Seal) -
     })
 }
 
-/// Reads a field: its name, its sealed value, its clock, and who set it.
+/// Reads a field: its name, its sealed value, which is empty or nothing if it was removed, its clock, and who set it.
 pub(super) fn read_field(row: &impl Columns, target: &str, seal: &Seal) -> Result<(String, Field)> {
     let stamp = Stamp { clock: Timestamp(row.number(2)?), device: row.shared_bytes(3)? };
     let name = row.name(0)?;
-    let value = seal.open(What::Field(target, &name), row.some_bytes(1)?)?;
+    let value = seal.open(What::Field(target, &name), row.bytes(1)?.unwrap_or_default())?;
     Ok((name, Field { stamp, value }))
 }
 
