@@ -467,7 +467,7 @@ pub struct Overview {
     /// Its name.
     pub conversation: String,
     /// The last message that is for the reader, how far the account has read, who is there, and how far others
-    /// have read.
+    /// have read, in the order of their names.
     pub news: Vec<wire::event::Body>,
 }
 

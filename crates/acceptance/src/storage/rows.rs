@@ -183,7 +183,8 @@ pub(super) fn read_overview(row: &impl Columns, keyring: &Keyring) -> Result<Ove
         let members = parse(members)?;
         news.push(Body::Members(wire::Members { conversation: conversation.clone(), members }));
     }
-    let readers: Vec<(String, u64)> = parse(row.some_text(TARGET + 4)?)?;
+    let mut readers: Vec<(String, u64)> = parse(row.some_text(TARGET + 4)?)?;
+    readers.sort_unstable();
     news.extend(readers.into_iter().map(|(account, position)| {
         Body::ReadBy(wire::ReadBy { conversation: conversation.clone(), account, position })
     }));

@@ -9,7 +9,8 @@ use std::{
 };
 
 /// Says where the server is, then makes a database of each name that it reads and says that name. Once there is nothing
-/// more to read, since whoever would write it is gone, the server ends.
+/// more to read, since whoever would write it is gone, the server ends. Debian has the programs of each version in a
+/// directory that is not on PATH.
 const SCRIPT: &str = r#"
 PATH="$PATH:$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1)"
 directory=$(mktemp -d) || exit
@@ -43,10 +44,10 @@ impl Cluster {
         command.args(["-c", SCRIPT]).current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped());
         // Whoever interrupts the tests does not interrupt what is to clean up after them.
         command.process_group(0);
-        // PostgreSQL does not serve root.
+        // PostgreSQL does not serve root, and who does it instead may not write into root's own directories.
         if id("root") == id("") {
             let user = id("postgres").or_else(|| id("nobody")).expect("a user who is not root");
-            command.uid(user);
+            command.uid(user).env_remove("TMPDIR");
         }
         let mut shell = command.spawn().unwrap();
         let (orders, answers) = (shell.stdin.take().unwrap(), shell.stdout.take().unwrap());

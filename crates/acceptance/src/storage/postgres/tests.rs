@@ -226,6 +226,66 @@ async fn every_step_finds_its_rows_by_an_index() {
     assert!(!page.iter().any(|step| step.contains("Sort")), "a page is one range of the log: {page:#?}");
 }
 
+/// How many pages of tables and indexes writing has touched so far.
+async fn pages_touched(storage: &PostgresStorage) -> i64 {
+    // Who has counted tells it after some time, or when that is asked for.
+    let mut writers = Vec::new();
+    for _ in 0..WRITERS {
+        let mut writer = storage.writers.acquire().await.unwrap();
+        sqlx::query("SELECT pg_stat_force_next_flush()").execute(&mut *writer).await.unwrap();
+        writers.push(writer);
+    }
+    let touched = "SELECT sum(
+                       heap_blks_read + heap_blks_hit + coalesce(idx_blks_read + idx_blks_hit, 0)
+                       + coalesce(toast_blks_read + toast_blks_hit, 0) + coalesce(tidx_blks_read + tidx_blks_hit, 0)
+                   )::bigint FROM pg_statio_user_tables WHERE schemaname = 'tutti'";
+    sqlx::query_scalar(touched).fetch_one(&mut *writers[0]).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_an_operation_costs_does_not_grow_with_the_log() {
+    let (storage, _) = open().await;
+    // How many pages each of these touches.
+    let costs = async |round: u64| {
+        let id = |which: u128| u128::from(round) * 10 + which;
+        let message = Bytes::copy_from_slice(&id(1).to_be_bytes());
+        let operation = |which, body| wire::Operation {
+            id: id(which).to_be_bytes().to_vec().into(),
+            clock: round,
+            body: Some(body),
+        };
+        let read = wire::MarkRead { conversation: "direct:bob".to_owned(), position: round };
+        let edit = wire::Edit { message: message.clone(), content: Bytes::from_static(b"{}") };
+        let draft = wire::Field { name: "draft".to_owned(), value: Bytes::from_static(b"\"so far\"") };
+        let set = wire::Set { target: "direct:bob".to_owned(), fields: vec![draft] };
+        let operations = [
+            ("bob", send(id(1), "direct:alice")),
+            ("alice", operation(2, operation::Body::MarkRead(read))),
+            ("bob", operation(3, operation::Body::Edit(edit))),
+            ("alice", operation(4, operation::Body::Set(set))),
+            ("bob", operation(5, operation::Body::Recall(wire::Recall { message }))),
+        ];
+        let mut costs = Vec::new();
+        for (account, operation) in operations {
+            let before = pages_touched(&storage).await;
+            let verdict = accept(&storage, account, &operation).await;
+            assert!(matches!(verdict, Verdict::Accepted { .. }), "{verdict:?}");
+            costs.push(pages_touched(&storage).await - before);
+        }
+        costs
+    };
+    // The first makes the accounts and the conversation.
+    costs(1).await;
+    let early = costs(2).await;
+    for round in 3..300 {
+        costs(round).await;
+    }
+    let late = costs(300).await;
+    for (early, late) in early.iter().zip(&late) {
+        assert!(*early > 0 && *late < 2 * early, "{early:?} pages, and later {late:?}");
+    }
+}
+
 #[tokio::test]
 async fn two_servers_write_into_the_same_logs() {
     let (storage, url) = open().await;
