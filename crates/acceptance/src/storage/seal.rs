@@ -223,7 +223,7 @@ impl Keyring {
     }
 
     /// Whether the seal of an account is at hand.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "sqlite"))]
     pub(super) fn holds(&self, account: &str) -> bool {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.recent.contains_key(account) || held.before.contains_key(account)
