@@ -1,12 +1,14 @@
 //! What the other commands need, installed when it is missing.
 
 mod browsers;
+mod databases;
 mod debian;
 mod rust;
 
 use anyhow::Result;
 
 pub(crate) use browsers::{chromium, firefox, webkit};
+pub(crate) use databases::postgres;
 pub(crate) use rust::{CARGO_DENY, GECKODRIVER, llvm_tools, wasm_toolchain};
 
 use crate::npm;
@@ -18,6 +20,7 @@ pub(crate) fn everything() -> Result<()> {
     chromium()?;
     firefox()?;
     webkit()?;
+    postgres()?;
     npm::install("www", "the demo is built from them")?;
     npm::install("tests/e2e", "they drive Chromium in the end-to-end tests")?;
     npm::install("tests/package", "the package is tested with React and TypeScript")

@@ -169,6 +169,7 @@ fn wasm_lints() -> Result<()> {
 }
 
 fn native_tests() -> Result<Tally> {
+    setup::postgres()?;
     tally(cargo().args(["test", "--no-fail-fast"]).args(NATIVE_CODE))
 }
 

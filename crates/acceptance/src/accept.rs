@@ -24,7 +24,7 @@ use crate::{
     source::Source,
     storage::{
         AccountKey, Addressee, Addressees, Delivery, Entry, NewMessage, News, Receipt, Result, Storage,
-        StorageError, Transaction,
+        StorageError, Touched, Transaction,
     },
     work::{Growth, Work, perform},
 };
@@ -214,6 +214,13 @@ impl Work for Submission {
     /// One verdict an operation, in order: of the first, as many as the transaction takes, at least
     /// one.
     type Answer = Vec<Verdict>;
+
+    fn tell_touched(&self, touched: &mut Touched) {
+        touched.accounts.insert(self.account.clone());
+        for operation in &self.operations {
+            touch(operation, touched);
+        }
+    }
 
     async fn run(&self, tx: &mut dyn Transaction, growth: &mut Growth) -> Result<Vec<Verdict>> {
         let key = tx.account(&self.account).await?;
@@ -410,6 +417,26 @@ impl Submitter<'_> {
         self.growth.add_entries([self.submission.account.clone()]);
         Ok(seq)
     }
+}
+
+/// Notes what an operation will be done to. What it says was not checked yet: what is invalid touches nothing.
+fn touch(operation: &wire::Operation, touched: &mut Touched) {
+    let conversation = match &operation.body {
+        Some(Body::Send(send)) => &send.conversation,
+        Some(Body::MarkRead(read)) => &read.conversation,
+        Some(Body::Edit(wire::Edit { message, .. }) | Body::Recall(wire::Recall { message })) => {
+            touched.messages.extend(OperationId::try_from(message).ok());
+            return;
+        }
+        Some(Body::Set(_) | Body::MarkNotification(_)) | None => return,
+    };
+    let to_all = matches!(operation.body, Some(Body::Send(_)));
+    match Conversation::parse(conversation) {
+        Ok(Conversation::Direct(other)) => touched.accounts.insert(other.to_owned()),
+        Ok(Conversation::Group(group)) if to_all => touched.groups.insert(group.to_owned()),
+        Ok(Conversation::Group(group)) => touched.readers.insert(group.to_owned()),
+        Err(_) => false,
+    };
 }
 
 pub(crate) fn conflict() -> Refusal {

@@ -9,7 +9,7 @@ use tutti_protocol::{Millis, wire};
 
 use crate::{
     platform::Platform,
-    storage::{Result, Transaction},
+    storage::{Result, Touched, Transaction},
     work::{Growth, Work},
 };
 
@@ -202,6 +202,10 @@ impl Barred {
 impl Work for Appear {
     type Answer = Result<(), Barred>;
 
+    fn tell_touched(&self, touched: &mut Touched) {
+        touched.devices.insert(self.account.clone());
+    }
+
     async fn run(&self, tx: &mut dyn Transaction, growth: &mut Growth) -> Result<Self::Answer> {
         let (account, id) = (&self.account, &self.sighting.id);
         if let Some((_, at)) = tx.erased(&[account]).await? {
@@ -252,6 +256,10 @@ pub enum Unregistered {
 impl Work for Register {
     type Answer = Result<(), Unregistered>;
 
+    fn tell_touched(&self, touched: &mut Touched) {
+        touched.devices.insert(self.account.clone());
+    }
+
     async fn run(&self, tx: &mut dyn Transaction, growth: &mut Growth) -> Result<Self::Answer> {
         if tx.erased(&[&self.account]).await?.is_some() {
             return Ok(Err(Unregistered::Erased));
@@ -291,6 +299,10 @@ impl Work for Rename {
     /// Whether there is such a device.
     type Answer = bool;
 
+    fn tell_touched(&self, touched: &mut Touched) {
+        touched.devices.insert(self.account.clone());
+    }
+
     async fn run(&self, tx: &mut dyn Transaction, growth: &mut Growth) -> Result<bool> {
         let Some(Known::Listed(before)) = tx.device(&self.account, &self.device).await? else {
             return Ok(false);
@@ -323,6 +335,10 @@ impl Work for Remove {
     /// Whether there is such a device, or was until it was removed.
     type Answer = bool;
 
+    fn tell_touched(&self, touched: &mut Touched) {
+        touched.devices.insert(self.account.clone());
+    }
+
     async fn run(&self, tx: &mut dyn Transaction, growth: &mut Growth) -> Result<bool> {
         match tx.device(&self.account, &self.device).await? {
             None => return Ok(false),
@@ -351,6 +367,10 @@ pub struct SetPush {
 impl Work for SetPush {
     /// Whether there is such a device.
     type Answer = bool;
+
+    fn tell_touched(&self, touched: &mut Touched) {
+        touched.devices.insert(self.account.clone());
+    }
 
     async fn run(&self, tx: &mut dyn Transaction, growth: &mut Growth) -> Result<bool> {
         let Some(Known::Listed(before)) = tx.device(&self.account, &self.device).await? else {

@@ -6,7 +6,7 @@ use tutti_protocol::Millis;
 use crate::{
     accept::change::{Erased, erase, erase_notifications},
     groups,
-    storage::{Result, Transaction},
+    storage::{Result, Touched, Transaction},
     work::{Growth, Work},
 };
 
@@ -37,6 +37,12 @@ pub enum Erasure {
 #[async_trait]
 impl Work for EraseAccount {
     type Answer = Erasure;
+
+    /// Whose groups and messages are still to be found: what they touch is told by what is done to them.
+    fn tell_touched(&self, touched: &mut Touched) {
+        touched.accounts.insert(self.account.clone());
+        touched.devices.insert(self.account.clone());
+    }
 
     async fn run(&self, tx: &mut dyn Transaction, growth: &mut Growth) -> Result<Erasure> {
         if tx.erased(&[&self.account]).await?.is_none() {

@@ -7,7 +7,7 @@ use tutti_protocol::Conversation;
 
 use crate::{
     accept::Refusal,
-    storage::{Addressee, Addressees, Delivery, News, Result, Transaction},
+    storage::{Addressee, Addressees, Delivery, News, Result, Touched, Transaction},
     work::{Growth, Work},
 };
 
@@ -23,6 +23,11 @@ pub struct PutGroup {
 #[async_trait]
 impl Work for PutGroup {
     type Answer = Result<(), Refusal>;
+
+    fn tell_touched(&self, touched: &mut Touched) {
+        touched.changed_groups.insert(self.id.clone());
+        touched.accounts.extend(self.members.iter().cloned());
+    }
 
     async fn run(&self, tx: &mut dyn Transaction, growth: &mut Growth) -> Result<Self::Answer> {
         let members: Vec<_> = self.members.iter().map(String::as_str).collect();
@@ -70,6 +75,10 @@ pub struct DeleteGroup {
 impl Work for DeleteGroup {
     /// Whether there was one.
     type Answer = bool;
+
+    fn tell_touched(&self, touched: &mut Touched) {
+        touched.changed_groups.insert(self.id.clone());
+    }
 
     async fn run(&self, tx: &mut dyn Transaction, growth: &mut Growth) -> Result<bool> {
         let Some(members) = tx.group(&self.id).await? else {

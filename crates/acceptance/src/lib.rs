@@ -2,7 +2,7 @@
 //! log says what happened to it, in order and once.
 //!
 //! ```text
-//! accept, groups, notifications, devices, erasure ── work: a step that happens entirely or not at all ── storage: SQLite, memory
+//! accept, groups, notifications, devices, erasure ── work: a step that happens entirely or not at all ── storage: SQLite, PostgreSQL, memory
 //!        └── merge: which of two values holds; reach: which of an account's devices get a message;
 //!            source: what may be written of a device
 //! ```

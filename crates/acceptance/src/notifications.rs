@@ -14,7 +14,7 @@ use tutti_protocol::{
 
 use crate::{
     accept::{Refusal, conflict},
-    storage::{AccountKey, Receipt, Result, Transaction},
+    storage::{AccountKey, Receipt, Result, Touched, Transaction},
     work::{Growth, Notice, Work},
 };
 
@@ -36,6 +36,11 @@ pub struct Notify {
 impl Work for Notify {
     /// When they were notified, all of them at once.
     type Answer = Result<Millis, Refusal>;
+
+    fn tell_touched(&self, touched: &mut Touched) {
+        touched.accounts.extend(self.accounts.iter().cloned());
+        touched.messages.extend(OperationId::try_from(&self.notification.message).ok());
+    }
 
     async fn run(&self, tx: &mut dyn Transaction, growth: &mut Growth) -> Result<Self::Answer> {
         let Ok(id) = OperationId::try_from(&self.notification.id) else {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use tutti_protocol::{DeviceId, Seq};
 
 use crate::{
-    storage::{Addressee, Result, Transaction},
+    storage::{Addressee, Result, Touched, Transaction},
     work::{Growth, Work},
 };
 
@@ -52,6 +52,10 @@ pub struct Claim {
 #[async_trait]
 impl Work for Claim {
     type Answer = ();
+
+    fn tell_touched(&self, touched: &mut Touched) {
+        touched.accounts.insert(self.account.clone());
+    }
 
     async fn run(&self, tx: &mut dyn Transaction, _: &mut Growth) -> Result<()> {
         tx.claim(&self.account, self.device, self.after, self.until).await

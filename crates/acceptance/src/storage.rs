@@ -3,6 +3,14 @@
 //! Everything that changes the storage happens in a [`Transaction`]; reads see what was committed.
 
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "sql")]
+mod rotation;
+#[cfg(feature = "sql")]
+mod rows;
+#[cfg(feature = "sql")]
+mod seal;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
@@ -13,8 +21,12 @@ use bytes::Bytes;
 use tutti_protocol::{DeviceId, LogId, Millis, OperationId, Position, Seq, wire};
 
 pub use memory::MemoryStorage;
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresStorage;
+#[cfg(feature = "sql")]
+pub use seal::MasterKeys;
 #[cfg(feature = "sqlite")]
-pub use sqlite::{MasterKeys, SqliteStorage};
+pub use sqlite::SqliteStorage;
 
 use crate::{
     devices::{Device, Known, Removed, Subscription, Token, TokenMark},
@@ -23,15 +35,49 @@ use crate::{
 
 /// The storage refused: out of space, locked, damaged, gone. Trying again may help.
 #[derive(Debug, thiserror::Error)]
-#[error("storage: {0}")]
-pub struct StorageError(#[source] Box<dyn std::error::Error + Send + Sync>);
+#[error("storage: {cause}")]
+pub struct StorageError {
+    #[source]
+    cause: Box<dyn std::error::Error + Send + Sync>,
+    is_passing: bool,
+}
 
 impl StorageError {
     /// Wraps what the storage said.
     pub fn new(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self(cause.into())
+        Self { cause: cause.into(), is_passing: false }
+    }
+
+    /// Wraps what the storage said when somebody else was in the way, or the way to it was gone for a moment.
+    pub fn passing(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { cause: cause.into(), is_passing: true }
+    }
+
+    /// Whether the very same may go through in a moment: nothing is wrong with it, and nothing of it was done.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        self.is_passing
     }
 }
+
+#[cfg(feature = "sql")]
+impl From<sqlx::Error> for StorageError {
+    fn from(error: sqlx::Error) -> Self {
+        let is_passing = match &error {
+            sqlx::Error::Database(error) => error.code().is_some_and(|code| PASSING.contains(&&*code)),
+            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
+            _ => false,
+        };
+        Self { cause: error.into(), is_passing }
+    }
+}
+
+/// What PostgreSQL says of two transactions that met: they could not be put in an order, waited for each other, or one
+/// was not to wait, or waited for too long, or both have made the same; and of a server that ends, begins, or has too
+/// many connections. What SQLite says is a number.
+#[cfg(feature = "sql")]
+const PASSING: [&str; 10] =
+    ["40001", "40P01", "55P03", "23505", "25P03", "57P01", "57P02", "57P03", "53300", "08006"];
 
 /// What the storage answers.
 pub type Result<T, E = StorageError> = std::result::Result<T, E>;
@@ -133,6 +179,14 @@ pub trait Storage: Send + Sync + 'static {
 /// A step that happens entirely or not at all.
 #[async_trait]
 pub trait Transaction: Send {
+    /// Waits until nobody else is at what this will be done to; to be called first, and once. Where transactions do
+    /// not meet there is nothing to wait for. Where they do, whoever touches more than it has said is refused as soon
+    /// as somebody else is at it, since two that hold something and wait could wait for each other; see
+    /// [`StorageError::is_passing`].
+    async fn lock(&mut self, _touched: &Touched) -> Result<()> {
+        Ok(())
+    }
+
     /// The account of that name, made if need be.
     async fn account(&mut self, name: &str) -> Result<AccountKey>;
 
@@ -318,6 +372,23 @@ pub trait Transaction: Send {
     async fn commit(self: Box<Self>) -> Result<()>;
 }
 
+/// What some work will be done to, as far as that can be told beforehand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// Accounts into whose logs something is written.
+    pub accounts: BTreeSet<String>,
+    /// Groups to all of whose members something is sent.
+    pub groups: BTreeSet<String>,
+    /// Groups whose members learn how far others have read, if they are few enough for that.
+    pub readers: BTreeSet<String>,
+    /// Groups that get other members.
+    pub changed_groups: BTreeSet<String>,
+    /// Messages that change, and with them the logs of everyone who has them or was notified of them.
+    pub messages: BTreeSet<OperationId>,
+    /// Accounts whose devices and tokens are looked at or change.
+    pub devices: BTreeSet<String>,
+}
+
 /// An account, as the storage numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AccountKey(pub i64);
@@ -396,7 +467,7 @@ pub struct Overview {
     /// Its name.
     pub conversation: String,
     /// The last message that is for the reader, how far the account has read, who is there, and how far others
-    /// have read.
+    /// have read, in the order of their names.
     pub news: Vec<wire::event::Body>,
 }
 

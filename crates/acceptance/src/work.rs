@@ -7,7 +7,7 @@ use tutti_protocol::{OperationId, wire};
 
 use crate::{
     devices::{Change, What},
-    storage::{Noted, Result, Storage, Transaction},
+    storage::{Noted, Result, Storage, Touched, Transaction},
 };
 
 /// Steps after which a transaction is committed, so that nobody waits long behind much work. A step is
@@ -125,6 +125,9 @@ pub trait Work: Send + Sync + 'static {
     /// What came of it.
     type Answer: Send + 'static;
 
+    /// Says what it will be done to.
+    fn tell_touched(&self, _touched: &mut Touched) {}
+
     /// Does it, and notes how the logs grow.
     async fn run(&self, tx: &mut dyn Transaction, growth: &mut Growth) -> Result<Self::Answer>;
 }
@@ -135,7 +138,10 @@ pub trait Work: Send + Sync + 'static {
 /// When the storage refused; nothing was done then.
 pub async fn perform<W: Work>(storage: &dyn Storage, work: &W) -> Result<(W::Answer, Growth)> {
     let mut growth = Growth::default();
+    let mut touched = Touched::default();
+    work.tell_touched(&mut touched);
     let mut transaction = storage.begin().await?;
+    transaction.lock(&touched).await?;
     let answer = work.run(&mut *transaction, &mut growth).await?;
     transaction.commit().await?;
     Ok((answer, growth))

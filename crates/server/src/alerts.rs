@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tutti_acceptance::{
     devices::{Known, SetPush, Subscription, What},
-    storage::{Result as StorageResult, Transaction},
+    storage::{Result as StorageResult, Touched, Transaction},
     work::{Growth, Notice, Work},
 };
 use tutti_protocol::{DeviceId, OperationId, wire};
@@ -168,6 +168,10 @@ struct Unsubscribe(Key);
 #[async_trait]
 impl Work for Unsubscribe {
     type Answer = ();
+
+    fn tell_touched(&self, touched: &mut Touched) {
+        touched.devices.insert(self.0.account.clone());
+    }
 
     async fn run(&self, tx: &mut dyn Transaction, growth: &mut Growth) -> StorageResult<()> {
         let (Some(device), account) = (device_of(&self.0), &self.0.account) else {

@@ -30,6 +30,11 @@ pub struct Config {
     #[arg(long, env = "TUTTI_DATA", default_value = "data")]
     pub data: PathBuf,
 
+    /// PostgreSQL database to keep everything in, postgres://USER:PASSWORD@HOST/DATABASE, in a schema of its own, tutti
+    /// [default: a SQLite file in the data directory]
+    #[arg(long, env = "TUTTI_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub database_url: Option<String>,
+
     /// Key that authenticates the application's back end
     #[arg(long, env = "TUTTI_SERVER_KEY", hide_env_values = true)]
     pub server_key: Option<String>,

@@ -16,7 +16,7 @@ use hyper_util::{
     server::conn::auto as http,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tutti_acceptance::storage::{SqliteStorage, Storage, StorageError};
+use tutti_acceptance::storage::{MasterKeys, PostgresStorage, SqliteStorage, Storage, StorageError};
 
 use crate::{
     alerts::{self, Alerts},
@@ -81,8 +81,7 @@ impl Server {
         let lock = lock(&config.data)?;
         let keys = config.keys()?;
         let transport = config.transport()?;
-        let storage = SqliteStorage::open(&config.data.join("tutti.db"), &keys.master).await?;
-        let storage: Arc<dyn Storage> = Arc::new(storage);
+        let storage = open(config, &keys.master).await?;
         let push = config.web_push()?;
         if let Err(off) = push.public_key() {
             tracing::info!("{off}");
@@ -192,6 +191,14 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let listener = TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
     Ok(listener)
+}
+
+/// Opens the database that the server is to keep everything in.
+async fn open(config: &Config, keys: &MasterKeys) -> Result<Arc<dyn Storage>, StorageError> {
+    Ok(match &config.database_url {
+        Some(url) => Arc::new(PostgresStorage::open(url, keys).await?),
+        None => Arc::new(SqliteStorage::open(&config.data.join("tutti.db"), keys).await?),
+    })
 }
 
 /// Makes the data directory if need be, and keeps other servers out of it for as long as the file

@@ -6,12 +6,12 @@ use std::{slice, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 
 use tutti_acceptance::{
     accept::{Decision, Submission, Verdict},
-    storage::{Result, Storage, StorageError, Transaction},
+    storage::{Result, Storage, StorageError, Touched, Transaction},
     work::{Growth, Work},
 };
 
@@ -21,6 +21,11 @@ use crate::{alerts::Alerts, devices::Lists, hub::Hub};
 const GROUP: usize = 64;
 /// Most pieces of work that may wait for the writer before those who bring more wait themselves.
 const QUEUE: usize = 1_024;
+
+/// How often a piece of work is done again that somebody else was in the way of, and how long after the first time:
+/// twice as long after each, so it waits for a second in all. What another server holds it holds for milliseconds.
+const ATTEMPTS: u32 = 8;
+const ATTEMPT_AFTER: Duration = Duration::from_millis(10);
 
 /// How long until it is tried again to make sure that what was erased is gone, when somebody was reading …
 const SCRUB_AGAIN: Duration = Duration::from_millis(200);
@@ -118,8 +123,8 @@ async fn commit_each(
     group: impl Iterator<Item = Box<dyn Job>>,
 ) {
     for mut job in group {
-        match commit(storage, slice::from_mut(&mut job)).await {
-            Ok((_, growth)) => settle(listeners, scrubbing, [job], &growth),
+        match commit_alone(storage, &mut job).await {
+            Ok(growth) => settle(listeners, scrubbing, [job], &growth),
             Err(error) => {
                 tracing::error!(%error, "a commit failed");
                 job.refuse(error);
@@ -128,11 +133,28 @@ async fn commit_each(
     }
 }
 
+/// Does this in a transaction of its own, again if somebody else was in its way.
+async fn commit_alone(storage: &dyn Storage, job: &mut Box<dyn Job>) -> Result<Growth> {
+    let mut wait = ATTEMPT_AFTER;
+    for _ in 1..ATTEMPTS {
+        match commit(storage, slice::from_mut(job)).await {
+            Err(error) if error.is_passing() => tracing::debug!(%error, "a commit is tried again"),
+            done => return done.map(|(_, growth)| growth),
+        }
+        sleep(wait).await;
+        wait *= 2;
+    }
+    commit(storage, slice::from_mut(job)).await.map(|(_, growth)| growth)
+}
+
 /// Does the first of these, as many as one transaction takes, and answers how many.
 async fn commit(storage: &dyn Storage, group: &mut [Box<dyn Job>]) -> Result<(usize, Growth)> {
     let mut done = 0;
     let mut growth = Growth::default();
+    let mut touched = Touched::default();
+    group.iter().for_each(|job| job.tell_touched(&mut touched));
     let mut transaction = storage.begin().await?;
+    transaction.lock(&touched).await?;
     for job in group {
         job.run(&mut *transaction, &mut growth).await?;
         done += 1;
@@ -200,6 +222,7 @@ impl Scrubbing {
 /// [`Work`] of any kind, with who waits for it.
 #[async_trait]
 trait Job: Send {
+    fn tell_touched(&self, touched: &mut Touched);
     async fn run(&mut self, tx: &mut dyn Transaction, growth: &mut Growth) -> Result<()>;
     fn settle(self: Box<Self>);
     fn refuse(self: Box<Self>, error: StorageError);
@@ -213,6 +236,10 @@ struct Pending<W: Work> {
 
 #[async_trait]
 impl<W: Work> Job for Pending<W> {
+    fn tell_touched(&self, touched: &mut Touched) {
+        self.work.tell_touched(touched);
+    }
+
     async fn run(&mut self, tx: &mut dyn Transaction, growth: &mut Growth) -> Result<()> {
         self.answer = Some(self.work.run(tx, growth).await?);
         Ok(())

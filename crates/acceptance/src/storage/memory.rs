@@ -105,6 +105,8 @@ struct MemoryMessage {
     aged: bool,
     /// The accounts whose logs hold it.
     holders: BTreeMap<i64, Holder>,
+    /// Those whose logs hold it no more; that it has changed may be kept there for longer.
+    former: BTreeMap<i64, Holder>,
 }
 
 /// What an account's log says of a message.
@@ -315,10 +317,11 @@ impl State {
     fn change(&mut self, key: MessageKey, change: impl Fn(&mut wire::Message)) -> Result<()> {
         let message = self.message(key)?;
         change(&mut message.shared);
-        for holder in message.holders.values_mut() {
+        for holder in message.holders.values_mut().chain(message.former.values_mut()) {
             change(&mut holder.message);
         }
-        for (account, Holder { message, entries, .. }) in message.holders.clone() {
+        let (holders, former) = (message.holders.clone(), message.former.clone());
+        for (account, Holder { message, entries, .. }) in holders.into_iter().chain(former) {
             let account = self.account_of(AccountKey(account))?;
             for (number, seq) in entries.into_iter().enumerate() {
                 let message = message.clone();
@@ -377,11 +380,12 @@ impl State {
             let members = entry(&self.rosters, roster.0)?.clone();
             news.push(Body::Members(wire::Members { conversation: conversation.clone(), members }));
         }
-        for (reader, position) in &view.told {
-            let (conversation, position) = (conversation.clone(), *position);
-            let account = entry(&self.names, *reader)?.clone();
-            news.push(Body::ReadBy(wire::ReadBy { conversation, account, position }));
-        }
+        let named = |(reader, position): (&i64, &u64)| Ok((entry(&self.names, *reader)?, *position));
+        let readers: BTreeMap<_, _> = view.told.iter().map(named).collect::<Result<_>>()?;
+        news.extend(readers.into_iter().map(|(account, position)| {
+            let (conversation, account) = (conversation.clone(), account.clone());
+            Body::ReadBy(wire::ReadBy { conversation, account, position })
+        }));
         Ok(Overview { conversation, news })
     }
 
@@ -392,12 +396,16 @@ impl State {
         let Some(holder) = stored.holders.remove(&account.0) else {
             return Ok(());
         };
+        stored.former.insert(account.0, holder);
         if stored.holders.is_empty() {
             stored.aged = true;
             stored.shared.content = Bytes::new();
-            // That it was changed may be kept for longer than the message.
-            let account = self.account_of(account)?;
-            holder.entries.into_iter().skip(1).for_each(|seq| account.rewrite(seq, None));
+            // Only that it was recalled is still told: who has it and was away is to erase it.
+            let former = if stored.shared.recalled { BTreeMap::new() } else { stored.former.clone() };
+            for (account, holder) in former {
+                let account = self.account_of(AccountKey(account))?;
+                holder.entries.into_iter().skip(1).for_each(|seq| account.rewrite(seq, None));
+            }
         }
         Ok(())
     }
@@ -754,7 +762,13 @@ impl Transaction for MemoryTransaction {
             sent_at: message.sent_at.0,
             ..wire::Message::default()
         };
-        let message = MemoryMessage { shared, edit: None, aged: false, holders: BTreeMap::new() };
+        let message = MemoryMessage {
+            shared,
+            edit: None,
+            aged: false,
+            holders: BTreeMap::new(),
+            former: BTreeMap::new(),
+        };
         Arc::make_mut(&mut self.state.messages).push(Arc::new(message));
         Ok(Some(key))
     }
@@ -763,7 +777,7 @@ impl Transaction for MemoryTransaction {
         let Some(&key) = self.state.message_keys.get(&id.as_bytes()[..]) else {
             return Ok(None);
         };
-        let MemoryMessage { shared, edit, aged, holders } = &**entry(&self.state.messages, key.0)?;
+        let MemoryMessage { shared, edit, aged, holders, .. } = &**entry(&self.state.messages, key.0)?;
         if *aged {
             return Ok(None);
         }

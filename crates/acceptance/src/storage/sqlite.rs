@@ -6,7 +6,6 @@
 mod devices;
 mod erasure;
 mod rotation;
-mod seal;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,23 +22,21 @@ use sqlx::{
     ConnectOptions as _, Connection as _, Row as _, Sqlite, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
-use tutti_protocol::{
-    DeviceId, LogId, Millis, OperationId, Position, Seq, Timestamp, limits, target,
-    wire::{self, event::Body},
-};
-
-pub use seal::MasterKeys;
-
-use seal::{Keyring, Seal, What};
+use tutti_protocol::{DeviceId, LogId, Millis, OperationId, Position, Seq, Timestamp, limits, target, wire};
 
 use super::{
-    AccountKey, Addressee, Addressees, Delivery, Entry, MessageKey, NewFields, NewMessage, News, Noted,
-    Overview, Page, Place, Reader, Reading, Receipt, Result, RosterKey, SentMessage, Storage, StorageError,
-    StoredMessage, Told, Transaction, Trimmed, View, ViewKey,
+    AccountKey, Addressees, Delivery, Entry, MessageKey, NewFields, NewMessage, News, Noted, Overview, Page,
+    Place, Reader, Reading, Receipt, Result, RosterKey, SentMessage, Storage, StorageError, StoredMessage,
+    Told, Transaction, Trimmed, View, ViewKey,
+    rows::{
+        ADDRESSEE, Columns as _, FIELDS, HEAD, MESSAGE, NOTIFICATION, READ, addressee, contains, json,
+        number, read_event, read_field, read_fields, read_message, read_notification, read_overview, signed,
+    },
+    seal::{Keyring, MasterKeys, Seal, What},
 };
 use crate::{
     devices::{Device, Known, Removed, Subscription, Token, TokenMark},
-    merge::{Field, Fields, Stamp},
+    merge::{Fields, Stamp},
 };
 
 const SCHEMA: &str = include_str!("schema.sql");
@@ -52,16 +49,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long scrubbing waits, in milliseconds: all who write wait with it.
 const SCRUB_PATIENCE: u32 = 20;
 
-// What the entries of the log are, as the schema tells; the statements below have the numbers in their text,
-// since only so SQLite finds the indexes.
-const MESSAGE: i64 = 1;
-const READ: i64 = 2;
-const MEMBERS: i64 = 3;
-const CHANGED: i64 = 4;
-const FIELDS: i64 = 5;
-const READ_BY: i64 = 6;
-const NOTIFICATION: i64 = 7;
-
 /// The wrapped key of an account.
 macro_rules! key_of {
     ($account:literal) => {
@@ -69,7 +56,7 @@ macro_rules! key_of {
     };
 }
 
-/// What is read of a message, for [`read_message`]. From which device it was sent is nobody's business but the
+/// What is read of a message, for `read_message`. From which device it was sent is nobody's business but the
 /// sender's own.
 macro_rules! message_columns {
     () => {
@@ -88,7 +75,7 @@ macro_rules! fields_of_target {
     };
 }
 
-/// What is read of a notification, for [`read_notification`].
+/// What is read of a notification, for `read_notification`.
 macro_rules! notification_columns {
     () => {
         "n.id, n.conversation, n.message, n.created_at, n.state, substr(w.bytes, 1, n.size)"
@@ -489,7 +476,7 @@ impl Storage for SqliteStorage {
             .bind(device.to_string())
             .fetch(&self.readers);
         while let Some(row) = rows.try_next().await? {
-            (page.head, page.tail) = (Seq(column(&row, HEAD)?), Seq(column(&row, HEAD + 1)?));
+            (page.head, page.tail) = (Seq(row.number(HEAD)?), Seq(row.number(HEAD + 1)?));
             page.unclaimed |= row.try_get::<Option<bool>, _>(ADDRESSEE)?.unwrap_or_default();
             if after < page.tail {
                 break;
@@ -532,7 +519,7 @@ impl Storage for SqliteStorage {
     async fn shared(&self, account: &str, after: &str, most: usize) -> Result<Vec<wire::Fields>> {
         let rows = sqlx::query(SHARED).bind(account).bind(after).bind(most as i64);
         let rows = rows.fetch_all(&self.readers).await?;
-        let read = |row| read_fields(row, 0, || self.keyring.seal(account, row.try_get(4)?));
+        let read = |row: &SqliteRow| read_fields(row, 0, || self.keyring.seal(account, row.try_get(4)?));
         rows.iter().filter_map(|row| read(row).transpose()).collect()
     }
 
@@ -560,7 +547,7 @@ impl Storage for SqliteStorage {
             .bind(signed(since.0)?)
             .fetch_optional(&self.readers)
             .await?;
-        row.map(|row| Ok((row.try_get(0)?, Position(column(&row, 1)?)))).transpose()
+        row.map(|row| Ok((row.try_get(0)?, Position(row.number(1)?)))).transpose()
     }
 
     async fn stretch(
@@ -702,8 +689,8 @@ impl Transaction for SqliteTransaction {
         let digest = self.seal_of(account).await?.open(What::Digest(id.as_bytes()), row.try_get(0)?)?;
         Ok(Some(Receipt {
             digest: digest[..].try_into().map_err(StorageError::new)?,
-            seq: Seq(column(&row, 1)?),
-            accepted_at: Millis(column(&row, 2)?),
+            seq: Seq(row.number(1)?),
+            accepted_at: Millis(row.number(2)?),
         }))
     }
 
@@ -763,13 +750,13 @@ impl Transaction for SqliteTransaction {
         .await?;
         let Some(row) = row else { return Ok(None) };
         let edit = match row.try_get::<Option<i64>, _>(4)? {
-            Some(clock) => Some(Stamp { clock: Timestamp(number(clock)?), device: optional_bytes(&row, 5)? }),
+            Some(clock) => Some(Stamp { clock: Timestamp(number(clock)?), device: row.shared_bytes(5)? }),
             None => None,
         };
         Ok(Some(StoredMessage {
             key: MessageKey(row.try_get(0)?),
             sender: row.try_get(1)?,
-            sent_at: Millis(column(&row, 2)?),
+            sent_at: Millis(row.number(2)?),
             edit,
             recalled: row.try_get(3)?,
             held: row.try_get(6)?,
@@ -902,8 +889,8 @@ impl Transaction for SqliteTransaction {
         let Some(row) = row else { return Ok(None) };
         Ok(Some(View {
             key: ViewKey(row.try_get(0)?),
-            last: Position(column(&row, 1)?),
-            read: Position(column(&row, 2)?),
+            last: Position(row.number(1)?),
+            read: Position(row.number(2)?),
         }))
     }
 
@@ -919,8 +906,8 @@ impl Transaction for SqliteTransaction {
         .await?;
         Ok(Place {
             view: ViewKey(row.try_get(0)?),
-            position: Position(column(&row, 1)?),
-            inbound: column(&row, 2)?,
+            position: Position(row.number(1)?),
+            inbound: row.number(2)?,
         })
     }
 
@@ -936,7 +923,7 @@ impl Transaction for SqliteTransaction {
         .bind(signed(position.0)?)
         .fetch_one(&mut *self.0)
         .await?;
-        Ok(Place { view, position: Position(column(&row, 0)?), inbound: column(&row, 1)? })
+        Ok(Place { view, position: Position(row.number(0)?), inbound: row.number(1)? })
     }
 
     async fn set_read(&mut self, place: Place) -> Result<()> {
@@ -1138,7 +1125,7 @@ impl Transaction for SqliteTransaction {
 
     async fn append(&mut self, account: AccountKey, operation: OperationId, entry: Entry) -> Result<Seq> {
         let (kind, message, place, device) = match entry {
-            Entry::Message(message, place, addressee) => (MESSAGE, Some(message.0), place, device(addressee)),
+            Entry::Message(message, place, to) => (MESSAGE, Some(message.0), place, addressee(to)),
             Entry::Read(place) => (READ, None, place, None),
         };
         let seq = self.next_seq(account).await?;
@@ -1166,7 +1153,7 @@ impl Transaction for SqliteTransaction {
             News::Message(message) => (Some(message.0), None),
             News::Members(roster) => (None, Some(roster.0)),
         };
-        let to: Vec<_> = to.iter().map(|(account, addressee)| (account, device(*addressee))).collect();
+        let to: Vec<_> = to.iter().map(|(account, to)| (account, addressee(*to))).collect();
         let accounts = &serde_json::to_string(&to).map_err(StorageError::new)?;
         sqlx::query(DELIVER_SEQS).bind(accounts).execute(&mut *self.0).await?;
         sqlx::query(DELIVER_PLACES)
@@ -1553,196 +1540,8 @@ async fn group(connection: &mut SqliteConnection, id: &str) -> Result<Option<BTr
     members.map(|members| serde_json::from_str(&members).map_err(StorageError::new)).transpose()
 }
 
-/// For whom something is, as the log says it.
-fn device(addressee: Addressee) -> Option<String> {
-    match addressee {
-        Addressee::All => None,
-        Addressee::First => Some(String::new()),
-        Addressee::Device(device) => Some(device.to_string()),
-    }
-}
-
-fn contains(content: &[u8], text: &str) -> bool {
-    String::from_utf8_lossy(content).contains(text)
-}
-
-fn json(names: &BTreeSet<String>) -> Result<String> {
-    serde_json::to_string(names).map_err(StorageError::new)
-}
-
-// Where the columns of a page's rows stand that come after those of a message.
-const TARGET: usize = 12;
-const HEAD: usize = TARGET + 4;
-const ENTRY: usize = HEAD + 2;
-const ADDRESSEE: usize = ENTRY + 5;
-const NOTIFIED_OF: usize = ADDRESSEE + 2;
-const OWN_KEY: usize = NOTIFIED_OF + 6;
-
-/// Reads a row of [`PAGE`], of an account's log; `None` for the one that stands for nothing to follow.
-fn read_event(row: &SqliteRow, account: &str, keyring: &Keyring) -> Result<Option<wire::Event>> {
-    let Some(seq) = row.try_get::<Option<i64>, _>(ENTRY)? else {
-        return Ok(None);
-    };
-    let own_seal = || keyring.seal(account, row.try_get(OWN_KEY)?);
-    let body = match row.try_get(ENTRY + 1)? {
-        MESSAGE | CHANGED if row.try_get(ADDRESSEE + 1)? => None,
-        MESSAGE => read_message(row, keyring)?.map(Body::Message),
-        READ => Some(Body::Read(wire::Read {
-            conversation: row.try_get(0)?,
-            position: column(row, 1)?,
-            inbound: column(row, 2)?,
-        })),
-        MEMBERS => Some(Body::Members(wire::Members {
-            conversation: row.try_get(0)?,
-            members: serde_json::from_str(row.try_get(ENTRY + 3)?).map_err(StorageError::new)?,
-        })),
-        CHANGED => read_message(row, keyring)?.map(Body::Changed),
-        FIELDS => read_fields(row, TARGET, own_seal)?.map(Body::Fields),
-        READ_BY => Some(Body::ReadBy(wire::ReadBy {
-            conversation: row.try_get(0)?,
-            account: row.try_get(ENTRY + 4)?,
-            position: column(row, 1)?,
-        })),
-        // One that a later entry tells of, or that is kept no longer.
-        NOTIFICATION if row.try_get::<Option<&[u8]>, _>(NOTIFIED_OF)?.is_none() => None,
-        NOTIFICATION => Some(Body::Notification(read_notification(row, NOTIFIED_OF, &*own_seal()?)?)),
-        kind => return Err(StorageError::new(format!("an entry of the unknown kind {kind}"))),
-    };
-    Ok(Some(wire::Event { seq: number(seq)?, operation: optional_bytes(row, ENTRY + 2)?, body }))
-}
-
-/// Reads the columns of a message; `None` for one that is kept no longer.
-fn read_message(row: &SqliteRow, keyring: &Keyring) -> Result<Option<wire::Message>> {
-    let content = match row.try_get::<Option<&[u8]>, _>(7)?.unwrap_or_default() {
-        [] => Bytes::new(),
-        sealed => {
-            keyring.seal(row.try_get(4)?, row.try_get(11)?)?.open(What::Message(row.try_get(3)?), sealed)?
-        }
-    };
-    let message = wire::Message {
-        conversation: row.try_get(0)?,
-        position: column(row, 1)?,
-        inbound: column(row, 2)?,
-        id: optional_bytes(row, 3)?,
-        sender: row.try_get(4)?,
-        device: optional_bytes(row, 5)?,
-        r#type: row.try_get(6)?,
-        content,
-        sent_at: column(row, 8)?,
-        edited_at: column(row, 9)?,
-        recalled: row.try_get(10)?,
-    };
-    Ok(Some(message).filter(|message| message.recalled || !message.content.is_empty()))
-}
-
-/// Reads a row of [`OVERVIEWS`].
-fn read_overview(row: &SqliteRow, keyring: &Keyring) -> Result<Overview> {
-    let conversation: String = row.try_get(TARGET)?;
-    let mut news = Vec::new();
-    // Of a group in which nothing was said there is no message.
-    if row.try_get::<Option<i64>, _>(1)?.is_some() {
-        news.extend(read_message(row, keyring)?.map(Body::Message));
-    }
-    let position = column(row, TARGET + 1)?;
-    if position > 0 {
-        let (conversation, inbound) = (conversation.clone(), column(row, TARGET + 2)?);
-        news.push(Body::Read(wire::Read { conversation, position, inbound }));
-    }
-    if let Some(members) = row.try_get::<Option<&str>, _>(TARGET + 3)? {
-        let members = serde_json::from_str(members).map_err(StorageError::new)?;
-        news.push(Body::Members(wire::Members { conversation: conversation.clone(), members }));
-    }
-    let readers: Vec<(String, u64)> =
-        serde_json::from_str(row.try_get(TARGET + 4)?).map_err(StorageError::new)?;
-    news.extend(readers.into_iter().map(|(account, position)| {
-        Body::ReadBy(wire::ReadBy { conversation: conversation.clone(), account, position })
-    }));
-    Ok(Overview { conversation, news })
-}
-
-/// Reads the columns of a target from this one on, unless a later entry has its fields.
-fn read_fields(
-    row: &SqliteRow,
-    first: usize,
-    seal: impl FnOnce() -> Result<Arc<Seal>>,
-) -> Result<Option<wire::Fields>> {
-    let Some(fields) = row.try_get::<Option<&str>, _>(first + 3)? else {
-        return Ok(None);
-    };
-    let target: String = row.try_get(first)?;
-    let mut fields: Vec<(String, String)> = serde_json::from_str(fields).map_err(StorageError::new)?;
-    fields.sort_unstable();
-    let seal = seal()?;
-    let field = |(name, sealed): (String, String)| {
-        let value = seal.open(What::Field(&target, &name), &bytes_of_hex(&sealed)?)?;
-        Ok(wire::Field { name, value })
-    };
-    Ok(Some(wire::Fields {
-        fields: fields.into_iter().map(field).collect::<Result<_>>()?,
-        target,
-        updated_at: column(row, first + 1)?,
-        device: optional_bytes(row, first + 2)?,
-    }))
-}
-
-/// Reads the columns of a notification from this one on.
-fn read_notification(row: &SqliteRow, first: usize, seal: &Seal) -> Result<wire::Notification> {
-    let sealed = row.try_get::<Option<&[u8]>, _>(first + 5)?.unwrap_or_default();
-    let words = seal.open(What::Notification(row.try_get(first)?), sealed)?;
-    let words = wire::Notification::decode(words).map_err(StorageError::new)?;
-    Ok(wire::Notification {
-        id: optional_bytes(row, first)?,
-        conversation: row.try_get(first + 1)?,
-        message: optional_bytes(row, first + 2)?,
-        created_at: column(row, first + 3)?,
-        state: row.try_get(first + 4)?,
-        ..words
-    })
-}
-
-fn read_field(row: &SqliteRow, target: &str, seal: &Seal) -> Result<(String, Field)> {
-    let stamp = Stamp { clock: Timestamp(column(row, 2)?), device: optional_bytes(row, 3)? };
-    let name: String = row.try_get(0)?;
-    let value = seal.open(What::Field(target, &name), row.try_get(1)?)?;
-    Ok((name, Field { stamp, value }))
-}
-
-/// What SQLite's `hex` has written.
-fn bytes_of_hex(hex: &str) -> Result<Vec<u8>> {
-    let digit = |digit: u8| char::from(digit).to_digit(16);
-    let byte = |pair: &[u8]| match pair {
-        [high, low] => u8::try_from(digit(*high)? << 4 | digit(*low)?).ok(),
-        _ => None,
-    };
-    let bytes: Option<_> = hex.as_bytes().chunks(2).map(byte).collect();
-    bytes.ok_or_else(|| StorageError::new("hexadecimal digits were expected"))
-}
-
-fn optional_bytes(row: &SqliteRow, index: usize) -> Result<Bytes> {
-    Ok(row.try_get::<Option<&[u8]>, _>(index)?.map(Bytes::copy_from_slice).unwrap_or_default())
-}
-
-fn column(row: &SqliteRow, index: usize) -> Result<u64> {
-    number(row.try_get(index)?)
-}
-
-/// SQLite's integers are signed; ours are not.
-fn number(stored: i64) -> Result<u64> {
-    u64::try_from(stored).map_err(StorageError::new)
-}
-
 fn size(content: &[u8]) -> Result<i64> {
     i64::try_from(content.len()).map_err(StorageError::new)
-}
-
-fn signed(number: u64) -> Result<i64> {
-    i64::try_from(number).map_err(StorageError::new)
-}
-
-impl From<sqlx::Error> for StorageError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::new(error)
-    }
 }
 
 #[cfg(test)]

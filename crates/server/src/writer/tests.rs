@@ -1,4 +1,7 @@
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
 
 use bytes::Bytes;
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
@@ -116,6 +119,28 @@ async fn what_many_submit_at_once_is_all_there_once() {
     assert_eq!((log.events.len(), log.head), (100, Seq(100)));
     assert!(log.events.iter().zip(1..).all(|(event, seq)| event.seq == seq));
 }
+#[tokio::test]
+async fn work_that_somebody_else_was_in_the_way_of_is_done_again() {
+    struct Crowded(AtomicU32);
+
+    #[async_trait]
+    impl Work for Crowded {
+        type Answer = ();
+
+        async fn run(&self, tx: &mut dyn Transaction, growth: &mut Growth) -> Result<()> {
+            submission("alice", &[send(1, "direct:bob", "hi")]).run(tx, growth).await?;
+            match self.0.fetch_sub(1, Ordering::Relaxed) {
+                1 => Ok(()),
+                _ => Err(StorageError::passing("somebody else is at it")),
+            }
+        }
+    }
+
+    let fixture = Fixture::new().await;
+    fixture.writer.write(Crowded(AtomicU32::new(4))).await.unwrap();
+    assert_eq!(fixture.messages("bob").await.len(), 1);
+}
+
 #[tokio::test]
 async fn work_that_the_storage_refuses_takes_no_other_work_with_it() {
     struct Poison;

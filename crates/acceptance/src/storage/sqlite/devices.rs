@@ -2,20 +2,22 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{Row as _, SqliteConnection};
 use tutti_protocol::{Millis, limits};
 
-use super::{column, number, optional_bytes, signed};
 use crate::{
     devices::{Device, Known, Removed, Subscription, Token, TokenMark},
     platform::Platform,
-    storage::{Result, StorageError},
+    storage::{
+        Result, StorageError,
+        rows::{read_device, read_known, signed},
+    },
 };
 
 /// Tokens that are forgotten in one step.
 const TRIM: i64 = 500;
 
-/// What is read of a device, for [`read_device`].
+/// What is read of a device, for `read_device`.
 macro_rules! device_columns {
     () => {
         "d.id, d.name, d.platform, d.registered_at, d.last_seen, d.renamed, s.endpoint, s.p256dh, s.auth"
@@ -41,7 +43,6 @@ const FIND: &str = concat!(
     LEFT JOIN subscriptions s ON s.account = d.account AND s.device = d.id
     LEFT JOIN removed_devices r ON r.account = asked.account AND r.id = asked.id"
 );
-const REMOVED: usize = 9;
 
 pub(super) async fn list(connection: &mut SqliteConnection, account: &str) -> Result<Vec<Device>> {
     let rows = sqlx::query(LIST).bind(account).fetch_all(connection).await?;
@@ -54,13 +55,7 @@ pub(super) async fn find(
     id: &str,
 ) -> Result<Option<Known>> {
     let row = sqlx::query(FIND).bind(account).bind(id).fetch_one(connection).await?;
-    match row.try_get::<Option<i64>, _>(REMOVED)? {
-        Some(at) => {
-            let removed = Removed { by: row.try_get(REMOVED + 1)?, at: Millis(number(at)?) };
-            Ok(Some(Known::Removed(removed)))
-        }
-        None => Ok(read_device(&row)?.map(Known::Listed)),
-    }
+    read_known(&row)
 }
 
 pub(super) async fn put(connection: &mut SqliteConnection, account: &str, device: &Device) -> Result<()> {
@@ -209,23 +204,4 @@ pub(super) async fn trim_tokens(connection: &mut SqliteConnection, now: Millis) 
         more |= trim.execute(&mut *connection).await?.rows_affected() == TRIM as u64;
     }
     Ok(more)
-}
-
-/// Reads the columns of a device, if there is one.
-fn read_device(row: &SqliteRow) -> Result<Option<Device>> {
-    let Some(id) = row.try_get::<Option<String>, _>(0)? else {
-        return Ok(None);
-    };
-    let last_seen: Option<i64> = row.try_get(4)?;
-    let endpoint: Option<String> = row.try_get(6)?;
-    let (p256dh, auth) = (optional_bytes(row, 7)?, optional_bytes(row, 8)?);
-    Ok(Some(Device {
-        name: row.try_get::<Option<String>, _>(1)?.unwrap_or_else(|| id.clone()),
-        platform: row.try_get::<Option<&str>, _>(2)?.and_then(Platform::parse),
-        registered_at: Millis(column(row, 3)?),
-        last_seen: last_seen.map(number).transpose()?.map(Millis),
-        renamed: row.try_get(5)?,
-        push: endpoint.map(|endpoint| Subscription { endpoint, p256dh, auth }),
-        id,
-    }))
 }

@@ -3,8 +3,11 @@
 use sqlx::{Row as _, SqliteConnection};
 use tutti_protocol::{Millis, OperationId};
 
-use super::{erase_unheld, number, signed};
-use crate::storage::{AccountKey, MessageKey, Result, SentMessage, StorageError};
+use super::erase_unheld;
+use crate::storage::{
+    AccountKey, MessageKey, Result, SentMessage, StorageError,
+    rows::{number, signed},
+};
 
 /// Rows of a table that go in one step.
 const DROP: i64 = 500;

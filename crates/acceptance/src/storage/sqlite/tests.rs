@@ -4,7 +4,7 @@ use std::{
 };
 
 use tempfile::TempDir;
-use tutti_protocol::Code;
+use tutti_protocol::{Code, wire::event::Body};
 
 use wire::operation;
 
@@ -15,8 +15,9 @@ use crate::{
     erasure::{EraseAccount, Erasure},
     groups::PutGroup,
     notifications::Notify,
-    reach::{Claim, Online, Reach},
+    reach::Reach,
     source::Source,
+    storage::Addressee,
     work::perform,
 };
 
@@ -637,161 +638,8 @@ async fn messages_of_all_sizes_that_were_edited_and_recalled_leave_nothing_behin
     }
 }
 
-/// Of some accounts this device is there, of others none.
-#[derive(Debug)]
-struct Somebody(u8);
-
-impl Online for Somebody {
-    fn device(&self, account: &str) -> Option<DeviceId> {
-        (account.len() % 2 == 1).then_some(DeviceId::from([self.0; 16]))
-    }
-}
-
 fn reader(number: u8) -> DeviceId {
     DeviceId::from([number; 16])
-}
-
-/// What accounts of two groups may do, and what the back end may, with few enough names that they meet.
-fn anything(rng: &mut Rng, number: u128) -> Submission {
-    let account = rng.pick(&["alice", "bob", "carol", "dave"]);
-    let conversation = rng.pick(&["direct:alice", "direct:bob", "group:one", "group:two"]);
-    let target = rng.pick(&[conversation, "session:a", "session:b"]);
-    let (id, clock) = (if rng.below(20) == 0 { number / 2 } else { number }, rng.below(50));
-    let message = u128::from(rng.below(u64::try_from(number).unwrap() + 1));
-    let operation = match rng.below(11) {
-        10 => {
-            let notification = Bytes::copy_from_slice(&message.to_be_bytes());
-            let mark = wire::MarkNotification { notification, state: 1 + rng.below(2) as i32 };
-            operation(id, clock, operation::Body::MarkNotification(mark))
-        }
-        0..3 => send(id, conversation, number.to_string()),
-        3 | 4 => edit(id, clock, message, number.to_string()),
-        5 => recall(id, message),
-        6 | 7 => {
-            let position = rng.below(30);
-            let read = wire::MarkRead { conversation: conversation.to_owned(), position };
-            operation(id, clock, operation::Body::MarkRead(read))
-        }
-        _ => {
-            let mentioned = OperationId::from(message.to_be_bytes());
-            let draft = format!("\"{mentioned}\"");
-            let name = if target.starts_with("session") { rng.pick(&["x", "y"]) } else { "draft" };
-            set(id, clock, target, name, if rng.below(4) == 0 { String::new() } else { draft })
-        }
-    };
-    let device = DeviceId::from([rng.below(3) as u8; 16]);
-    Submission {
-        source: rng.pick(&[
-            Source::BackEnd,
-            Source::Device(device),
-            Source::Device(device),
-            Source::Passing(device),
-        ]),
-        include_sender: rng.below(5) > 0,
-        notifies: false,
-        hide_reads: rng.below(4) == 0,
-        recall_window: (rng.below(4) == 0).then_some(Duration::from_secs(1)),
-        reach: if rng.below(3) > 0 { Reach::All } else { Reach::One(Arc::new(Somebody(rng.below(3) as u8))) },
-        now: Millis(number as u64 * 100),
-        ..submission(account, vec![operation])
-    }
-}
-
-#[tokio::test]
-async fn it_does_what_the_storage_in_memory_does() {
-    let mut kinds = std::collections::HashSet::new();
-    for seed in 0..20 {
-        let mut rng = Rng(seed);
-        let (storage, _data) = open().await;
-        let memory = crate::storage::MemoryStorage::new(storage.log_id());
-        let both: [&dyn Storage; 2] = [&storage, &memory];
-        for number in 1..=200 {
-            let verdicts = if rng.below(150) == 0 {
-                let account = rng.pick(&["alice", "bob", "carol", "dave"]).to_owned();
-                let erase = EraseAccount { account, now: Millis(number as u64 * 100) };
-                // It may be interrupted, and goes on another time.
-                for _ in 0..=rng.below(2) {
-                    let [erasure, expected] =
-                        [perform(both[0], &erase).await, perform(both[1], &erase).await];
-                    assert_eq!(erasure.unwrap().0, expected.unwrap().0, "seed {seed}: {number}");
-                }
-                continue;
-            } else if rng.below(20) == 0 {
-                let members: BTreeSet<String> = ["alice", "bob", "carol", "dave"]
-                    .into_iter()
-                    .filter(|_| rng.below(3) > 0)
-                    .map(str::to_owned)
-                    .collect();
-                let put = PutGroup { id: rng.pick(&["one", "two"]).to_owned(), members };
-                let [put, expected] = [perform(both[0], &put).await, perform(both[1], &put).await];
-                assert_eq!(put.unwrap().0, expected.unwrap().0, "seed {seed}: {number}");
-                continue;
-            } else if rng.below(8) == 0 {
-                let id_of = |number: u128| Bytes::copy_from_slice(&number.to_be_bytes());
-                let about = u128::from(rng.below(u64::try_from(number).unwrap()));
-                let notification = wire::Notification {
-                    id: id_of(if rng.below(8) == 0 { number / 2 } else { number }),
-                    title: format!("notification {number}"),
-                    message: if rng.below(3) == 0 { Bytes::new() } else { id_of(about) },
-                    ..wire::Notification::default()
-                };
-                let accounts = ["alice", "bob", "carol", "dave"].into_iter().filter(|_| rng.below(2) > 0);
-                let accounts = accounts.map(str::to_owned).collect();
-                let notify = Notify { accounts, notification, now: Millis(number as u64 * 100) };
-                let [notified, expected] = [perform(both[0], &notify).await, perform(both[1], &notify).await];
-                assert_eq!(notified.unwrap().0, expected.unwrap().0, "seed {seed}: {number}");
-                continue;
-            } else {
-                let submission = anything(&mut rng, number);
-                let mut grown = BTreeSet::new();
-                let first = decide(both[0], submission.clone(), &mut grown).await;
-                [first, decide(both[1], submission, &mut grown).await]
-            };
-            assert_eq!(verdicts[0], verdicts[1], "seed {seed}: {number}");
-        }
-        for account in ["alice", "bob", "carol", "dave"] {
-            let device = reader(rng.below(3) as u8);
-            let until = Seq(rng.below(200));
-            let claim = Claim { account: account.to_owned(), device, after: Seq(0), until };
-            for claim in [None, Some(claim)] {
-                if let Some(claim) = claim {
-                    for storage in both {
-                        perform(storage, &claim).await.unwrap();
-                    }
-                }
-                let [page, expected] = [
-                    both[0].page(account, Seq(0), device).await,
-                    both[1].page(account, Seq(0), device).await,
-                ];
-                let (page, expected) = (page.unwrap(), expected.unwrap());
-                let at = |page: &Page| (page.next, page.head, page.unclaimed);
-                assert_eq!(at(&page), at(&expected), "seed {seed}: {account}");
-                for (event, expected) in page.events.iter().zip(&expected.events) {
-                    assert_eq!(event, expected, "seed {seed}: {account}");
-                }
-                for event in &page.events {
-                    tutti_protocol::codec::check_event(event).unwrap();
-                    kinds.insert(event.body.as_ref().map(std::mem::discriminant));
-                }
-                let [kept, expected] = [both[0], both[1]].map(|it| it.notifications(account, None, 100));
-                assert_eq!(kept.await.unwrap(), expected.await.unwrap(), "seed {seed}: {account}");
-                for compensated in [true, false] {
-                    let reader = Reader { device, compensated, notified: true };
-                    let [list, expected] =
-                        [both[0], both[1]].map(|it| it.overviews(account, reader, "", 100));
-                    let (list, expected) = (list.await.unwrap(), expected.await.unwrap());
-                    assert_eq!(format!("{list:?}"), format!("{expected:?}"), "seed {seed}: {account}");
-                    for Overview { conversation, .. } in list {
-                        let all = (Position(1), Position(1_000));
-                        let [there, expected] =
-                            [both[0], both[1]].map(|it| it.stretch(account, reader, &conversation, all, 100));
-                        assert_eq!(there.await.unwrap(), expected.await.unwrap(), "seed {seed}: {account}");
-                    }
-                }
-            }
-        }
-    }
-    assert_eq!(kinds.len(), 8, "every kind of entry came up, and superseded ones");
 }
 
 /// Erases an account, and answers in how many steps.

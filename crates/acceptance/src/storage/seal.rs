@@ -1,4 +1,4 @@
-//! How content lies on the disk: sealed under a key of the account that it comes from, which lies beside it, wrapped
+//! How content lies in a database: sealed under a key of the account that it comes from, which lies beside it, wrapped
 //! under the server's master key.
 //!
 //! ```text
@@ -24,7 +24,7 @@ use sha2::Sha256;
 use tutti_protocol::OperationId;
 use zeroize::Zeroizing;
 
-use crate::storage::{Result, StorageError};
+use super::{Result, StorageError};
 
 const FORMAT: &[u8] = b"tutti 1";
 const NONCE_LEN: usize = 24;
@@ -223,7 +223,7 @@ impl Keyring {
     }
 
     /// Whether the seal of an account is at hand.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "sqlite"))]
     pub(super) fn holds(&self, account: &str) -> bool {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.recent.contains_key(account) || held.before.contains_key(account)

@@ -1,0 +1,16 @@
+//! The storage in a PostgreSQL database keeps every promise.
+#![cfg(feature = "postgres")]
+
+use std::sync::Arc;
+
+use tutti_acceptance::storage::{MasterKeys, PostgresStorage, Storage};
+
+mod cluster;
+mod suite;
+
+type Data = ();
+
+async fn open() -> (Arc<dyn Storage>, Data) {
+    let keys = MasterKeys::new("a master key for the tests alone");
+    (Arc::new(PostgresStorage::open(&cluster::database(), &keys).await.unwrap()), ())
+}
