@@ -467,7 +467,7 @@ async fn the_raw_database_shows_no_plain_text() {
                 assert!(named || random, "a key or a value says {text}");
             } else if Reflect::has(&stored, &"agent".into()) == Ok(true) {
                 // Which browser this is, and what it does.
-                assert_eq!(Object::keys(stored.unchecked_ref()).length(), 2, "{stored:?}");
+                assert_eq!(Object::keys(stored.unchecked_ref::<Object>()).length(), 2, "{stored:?}");
             } else {
                 let number = stored.as_f64().is_some() || stored.is_truthy() && stored.as_bool().is_some();
                 assert!(number || stored.is_instance_of::<CryptoKey>(), "{stored:?}");
