@@ -41,9 +41,9 @@ export async function fill(server, messages, progress = () => {}) {
     progress(written);
   }
   for (; written < messages; written += 1) {
-    const before = Date.now();
     await write([next(written)]);
-    while (Date.now() === before) await new Promise(setImmediate);
+    const confirmed = Date.now();
+    while (Date.now() === confirmed) await new Promise(setImmediate);
   }
   for (const device of devices.values()) device.close();
 }

@@ -63,5 +63,8 @@ export async function check(page, truth) {
 
 export function expect(found, right, what) {
   const [is, ought] = [found, right].map((value) => JSON.stringify(value));
-  if (is !== ought) throw new Error(`${what} is wrong\n  is    ${is.slice(0, 600)}\n  ought ${ought.slice(0, 600)}`);
+  if (is === ought) return;
+  const at = [...is].findIndex((char, at) => char !== ought[at]);
+  const around = (text) => text.slice(Math.max(0, at - 200), at + 400);
+  throw new Error(`${what} is wrong\n  is    ${around(is)}\n  ought ${around(ought)}`);
 }
