@@ -441,18 +441,14 @@ impl Driver {
             return;
         }
         self.spawn(async |driver| {
+            // First the list is shown, and the page has its turn in between.
+            TimeoutFuture::new(0).await;
             for conversation in conversations.into_iter().rev() {
-                let lacks = |replica: &Replica| {
-                    !replica.page_blocks(&conversation, None, READ_AHEAD_MESSAGES).is_empty()
-                };
-                if driver.read(lacks) != Ok(true) {
-                    continue;
-                }
-                // The page has its turn in between.
-                TimeoutFuture::new(0).await;
-                // What cannot be read, who asks for it is told.
-                if driver.blocks(&conversation, None, READ_AHEAD_MESSAGES).await.is_err() {
-                    break;
+                match driver.blocks(&conversation, None, READ_AHEAD_MESSAGES).await {
+                    Ok(blocks) if blocks.is_empty() => {}
+                    Ok(_) => TimeoutFuture::new(0).await,
+                    // What cannot be read, who asks for it is told.
+                    Err(_) => break,
                 }
             }
             driver.reading_ahead.set(false);
