@@ -9,13 +9,55 @@ import { until } from "./until.mjs";
 export const KEY = "the key of the end-to-end tests";
 const BUILT = fileURLToPath(new URL("../../../target/debug/tutti-server", import.meta.url));
 
+/** What clients and an application's back end reach at one address, whoever serves it. */
+export class Service {
+  /** Where clients connect. */
+  get url() {
+    return `${this.origin.replace("http", "ws")}/sync`;
+  }
+
+  /** Starts it again, on the same data, as if it were so many days ago. */
+  async travel(daysAgo) {
+    await this.stop();
+    await this.start(["--clock-offset", String(-daysAgo * 86_400)]);
+  }
+
+  async token(account) {
+    const { token } = await this.call("POST", "/api/tokens", { account });
+    return token;
+  }
+
+  /** The live connections of an account. */
+  async connections(account) {
+    const { connections } = await this.call("GET", `/api/connections?user_id=${encodeURIComponent(account)}`);
+    return connections;
+  }
+
+  /** Sends a message as the application's back end would. */
+  message(from, to, content, more = {}) {
+    return this.call("POST", "/api/messages", { from, to, content, ...more });
+  }
+
+  async call(method, path, body) {
+    const response = await fetch(this.origin + path, {
+      method,
+      headers: { "content-type": "application/json", authorization: `Bearer ${KEY}` },
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
+    return text === "" ? null : JSON.parse(text);
+  }
+}
+
 /** The real server, on a data directory of its own. */
-export class Server {
+export class Server extends Service {
   #config;
   #process;
   #listen = "127.0.0.1:0";
 
   constructor(config) {
+    super();
     this.#config = config;
   }
 
@@ -41,20 +83,16 @@ export class Server {
   }
 
   get runs() {
-    return this.#process.exitCode === null && this.#process.signalCode === null;
-  }
-
-  /** Where clients connect. */
-  get url() {
-    return `ws://${this.#listen}/sync`;
+    return this.#process?.exitCode === null && this.#process.signalCode === null;
   }
 
   /** Starts it: at first on a free port, later on the same one and the same data. */
-  async start() {
+  async start(more = []) {
     const { data, log, level, www, args } = this.#config;
     const program = process.env.TUTTI_SERVER ?? BUILT;
     const sink = await open(log, "a");
-    this.#process = spawn(program, ["--listen", this.#listen, "--data", data, "--www", www, "--dev", ...args], {
+    const own = ["--listen", this.#listen, "--data", data, "--www", www, "--dev"];
+    this.#process = spawn(program, [...own, ...args, ...more], {
       stdio: ["ignore", "pipe", sink.fd],
       env: { ...process.env, TUTTI_SERVER_KEY: KEY, RUST_LOG: level },
     });
@@ -88,46 +126,15 @@ export class Server {
     await this.#end("SIGTERM");
   }
 
+  /** Ends it for good. */
+  end() {
+    return this.stop();
+  }
+
   async #end(signal) {
     if (!this.runs) return;
     const ended = once(this.#process, "exit");
     this.#process.kill(signal);
     await ended;
-  }
-
-  /** Starts it again, on the same data, as if it were so many days ago. */
-  async travel(daysAgo) {
-    await this.stop();
-    const { args, ...config } = this.#config;
-    this.#config = { ...config, args: [...args, "--clock-offset", String(-daysAgo * 86_400)] };
-    await this.start();
-    this.#config = { ...config, args };
-  }
-
-  async token(account) {
-    const { token } = await this.call("POST", "/api/tokens", { account });
-    return token;
-  }
-
-  /** The live connections of an account. */
-  async connections(account) {
-    const { connections } = await this.call("GET", `/api/connections?user_id=${encodeURIComponent(account)}`);
-    return connections;
-  }
-
-  /** Sends a message as the application's back end would. */
-  message(from, to, content, more = {}) {
-    return this.call("POST", "/api/messages", { from, to, content, ...more });
-  }
-
-  async call(method, path, body) {
-    const response = await fetch(this.origin + path, {
-      method,
-      headers: { "content-type": "application/json", authorization: `Bearer ${KEY}` },
-      body: body === undefined ? undefined : JSON.stringify(body),
-    });
-    const text = await response.text();
-    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
-    return text === "" ? null : JSON.parse(text);
   }
 }
