@@ -1,7 +1,8 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { appendFileSync } from "node:fs";
-import { open, readFile } from "node:fs/promises";
+import { cp, open, readFile, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { until } from "./until.mjs";
@@ -88,15 +89,8 @@ export class Server extends Service {
 
   /** Starts it: at first on a free port, later on the same one and the same data. */
   async start(more = []) {
-    const { data, log, level, www, args } = this.#config;
-    const program = process.env.TUTTI_SERVER ?? BUILT;
-    const sink = await open(log, "a");
-    const own = ["--listen", this.#listen, "--data", data, "--www", www, "--dev"];
-    this.#process = spawn(program, [...own, ...args, ...more], {
-      stdio: ["ignore", "pipe", sink.fd],
-      env: { ...process.env, TUTTI_SERVER_KEY: KEY, RUST_LOG: level },
-    });
-    await sink.close();
+    const { log } = this.#config;
+    this.#process = await this.#spawn(more);
     const failed = once(this.#process, "exit").then(async ([code, signal]) => {
       throw new Error(`the server has ended (${code ?? signal})\n${(await readFile(log)).subarray(-4_000)}`);
     });
@@ -129,6 +123,45 @@ export class Server extends Service {
   /** Ends it for good. */
   end() {
     return this.stop();
+  }
+
+  /** Keeps all that is stored as it is now. The file may only be copied while nobody writes to it. */
+  async backUp() {
+    await this.stop();
+    await cp(this.data, this.#backup, { recursive: true });
+    await this.start();
+  }
+
+  /** Starts it again with what was kept, as its operator is to do it. */
+  async restore() {
+    await this.stop();
+    await rm(this.data, { recursive: true });
+    await cp(this.#backup, this.data, { recursive: true });
+    await this.renameLog();
+    await this.start();
+  }
+
+  /** Tells what is stored that it was restored. */
+  async renameLog() {
+    const renaming = await this.#spawn(["--restored"]);
+    const [code, signal] = await once(renaming, "exit");
+    if (code !== 0) throw new Error(`the log cannot be renamed (${code ?? signal})`);
+  }
+
+  get #backup() {
+    return join(dirname(this.log), "backup");
+  }
+
+  async #spawn(more) {
+    const { data, log, level, www, args } = this.#config;
+    const sink = await open(log, "a");
+    const own = ["--listen", this.#listen, "--data", data, "--www", www, "--dev"];
+    const child = spawn(process.env.TUTTI_SERVER ?? BUILT, [...own, ...args, ...more], {
+      stdio: ["ignore", "pipe", sink.fd],
+      env: { ...process.env, TUTTI_SERVER_KEY: KEY, RUST_LOG: level },
+    });
+    await sink.close();
+    return child;
   }
 
   async #end(signal) {

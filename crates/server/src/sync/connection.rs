@@ -77,7 +77,7 @@ async fn greet<'a>(
         listed: caller.lasting_id().is_some(),
         listens: hello.devices,
     });
-    outbound.send(caller.welcome().await?)?;
+    outbound.send(caller.welcome(&hello).await?)?;
     tracing::info!(device = caller.lasting(), "connected");
     Ok(Session {
         caller,
