@@ -15,7 +15,9 @@
 mod alerts;
 mod api;
 mod app;
+mod bus;
 mod clock;
+mod cluster;
 pub mod config;
 mod devices;
 mod erasing;
@@ -24,6 +26,7 @@ pub mod limits;
 mod origin;
 pub mod push;
 mod rate;
+mod roster;
 mod server;
 mod settings;
 mod site;
