@@ -236,9 +236,11 @@ impl Shared {
         self.asked(forget.query_async(&mut self.line()?).await)
     }
 
-    /// This server goes: the others need not wait to find out.
+    /// This server goes, and says no more: the others need not wait to find out.
     pub(super) async fn leave(&self) -> Result<(), Away> {
-        self.asked(redis::cmd("DEL").arg(life(self.server)).query_async(&mut self.line()?).await)
+        let mut line = self.line()?;
+        self.hang_up();
+        self.asked(redis::cmd("DEL").arg(life(self.server)).query_async(&mut line).await)
     }
 
     /// What is said on which channel: of accounts whose logs have grown, each once.
