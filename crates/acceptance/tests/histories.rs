@@ -31,9 +31,6 @@ use tutti_protocol::{
     wire::{self, event, operation::Body},
 };
 
-#[cfg(feature = "postgres")]
-mod cluster;
-
 const STEPS: u64 = 1_000;
 /// So often all that is kept is compared; what each step answers is compared at once.
 const COMPARED: u64 = 200;
@@ -90,7 +87,7 @@ async fn storages() -> (Vec<(&'static str, Box<dyn Storage>)>, impl Drop) {
     }
     #[cfg(feature = "postgres")]
     {
-        let url = cluster::database();
+        let url = tutti_databases::database();
         let storage = tutti_acceptance::storage::PostgresStorage::open(&url, &keys).await.unwrap();
         all.push(("PostgreSQL", Box::new(storage)));
     }
