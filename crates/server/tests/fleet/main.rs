@@ -2,8 +2,6 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-#[path = "../../../acceptance/tests/cluster/mod.rs"]
-mod postgres;
 mod redis;
 
 use std::{process::Stdio, time::Duration};
@@ -34,7 +32,7 @@ impl Fleet {
 
     async fn start_with(servers: usize, args: &[&str]) -> Self {
         let mut fleet =
-            Self { redis: Redis::start().await, database: postgres::database(), servers: Vec::new() };
+            Self { redis: Redis::start().await, database: tutti_databases::database(), servers: Vec::new() };
         for _ in 0..servers {
             let url = fleet.redis.url();
             let args = [&fleet.args(&url), args].concat();
