@@ -4,7 +4,6 @@ import { after, test } from "node:test";
 import { agree, away, back, complaints } from "./support/cast.mjs";
 import { contents, numbered, summary } from "./support/messages.mjs";
 import { Stage } from "./support/stage.mjs";
-import { until } from "./support/until.mjs";
 
 const STORAGES = { SQLite: 0, PostgreSQL: Number(process.env.TUTTI_INSTANCES) || 3 };
 const [TO_BOB, TO_ANN] = ["direct:bob", "direct:ann"];
@@ -25,6 +24,7 @@ for (const [storage, instances] of Object.entries(STORAGES)) {
     for (const client of all) await client.online();
 
     const kept = await laptop.sendAll(TO_BOB, numbered("kept", 5));
+    await bob.untilSent(TO_ANN, kept.length);
     await bob.sendAll(TO_ANN, ["kept, too"]);
     await laptop.call("setSession", "article", { position: 1 });
     await agree("all have what is kept", all, conversation, (messages) => messages.length === 6 && areSent(messages));
@@ -35,9 +35,9 @@ for (const [storage, instances] of Object.entries(STORAGES)) {
     await laptop.sendAll(TO_BOB, numbered("lost", LOST));
     await bob.sendAll(TO_ANN, numbered("lost, too", LOST));
     await tab.call("edit", kept[1].id, "an edit that is lost");
+    await agree("all have what is lost", all, conversation, (messages) => messages.length === 6 + 2 * LOST && areSent(messages));
     await laptop.call("markRead", TO_BOB);
     await laptop.call("setSession", "article", { position: 2 });
-    await agree("all have what is lost", all, conversation, (messages) => messages.length === 6 + 2 * LOST && areSent(messages));
     await agree("and how far is read", anns, whole, ({ unread, article }) => unread === 0 && article === 2);
     const ahead = (await tablet.call("inspect")).cursor;
 
@@ -57,7 +57,8 @@ for (const [storage, instances] of Object.entries(STORAGES)) {
 
     // The log comes to be longer than it was: now a device's cursor alone says nothing any more.
     await bob.sendAll(TO_ANN, numbered("new", 4 * LOST));
-    await until("the log is as long as it was", async () => (await laptop.call("inspect")).cursor > ahead);
+    await laptop.untilSent(TO_BOB, 6 + 4 * LOST);
+    assert.ok((await laptop.call("inspect")).cursor > ahead);
     assert.equal((await tablet.call("inspect")).cursor, ahead);
     await back(phone);
     await back(tablet);

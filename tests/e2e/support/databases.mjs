@@ -1,7 +1,7 @@
 // PostgreSQL and Redis, of the tests' own.
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFile, readdir } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -14,7 +14,7 @@ const SCRIPT = fileURLToPath(new URL("../../../crates/databases/postgres.sh", im
 
 /** It never waits for the disk: it outlives its own end, and not the machine's. */
 const SETTINGS = "-c fsync=off -c full_page_writes=off";
-/** Databases with lesser numbers are PostgreSQL's own. */
+/** Databases and tables with lesser numbers are PostgreSQL's own. */
 const FIRST_NUMBER = 16_384;
 
 /** A PostgreSQL server with one database. It ends with the process that has started it, however that ends. */
@@ -71,8 +71,7 @@ export class Postgres {
   async files() {
     await this.#order("checkpoint tutti");
     const base = join(this.#directory, "data/base");
-    const own = (await readdir(base)).filter((database) => Number(database) >= FIRST_NUMBER);
-    return (await Promise.all(own.map((database) => filesIn(join(base, database))))).flat();
+    return filesIn(base, (file) => file.split(/[/._]/, 2).every((number) => number >= FIRST_NUMBER));
   }
 
   async end() {

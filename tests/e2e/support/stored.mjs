@@ -26,18 +26,18 @@ export async function filesOf(server) {
   return [...files, ...elsewhere];
 }
 
-/** All files in a directory, with what is in them. */
-export async function filesIn(directory) {
+/** The files in a directory, or those that are wanted, with what is in them. */
+export async function filesIn(directory, isWanted = () => true) {
   const entries = await readdir(directory, { recursive: true, withFileTypes: true });
-  const read = async (entry) => {
-    const path = join(entry.parentPath, entry.name);
-    const bytes = await readFile(path).catch((error) => {
+  const read = async (file) => {
+    const bytes = await readFile(join(directory, file)).catch((error) => {
       if (error.code !== "ENOENT") throw error;
       return Buffer.alloc(0); // such files come and go
     });
-    return { file: relative(directory, path), bytes };
+    return { file, bytes };
   };
-  return Promise.all(entries.filter((entry) => entry.isFile()).map(read));
+  const files = entries.filter((entry) => entry.isFile()).map(({ parentPath, name }) => relative(directory, join(parentPath, name)));
+  return Promise.all(files.filter(isWanted).map(read));
 }
 
 /** Where these ids are in what this client's profile has stored, as text or as bytes. */
