@@ -10,6 +10,7 @@ mod groups;
 mod health;
 mod messages;
 mod notifications;
+mod publish;
 mod push;
 mod settings;
 mod status;
@@ -21,7 +22,7 @@ pub use access::Access;
 use axum::{
     Router,
     body::Body,
-    extract::{ConnectInfo, DefaultBodyLimit, Request, State},
+    extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Request, State},
     http::{HeaderValue, Method, Response, header},
     middleware::{self, Next},
     response::IntoResponse as _,
@@ -29,7 +30,14 @@ use axum::{
 };
 pub(crate) use error::ApiError;
 
-use crate::{app::App, config::Transport, sync};
+use tracing::Instrument as _;
+
+use crate::{
+    app::App,
+    config::Transport,
+    logs::{self, RequestId},
+    sync,
+};
 
 /// Largest body of a request.
 const BODY: usize = 1024 * 1024;
@@ -79,12 +87,22 @@ routes! {
     PUT     "/api/settings"              Backend             settings::put;
     GET     "/api/connections"           BackendOrDeveloper  connections::list;
     GET     "/api/push"                  Anyone              push::key;
+    POST    "/message/private/publish.json"        Signed  publish::message_to_users;
+    POST    "/message/group/publish.json"          Signed  publish::message_to_groups;
+    POST    "/statusmessage/private/publish.json"  Signed  publish::status_to_users;
+    POST    "/statusmessage/group/publish.json"    Signed  publish::status_to_groups;
     GET     "/healthz"                   Anyone              health::alive;
     GET     "/readyz"                    Anyone              health::ready;
+    GET     "/metrics"                   Anyone              health::metrics;
 }
 
 fn checked(app: &Arc<App>, access: Access, handler: MethodRouter<Arc<App>>) -> MethodRouter<Arc<App>> {
-    handler.route_layer(middleware::from_fn_with_state((app.clone(), access), access::check))
+    match access {
+        Access::Signed => {
+            handler.route_layer(middleware::from_fn_with_state(app.clone(), access::check_signature))
+        }
+        _ => handler.route_layer(middleware::from_fn_with_state((app.clone(), access), access::check)),
+    }
 }
 
 /// The routes, and what holds for all of them.
@@ -94,7 +112,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
         .layer(DefaultBodyLimit::max(BODY))
         .layer(middleware::from_fn_with_state(app.clone(), secure))
-        .layer(middleware::from_fn(log))
+        .layer(middleware::from_fn_with_state(app.clone(), observe))
         .with_state(app)
 }
 
@@ -135,24 +153,33 @@ async fn secure(
     answer
 }
 
-/// Whether a request came from another machine without having been encrypted; who asks whether the server is well
-/// may do so.
+/// Whether a request came from another machine without having been encrypted; who asks how the server is may do so.
 fn is_plain(peer: SocketAddr, request: &Request) -> bool {
     let scheme = request.headers().get("x-forwarded-proto");
     let encrypted = scheme.is_some_and(|scheme| scheme.as_bytes().eq_ignore_ascii_case(b"https"));
-    let health = matches!(request.uri().path(), "/healthz" | "/readyz");
+    let health = matches!(request.uri().path(), "/healthz" | "/readyz" | "/metrics");
     !(encrypted || health || peer.ip().is_loopback())
 }
 
-/// Notes each request: its path, never its query or its headers.
-async fn log(request: Request, next: Next) -> axum::response::Response {
+/// Counts each request and notes it under an id, which the answer bears: its route, never its path, its query or its
+/// headers, which may name somebody.
+async fn observe(
+    State(app): State<Arc<App>>,
+    route: Option<MatchedPath>,
+    mut request: Request,
+    next: Next,
+) -> axum::response::Response {
     let start = Instant::now();
     let method = request.method().clone();
-    let path = request.uri().path().to_owned();
-    let answer = next.run(request).await;
-    let status = answer.status().as_u16();
-    let ms = start.elapsed().as_millis();
-    tracing::debug!(%method, path, status, ms, "request");
+    let id = RequestId::of(request.headers());
+    request.extensions_mut().insert(id.clone());
+    let span = tracing::info_span!("request", id = &*id.0, account = tracing::field::Empty);
+    let mut answer = next.run(request).instrument(span.clone()).await;
+    let (status, took) = (answer.status().as_u16(), start.elapsed());
+    let route = route.as_ref().map(MatchedPath::as_str);
+    app.metrics.note_request(&method, route, status, took);
+    span.in_scope(|| tracing::debug!(%method, route, status, ms = took.as_millis(), "request"));
+    answer.headers_mut().insert(logs::REQUEST_ID, id.into());
     answer
 }
 

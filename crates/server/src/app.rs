@@ -9,8 +9,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tutti_acceptance::{reach::Reach, storage::Storage};
 
 use crate::{
-    config::Transport, devices::Lists, hub::Hub, limits::Limits, origin::Origins, push::WebPush,
-    rate::AccountRates, settings::Settings, site::Site, status::Statuses, tokens::Tokens, writer::Writer,
+    config::Transport, devices::Lists, hub::Hub, limits::Limits, logs::Pseudonyms, metrics::Metrics,
+    origin::Origins, push::WebPush, rate::AccountRates, settings::Settings, signature::Signatures,
+    site::Site, status::Statuses, tokens::Tokens, writer::Writer,
 };
 
 /// What all requests and connections share.
@@ -35,6 +36,8 @@ pub(crate) struct App {
     pub tokens: Tokens,
     /// Authenticates the application's back end.
     pub server_key: ServerKey,
+    /// Authenticates a back end that signs the headers of its requests.
+    pub signatures: Signatures,
     /// Which pages may connect.
     pub origins: Origins,
     /// What the operator has set.
@@ -43,6 +46,10 @@ pub(crate) struct App {
     pub site: Option<Site>,
     /// How connections are kept from being listened to.
     pub transport: Transport,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// What logs call accounts.
+    pub pseudonyms: Pseudonyms,
     /// What a connection may do.
     pub limits: Limits,
     /// Whether tokens are given to anyone on this machine.

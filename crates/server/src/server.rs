@@ -26,6 +26,8 @@ use crate::{
     config::{Config, ConfigError, Transport},
     devices::Lists,
     hub::Hub,
+    logs::Pseudonyms,
+    metrics::Metrics,
     origin::Origins,
     rate::AccountRates,
     settings::Settings,
@@ -96,9 +98,10 @@ impl Server {
         let grace = Duration::from_millis(config.presence_grace);
         let lists = Arc::new(Lists::new(storage.clone(), hub.clone(), grace));
         let (alerts, news) = Alerts::new();
+        let metrics = Arc::new(Metrics::new());
         let app = App {
             statuses: Arc::new(Statuses::new(storage.clone(), hub.clone(), grace)),
-            writer: Writer::start(storage.clone(), hub.clone(), lists.clone(), alerts),
+            writer: Writer::start(storage.clone(), hub.clone(), lists.clone(), alerts, metrics.clone()),
             lists,
             storage,
             hub,
@@ -107,10 +110,13 @@ impl Server {
             rates: AccountRates::new(limits.operations()),
             tokens: Tokens::new(&keys.token),
             server_key: ServerKey::new(&keys.server),
+            signatures: config.signatures(&keys)?,
             origins: Origins::new(&config.allow_origins),
             settings: CurrentSettings::new(settings),
             site: config.site()?,
             transport: transport.clone(),
+            metrics,
+            pseudonyms: Pseudonyms::new(&keys.token),
             limits,
             dev: config.dev,
             shutdown: CancellationToken::new(),

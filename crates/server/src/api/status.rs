@@ -1,6 +1,6 @@
 //! `POST /api/status`
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use axum::{body::Bytes, extract::State, http::StatusCode};
 use tutti_acceptance::accept::Refusal;
@@ -28,16 +28,35 @@ pub(super) async fn send(State(app): State<Arc<App>>, mut fields: Fields) -> Res
     let own = fields.optional("isIncludeSender", "true or false")?.unwrap_or(false);
     fields.finish()?;
     must_not_be_erased(&app, "from", &account).await?;
+    say(&app, &Saying { account, conversations: [conversation].into(), kind, content, own }).await?;
+    Ok(StatusCode::ACCEPTED)
+}
 
-    let grant = app.rates.take(&account, 1, Instant::now());
+/// What is said in the name of an account.
+pub(super) struct Saying {
+    pub account: String,
+    pub conversations: BTreeSet<String>,
+    pub kind: String,
+    pub content: Bytes,
+    /// Whether the account's own devices hear it, too.
+    pub own: bool,
+}
+
+/// Says it. In however many conversations, it counts as one operation of the account.
+pub(super) async fn say(app: &App, saying: &Saying) -> Result<(), ApiError> {
+    let Saying { account, conversations, kind, content, own } = saying;
+    let grant = app.rates.take(account, 1, Instant::now());
     if grant.granted == 0 {
         return Err(Refusal::rate_limited(grant.wait).into());
     }
-    let speaker = Speaker { account: &account, connection: None, own, others: true };
+    let speaker = Speaker { account, connection: None, own: *own, others: true };
     let said = |conversation| {
         let (account, r#type, content) = (account.clone(), kind.clone(), content.clone());
         Status::Custom(wire::Custom { conversation, account, r#type, content })
     };
-    app.statuses.say(speaker, &conversation, said).await?;
-    Ok(StatusCode::ACCEPTED)
+    for conversation in conversations {
+        app.metrics.note_status("custom");
+        app.statuses.say(speaker, conversation, said).await?;
+    }
+    Ok(())
 }
