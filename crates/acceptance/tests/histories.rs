@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use prost::Message as _;
 use tutti_acceptance::{
@@ -29,9 +30,6 @@ use tutti_protocol::{
     DeviceId, LogId, Millis, OperationId, Position, Seq, codec,
     wire::{self, event, operation::Body},
 };
-
-#[cfg(feature = "postgres")]
-mod cluster;
 
 const STEPS: u64 = 1_000;
 /// So often all that is kept is compared; what each step answers is compared at once.
@@ -89,7 +87,7 @@ async fn storages() -> (Vec<(&'static str, Box<dyn Storage>)>, impl Drop) {
     }
     #[cfg(feature = "postgres")]
     {
-        let url = cluster::database();
+        let url = tutti_databases::database();
         let storage = tutti_acceptance::storage::PostgresStorage::open(&url, &keys).await.unwrap();
         all.push(("PostgreSQL", Box::new(storage)));
     }
@@ -258,8 +256,9 @@ fn device(rng: &mut Rng) -> DeviceId {
 #[derive(Debug)]
 struct Somebody(DeviceId);
 
+#[async_trait]
 impl Online for Somebody {
-    fn device(&self, account: &str) -> Option<DeviceId> {
+    async fn device(&self, account: &str) -> Option<DeviceId> {
         (account.len() % 2 == 1).then_some(self.0)
     }
 }

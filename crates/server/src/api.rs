@@ -80,6 +80,10 @@ routes! {
     POST    "/api/messages/{id}/recall"  Backend             messages::recall;
     POST    "/api/notifications"         Backend             notifications::notify;
     POST    "/api/status"                Backend             status::send;
+    POST    "/message/private/publish.json"        Signed  publish::message_to_users;
+    POST    "/message/group/publish.json"          Signed  publish::message_to_groups;
+    POST    "/statusmessage/private/publish.json"  Signed  publish::status_to_users;
+    POST    "/statusmessage/group/publish.json"    Signed  publish::status_to_groups;
     GET     "/api/groups/{id}"           Backend             groups::get;
     PUT     "/api/groups/{id}"           Backend             groups::put;
     DELETE  "/api/groups/{id}"           Backend             groups::delete;
@@ -87,10 +91,6 @@ routes! {
     PUT     "/api/settings"              Backend             settings::put;
     GET     "/api/connections"           BackendOrDeveloper  connections::list;
     GET     "/api/push"                  Anyone              push::key;
-    POST    "/message/private/publish.json"        Signed  publish::message_to_users;
-    POST    "/message/group/publish.json"          Signed  publish::message_to_groups;
-    POST    "/statusmessage/private/publish.json"  Signed  publish::status_to_users;
-    POST    "/statusmessage/group/publish.json"    Signed  publish::status_to_groups;
     GET     "/healthz"                   Anyone              health::alive;
     GET     "/readyz"                    Anyone              health::ready;
     GET     "/metrics"                   Anyone              health::metrics;

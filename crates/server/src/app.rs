@@ -9,9 +9,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tutti_acceptance::{reach::Reach, storage::Storage};
 
 use crate::{
-    config::Transport, devices::Lists, hub::Hub, limits::Limits, logs::Pseudonyms, metrics::Metrics,
-    origin::Origins, push::WebPush, rate::AccountRates, settings::Settings, signature::Signatures,
-    site::Site, status::Statuses, tokens::Tokens, writer::Writer,
+    bus::Bus, config::Transport, devices::Lists, hub::Hub, limits::Limits, logs::Pseudonyms,
+    metrics::Metrics, origin::Origins, push::WebPush, settings::Settings, signature::Signatures, site::Site,
+    status::Statuses, tokens::Tokens, writer::Writer,
 };
 
 /// What all requests and connections share.
@@ -20,6 +20,8 @@ pub(crate) struct App {
     pub storage: Arc<dyn Storage>,
     /// The way to change it.
     pub writer: Writer,
+    /// What all servers know together.
+    pub bus: Arc<dyn Bus>,
     /// Who is connected.
     pub hub: Arc<Hub>,
     /// Who is there, and the way to all who are.
@@ -28,10 +30,6 @@ pub(crate) struct App {
     pub push: WebPush,
     /// Which devices are there, and the way to those who want to know.
     pub lists: Arc<Lists>,
-    /// How much each account may do.
-    pub rates: AccountRates,
-    /// How often each account may post frames.
-    pub posts: AccountRates,
     /// Reads and makes user tokens.
     pub tokens: Tokens,
     /// Authenticates the application's back end.
@@ -54,7 +52,9 @@ pub(crate) struct App {
     pub limits: Limits,
     /// Whether tokens are given to anyone on this machine.
     pub dev: bool,
-    /// The server is about to end.
+    /// The server was told to end: others are to be asked in its place …
+    pub draining: CancellationToken,
+    /// … and now it does.
     pub shutdown: CancellationToken,
     /// Connections, and what else the server waits for before it ends.
     pub connections: TaskTracker,
@@ -64,6 +64,13 @@ impl App {
     /// Which devices of an account get a message that is accepted now.
     pub(crate) fn reach(&self) -> Reach {
         if self.settings.get().sync_enabled { Reach::All } else { Reach::One(self.hub.clone()) }
+    }
+
+    /// From now on these settings hold, for those who are connected here, too.
+    pub(crate) async fn take_settings(&self, settings: Settings) {
+        let limits = settings.connections();
+        self.settings.set(settings);
+        self.hub.set_limits(limits).await;
     }
 }
 

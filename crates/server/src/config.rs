@@ -37,6 +37,17 @@ pub struct Config {
     #[arg(long, env = "TUTTI_DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: Option<String>,
 
+    /// Redis through which several servers on one PostgreSQL database know of each other's connections,
+    /// redis://HOST or rediss://USER:PASSWORD@HOST/NUMBER [default: this server is the only one]
+    #[arg(
+        long,
+        env = "TUTTI_REDIS_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        requires = "database_url"
+    )]
+    pub redis_url: Option<String>,
+
     /// Key that authenticates the application's back end
     #[arg(long, env = "TUTTI_SERVER_KEY", hide_env_values = true)]
     pub server_key: Option<String>,
@@ -94,6 +105,12 @@ pub struct Config {
     /// Content-Security-Policy of that page; empty for none [default: what is on this server alone]
     #[arg(long, env = "TUTTI_CSP", value_name = "POLICY", requires = "www")]
     pub csp: Option<String>,
+
+    /// Seconds that the server says on /readyz that it is not ready, and goes on, before it ends: as long as a load
+    /// balancer that asks there takes to notice
+    #[arg(long, env = "TUTTI_DRAIN_DELAY", default_value_t = 0,
+          value_parser = clap::value_parser!(u64).range(0..=600))]
+    pub drain_delay: u64,
 
     /// How logs are written
     #[arg(long, env = "TUTTI_LOG_FORMAT", value_enum, default_value_t)]

@@ -15,6 +15,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
     server::conn::auto as http,
 };
+use tokio::time::sleep;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tutti_acceptance::storage::{MasterKeys, PostgresStorage, SqliteStorage, Storage, StorageError};
 
@@ -22,14 +23,14 @@ use crate::{
     alerts::{self, Alerts},
     api,
     app::{App, CurrentSettings, ServerKey},
-    clock,
-    config::{Config, ConfigError, Transport},
+    bus::{Alone, Bus, Redis, UrlError},
+    clock, cluster,
+    config::{Config, ConfigError, Keys, Transport},
     devices::Lists,
     hub::Hub,
     logs::Pseudonyms,
     metrics::Metrics,
     origin::Origins,
-    rate::AccountRates,
     settings::Settings,
     status::Statuses,
     tls::Tls,
@@ -46,6 +47,7 @@ const HEADERS: Duration = Duration::from_secs(10);
 /// A server that listens.
 pub struct Server {
     app: Arc<App>,
+    drain_delay: Duration,
     listener: TcpListener,
     _lock: File,
 }
@@ -65,6 +67,9 @@ pub enum StartError {
     /// The database cannot be used.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// Redis cannot be where it is said to be.
+    #[error("--redis-url: {0}")]
+    Redis(#[from] UrlError),
     /// The settings in the database cannot be read.
     #[error("stored settings: {0}")]
     Settings(#[from] serde_json::Error),
@@ -94,20 +99,20 @@ impl Server {
         };
         let listener = bind(config.listen).map_err(|error| StartError::Listen(config.listen, error))?;
         let limits = config.limits.clone();
-        let hub = Arc::new(Hub::new(limits.slot_lease(), settings.connections()));
+        let bus = bus(config, &keys)?;
+        let hub = Arc::new(Hub::new(bus.clone(), limits.slot_lease(), settings.connections()));
         let grace = Duration::from_millis(config.presence_grace);
-        let lists = Arc::new(Lists::new(storage.clone(), hub.clone(), grace));
+        let lists = Arc::new(Lists::new(storage.clone(), bus.clone(), hub.clone(), grace));
         let (alerts, news) = Alerts::new();
         let metrics = Arc::new(Metrics::new());
         let app = App {
-            statuses: Arc::new(Statuses::new(storage.clone(), hub.clone(), grace)),
+            statuses: Arc::new(Statuses::new(storage.clone(), bus.clone(), hub.clone(), grace)),
             writer: Writer::start(storage.clone(), hub.clone(), lists.clone(), alerts, metrics.clone()),
             lists,
             storage,
+            bus,
             hub,
             push,
-            posts: AccountRates::new(limits.frames()),
-            rates: AccountRates::new(limits.operations()),
             tokens: Tokens::new(&keys.token),
             server_key: ServerKey::new(&keys.server),
             signatures: config.signatures(&keys)?,
@@ -119,12 +124,15 @@ impl Server {
             pseudonyms: Pseudonyms::new(&keys.token),
             limits,
             dev: config.dev,
+            draining: CancellationToken::new(),
             shutdown: CancellationToken::new(),
             connections: TaskTracker::new(),
         };
         let app = Arc::new(app);
         app.connections.spawn(alerts::run(app.clone(), news));
-        Ok(Self { app, listener, _lock: lock })
+        app.connections.spawn(cluster::run(app.clone()));
+        let drain_delay = Duration::from_secs(config.drain_delay);
+        Ok(Self { app, drain_delay, listener, _lock: lock })
     }
 
     /// What connections are encrypted with, if this server does it.
@@ -154,10 +162,12 @@ impl Server {
         app.connections.spawn(trimming::run(app.clone()));
         let handle = Handle::new();
         let stopping = {
-            let (handle, shutdown) = (handle.clone(), app.shutdown.clone());
+            let (handle, app, delay) = (handle.clone(), app.clone(), self.drain_delay);
             async move {
                 stop.await;
-                shutdown.cancel();
+                app.draining.cancel();
+                sleep(delay).await;
+                app.shutdown.cancel();
                 // A request that does not end may not keep the server from ending.
                 handle.graceful_shutdown(Some(DRAIN));
             }
@@ -167,6 +177,7 @@ impl Server {
         stopping.abort();
         app.connections.close();
         app.connections.wait().await;
+        app.bus.leave().await;
         app.storage.close().await;
         served
     }
@@ -204,6 +215,14 @@ async fn open(config: &Config, keys: &MasterKeys) -> Result<Arc<dyn Storage>, St
     Ok(match &config.database_url {
         Some(url) => Arc::new(PostgresStorage::open(url, keys).await?),
         None => Arc::new(SqliteStorage::open(&config.data.join("tutti.db"), keys).await?),
+    })
+}
+
+/// What this server knows together with others, if there are any.
+fn bus(config: &Config, keys: &Keys) -> Result<Arc<dyn Bus>, StartError> {
+    Ok(match &config.redis_url {
+        Some(url) => Redis::start(url, &keys.token, &config.limits)?,
+        None => Arc::new(Alone::new(&config.limits)),
     })
 }
 

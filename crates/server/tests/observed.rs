@@ -3,19 +3,14 @@
 
 mod common;
 
-use std::{process::Stdio, time::Duration};
+use std::process::Stdio;
 
 use common::{
     Client, PATIENCE, SERVER_KEY, TestServer, eventually, id, listens, message, publish, send, signature,
 };
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-    process::Command,
-    time::timeout,
-};
+use tokio::{io::AsyncReadExt as _, process::Command, time::timeout};
 use tutti_protocol::wire::{self, client_frame, status::Status as Kind};
 
 /// What is counted, as text.
@@ -124,31 +119,18 @@ async fn who_does_not_read_is_closed_and_counted() {
 
 #[tokio::test]
 async fn a_server_that_is_about_to_end_is_alive_and_not_ready() {
-    let server = TestServer::start().await;
-    let ready = async |server: &TestServer| {
-        let (status, answer) = server.call(Method::GET, "/readyz", json!(null)).await;
-        (status.as_u16(), answer["status"].clone())
+    let mut server = TestServer::start_with(&["--drain-delay", "600"]).await;
+    let ask = async |server: &TestServer, path: &str| {
+        let (status, answer) = server.call(Method::GET, path, json!(null)).await;
+        (status.as_u16(), answer)
     };
-    assert_eq!(ready(&server).await, (200, json!("ok")));
-    // Requests that have begun are answered, though nobody else gets in any more.
-    let mut begun = Vec::new();
-    for path in ["/readyz", "/healthz"] {
-        let mut socket = TcpStream::connect(server.addr).await.unwrap();
-        socket.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\n").as_bytes()).await.unwrap();
-        begun.push(socket);
-    }
-    // Whoever is answered comes after them.
-    assert_eq!(ready(&server).await.0, 200);
-    let addr = server.addr;
-    let stopping = tokio::spawn(server.stop());
-    eventually(async || TcpStream::connect(addr).await.is_err()).await;
-    for (mut socket, expected) in begun.into_iter().zip(["HTTP/1.1 503", "HTTP/1.1 200"]) {
-        socket.write_all(b"\r\n").await.unwrap();
-        let mut answer = String::new();
-        timeout(PATIENCE, socket.read_to_string(&mut answer)).await.unwrap().unwrap();
-        assert!(answer.starts_with(expected), "{answer}");
-    }
-    stopping.await.unwrap();
+    assert_eq!(ask(&server, "/readyz").await, (200, json!({"status": "ok"})));
+    server.begin_to_stop();
+    eventually(async || ask(&server, "/readyz").await.0 == 503).await;
+    assert_eq!(ask(&server, "/readyz").await.1["error"]["message"], "the server is about to end");
+    assert_eq!(ask(&server, "/healthz").await.0, 200);
+    // Who comes before others know is served.
+    server.client("alice", 1).await.pull(0).await;
 }
 
 #[tokio::test]
@@ -210,7 +192,8 @@ async fn chatter(addr: std::net::SocketAddr) {
     assert_eq!(call(Method::POST, "/api/devices", json!({"user_id": alice, "devices": [CANARY]})).await, 200);
     assert_eq!(call(Method::PATCH, &devices, json!({"name": format!("{CANARY}'s")})).await, 200);
     assert_eq!(call(Method::DELETE, &devices, json!(null)).await, 204);
-    assert_eq!(call(Method::DELETE, &devices, json!(null)).await, 404);
+    let none = format!("/api/devices/no-{CANARY}?user_id={alice}");
+    assert_eq!(call(Method::DELETE, &none, json!(null)).await, 404);
     let body = json!({"from": alice, "to": to, "content": CANARY});
     assert_eq!(call(Method::POST, "/api/messages", body.clone()).await, 200);
     let mut status = body.clone();
@@ -242,7 +225,6 @@ async fn chatter(addr: std::net::SocketAddr) {
     assert_eq!(call(Method::POST, "/api/messages", body).await, 409);
     let left = Client::greet(addr, common::hello(&token, &alice, 2)).await.expect("a welcome");
     drop(left);
-    tokio::time::sleep(Duration::ZERO).await;
 }
 
 /// `printf log:alice-canary | openssl dgst -sha256 -hmac "a secret of the canary's"`, the first six bytes.

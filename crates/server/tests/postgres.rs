@@ -1,7 +1,5 @@
 //! What servers keep in PostgreSQL.
 
-#[path = "../../acceptance/tests/cluster/mod.rs"]
-mod cluster;
 mod common;
 
 use common::{TestServer, accepted_seq, id, mark_read, message};
@@ -10,7 +8,7 @@ use tutti_protocol::wire::event;
 
 #[tokio::test]
 async fn what_one_server_accepts_is_served_by_another_and_kept() {
-    let url = cluster::database();
+    let url = tutti_databases::database();
     let one = TestServer::start_with(&["--database-url", &url]).await;
     let other = TestServer::start_with(&["--database-url", &url]).await;
     let mut alice = one.client("alice", 1).await;

@@ -144,8 +144,8 @@ async fn a_status_reaches_who_is_there_and_is_kept_nowhere() {
     for client in [&mut alice, &mut bob] {
         assert_eq!(custom(client).await.conversation, "group:team", "the first that Alice hears");
     }
-    for account in ["alice", "bob"] {
-        assert_eq!(server.client(account, 9).await.welcome.head, 0, "{account}");
+    for (account, before) in [("alice", alice.welcome.head), ("bob", bob.welcome.head)] {
+        assert_eq!(server.client(account, 9).await.welcome.head, before, "{account}");
     }
 }
 

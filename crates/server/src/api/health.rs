@@ -15,7 +15,7 @@ pub(super) async fn alive() -> Json<Value> {
 
 /// It can serve: the database answers, and the server is not about to end.
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<Json<Value>, ApiError> {
-    if app.shutdown.is_cancelled() {
+    if app.draining.is_cancelled() {
         return Err(ApiError::draining());
     }
     app.storage.check().await?;

@@ -1,6 +1,6 @@
 //! `POST /api/messages`, `POST /api/messages/{id}/recall`
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use axum::{
     Json,
@@ -22,7 +22,7 @@ use tutti_protocol::{
 };
 
 use super::{error::ApiError, fields::Fields};
-use crate::{app::App, clock::now};
+use crate::{app::App, bus::Allowance, clock::now};
 
 pub(super) async fn send(State(app): State<Arc<App>>, mut fields: Fields) -> Result<Json<Value>, ApiError> {
     let now = now();
@@ -101,7 +101,7 @@ pub(super) fn operation(id: OperationId, body: Body) -> wire::Operation {
 /// Has it decided. However many operations it is, it counts as one of the account's, as what goes to a group does.
 pub(super) async fn submit(app: &App, act: Act) -> Result<Vec<Verdict>, ApiError> {
     let Act { account, operations, include_sender, now } = act;
-    let grant = app.rates.take(&account, 1, Instant::now());
+    let grant = app.bus.take(Allowance::Operations, &account, 1).await;
     if grant.granted == 0 {
         return Err(Refusal::rate_limited(grant.wait).into());
     }

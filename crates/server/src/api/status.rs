@@ -1,6 +1,6 @@
 //! `POST /api/status`
 
-use std::{collections::BTreeSet, sync::Arc, time::Instant};
+use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{body::Bytes, extract::State, http::StatusCode};
 use tutti_acceptance::accept::Refusal;
@@ -12,7 +12,7 @@ use tutti_protocol::{
 };
 
 use super::{accounts::must_not_be_erased, error::ApiError, fields::Fields};
-use crate::{app::App, status::Speaker};
+use crate::{app::App, bus::Allowance, status::Speaker};
 
 /// Says something to those who are there, whoever that is: the answer does not tell.
 pub(super) async fn send(State(app): State<Arc<App>>, mut fields: Fields) -> Result<StatusCode, ApiError> {
@@ -45,7 +45,7 @@ pub(super) struct Saying {
 /// Says it. In however many conversations, it counts as one operation of the account.
 pub(super) async fn say(app: &App, saying: &Saying) -> Result<(), ApiError> {
     let Saying { account, conversations, kind, content, own } = saying;
-    let grant = app.rates.take(account, 1, Instant::now());
+    let grant = app.bus.take(Allowance::Operations, account, 1).await;
     if grant.granted == 0 {
         return Err(Refusal::rate_limited(grant.wait).into());
     }

@@ -20,9 +20,10 @@ use super::{caller::Caller, ending::Ending, outbound::Outbound};
 use crate::{
     app::App,
     devices::{Entry, Newcomer},
-    hub::{Bid, Slot},
+    hub::Slot,
     metrics::Connected,
     rate::Bucket,
+    roster::Bid,
     status::{Attendance, Speaker, TypingRate},
 };
 
@@ -70,20 +71,20 @@ async fn greet<'a>(
     };
     let caller = Caller::admit(app, &hello).await?;
     let take_over = DeviceId::try_from(&hello.take_over).ok().map(|device| device.to_string());
-    let connection = caller.connection(hello.epoch, hello.status);
+    let connection = caller.connection(hello.epoch);
     let bid = Bid { take_over: take_over.as_deref(), yields: hello.yields };
-    let slot = app.hub.claim(&caller.account, connection, bid)?;
-    let platform = caller.sighting.platform.into();
-    let attendance =
-        app.statuses.enter(&caller.account, slot.ticket(), platform, caller.privacy.hide_presence);
+    let slot = app.hub.claim(&caller.account, connection, hello.status, bid).await?;
+    let (platform, hidden) = (caller.sighting.platform, caller.privacy.hide_presence);
+    let attendance = app.statuses.enter(&caller.account, slot.ticket(), platform, hidden).await;
     caller.appear().await?;
-    let entry = app.lists.enter(Newcomer {
+    let entering = app.lists.enter(Newcomer {
         account: &caller.account,
         device: &caller.sighting.id,
         ticket: slot.ticket(),
         listed: caller.lasting_id().is_some(),
         listens: hello.devices,
     });
+    let entry = entering.await;
     outbound.send(caller.welcome().await?)?;
     let account = app.pseudonyms.of(&caller.account);
     Span::current().record("account", &account);
@@ -267,6 +268,9 @@ impl Session<'_> {
 
     /// Pushes what comes after `after`, as far as there is room.
     async fn push(&mut self, mut after: Seq) -> Result<(), Ending> {
+        if self.slot.take_doubt() {
+            self.caller.look_whether_removed().await?;
+        }
         loop {
             if !self.outbound.has_room() {
                 self.feed = Feed::Behind(after);
@@ -295,7 +299,7 @@ impl Session<'_> {
         self.count_frame()?;
         match frame {
             client_frame::Frame::Submit(submit) => {
-                self.slot.note_active();
+                self.slot.note_active().await;
                 Ok(self.outbound.send(self.caller.submit(submit.operations).await)?)
             }
             client_frame::Frame::Pull(pull) => self.pull(Seq(pull.after)).await,
@@ -307,11 +311,11 @@ impl Session<'_> {
             }
             client_frame::Frame::Privacy(privacy) => {
                 self.caller.privacy = privacy;
-                self.attendance.hide(privacy.hide_presence);
+                self.attendance.hide(privacy.hide_presence).await;
                 Ok(())
             }
             client_frame::Frame::Status(status) => {
-                self.slot.note_active();
+                self.slot.note_active().await;
                 self.say(status).await
             }
             client_frame::Frame::Ask(ask) => {
@@ -348,7 +352,7 @@ impl Session<'_> {
             }
             Some(Kind::Presence(presence)) => {
                 metrics.note_status("presence");
-                self.attendance.set(presence.availability());
+                self.attendance.set(presence.availability()).await;
             }
             Some(Kind::Custom(custom)) => {
                 metrics.note_status("custom");
@@ -383,7 +387,7 @@ impl Session<'_> {
             _ => None,
         };
         let page = self.caller.page(after, ahead).await?;
-        self.attendance.appear();
+        self.attendance.appear().await;
         if page.next == page.head {
             self.feed = Feed::Live(page.next);
         } else {

@@ -98,6 +98,11 @@ impl TestServer {
         timeout(PATIENCE, self.running.take().unwrap()).await.expect("it stops").unwrap();
     }
 
+    /// Tells it to stop, and does not wait.
+    pub(crate) fn begin_to_stop(&mut self) {
+        drop(self.stop.take());
+    }
+
     /// The directory in which it keeps everything.
     pub(crate) fn data(&self) -> &Path {
         &self.data
@@ -228,6 +233,8 @@ pub(crate) struct Client {
     pub(crate) socket: Socket,
     pub(crate) welcome: wire::Welcome,
     deltas: VecDeque<wire::Delta>,
+    /// What was told while something else was waited for.
+    pub(crate) statuses: VecDeque<wire::Status>,
 }
 
 impl Client {
@@ -241,7 +248,9 @@ impl Client {
         let mut socket = open(addr, Some("tutti.v1"), None).await.unwrap();
         send(&mut socket, client_frame::Frame::Hello(hello)).await;
         match receive(&mut socket).await.expect("an answer") {
-            Frame::Welcome(welcome) => Ok(Self { socket, welcome, deltas: VecDeque::new() }),
+            Frame::Welcome(welcome) => {
+                Ok(Self { socket, welcome, deltas: VecDeque::new(), statuses: VecDeque::new() })
+            }
             other => Err(other),
         }
     }
@@ -252,6 +261,7 @@ impl Client {
             match self.next().await {
                 Frame::Submitted(submitted) => return submitted.outcomes,
                 Frame::Delta(delta) => self.deltas.push_back(delta),
+                Frame::Status(status) => self.statuses.push_back(status),
                 other => panic!("{other:?}"),
             }
         }
@@ -268,9 +278,12 @@ impl Client {
         if let Some(delta) = self.deltas.pop_front() {
             return delta;
         }
-        match self.next().await {
-            Frame::Delta(delta) => delta,
-            other => panic!("{other:?}"),
+        loop {
+            match self.next().await {
+                Frame::Delta(delta) => return delta,
+                Frame::Status(status) => self.statuses.push_back(status),
+                other => panic!("{other:?}"),
+            }
         }
     }
 

@@ -1,6 +1,3 @@
-#[path = "../../../tests/cluster/mod.rs"]
-mod cluster;
-
 use tutti_protocol::wire::operation;
 
 use super::*;
@@ -19,7 +16,7 @@ use crate::{
 const MASTER: &str = "a master key for the tests alone";
 
 async fn open() -> (PostgresStorage, String) {
-    let url = cluster::database();
+    let url = tutti_databases::database();
     (open_at(&url).await, url)
 }
 
@@ -120,7 +117,7 @@ async fn what_was_not_committed_is_not_there() {
 
 #[tokio::test]
 async fn servers_that_begin_at_once_make_one_database() {
-    let url = cluster::database();
+    let url = tutti_databases::database();
     let (one, other) = tokio::join!(open_at(&url), open_at(&url));
     assert_eq!(one.log_id(), other.log_id());
 }
