@@ -10,9 +10,11 @@ mod groups;
 mod health;
 mod messages;
 mod notifications;
+mod openapi;
 mod publish;
 mod push;
 mod settings;
+mod shapes;
 mod status;
 mod tokens;
 
@@ -45,6 +47,8 @@ const BODY: usize = 1024 * 1024;
 /// What can be called, and by whom.
 #[derive(Clone, Debug)]
 pub struct Route {
+    /// What the description of the API calls it.
+    pub name: &'static str,
     /// How.
     pub method: Method,
     /// Where: `{id}` stands for any one segment.
@@ -53,47 +57,89 @@ pub struct Route {
     pub access: Access,
 }
 
-/// Makes a table of routes, and the router that serves them: no handler is reached past the check of its row.
+/// Makes a table of routes, the router that serves them, and a description of all but the frames': no handler is
+/// reached past the check of its row.
 macro_rules! routes {
-    ($($method:ident $path:literal $access:ident $handler:path;)*) => {
+    (
+        frames { $($frames_method:ident $frames_path:literal $frames:path;)* }
+        api { $($method:ident $path:literal $access:ident $module:ident::$handler:ident;)* }
+    ) => {
         /// Every route of the server.
         pub const ROUTES: &[Route] =
-            &[$(Route { method: Method::$method, path: $path, access: Access::$access }),*];
+            &[
+                $(Route {
+                    name: stringify!($frames),
+                    method: Method::$frames_method,
+                    path: $frames_path,
+                    access: Access::Hello,
+                },)*
+                $(Route {
+                    name: concat!(stringify!($module), "_", stringify!($handler)),
+                    method: Method::$method,
+                    path: $path,
+                    access: Access::$access,
+                }),*
+            ];
 
         fn routes(app: &Arc<App>) -> Router<Arc<App>> {
-            Router::new()$(.route($path, checked(app, Access::$access, on(MethodFilter::$method, $handler))))*
+            Router::new()
+                $(.route(
+                    $frames_path,
+                    checked(app, Access::Hello, on(MethodFilter::$frames_method, $frames)),
+                ))*
+                $(.route(
+                    $path,
+                    checked(app, Access::$access, on(MethodFilter::$method, $module::$handler)),
+                ))*
         }
+
+        /// What the handlers say of themselves.
+        #[derive(utoipa::OpenApi)]
+        #[openapi(
+            info(
+                title = "Tutti",
+                description = "For an application's own back end. What clients say is in docs/protocol.md.",
+            ),
+            paths($($module::$handler),*),
+            components(schemas(shapes::Refusal, shapes::PublishRefusal))
+        )]
+        struct Described;
     };
 }
 
 routes! {
-    GET     "/sync"                      Hello               sync::upgrade;
-    POST    "/sync"                      Hello               sync::post;
-    OPTIONS "/sync"                      Hello               sync::preflight;
-    POST    "/api/tokens"                BackendOrDeveloper  tokens::issue;
-    POST    "/api/devices"               BackendOrUser       devices::register;
-    GET     "/api/devices"               BackendOrUser       devices::list;
-    PATCH   "/api/devices/{id}"          BackendOrUser       devices::rename;
-    DELETE  "/api/devices/{id}"          BackendOrUser       devices::remove;
-    DELETE  "/api/accounts/{id}"         Backend             accounts::erase;
-    POST    "/api/messages"              Backend             messages::send;
-    POST    "/api/messages/{id}/recall"  Backend             messages::recall;
-    POST    "/api/notifications"         Backend             notifications::notify;
-    POST    "/api/status"                Backend             status::send;
-    POST    "/message/private/publish.json"        Signed  publish::message_to_users;
-    POST    "/message/group/publish.json"          Signed  publish::message_to_groups;
-    POST    "/statusmessage/private/publish.json"  Signed  publish::status_to_users;
-    POST    "/statusmessage/group/publish.json"    Signed  publish::status_to_groups;
-    GET     "/api/groups/{id}"           Backend             groups::get;
-    PUT     "/api/groups/{id}"           Backend             groups::put;
-    DELETE  "/api/groups/{id}"           Backend             groups::delete;
-    GET     "/api/settings"              Backend             settings::get;
-    PUT     "/api/settings"              Backend             settings::put;
-    GET     "/api/connections"           BackendOrDeveloper  connections::list;
-    GET     "/api/push"                  Anyone              push::key;
-    GET     "/healthz"                   Anyone              health::alive;
-    GET     "/readyz"                    Anyone              health::ready;
-    GET     "/metrics"                   Anyone              health::metrics;
+    frames {
+        GET     "/sync"                      sync::upgrade;
+        POST    "/sync"                      sync::post;
+        OPTIONS "/sync"                      sync::preflight;
+    }
+    api {
+        POST    "/api/tokens"                BackendOrDeveloper  tokens::issue;
+        POST    "/api/devices"               BackendOrUser       devices::register;
+        GET     "/api/devices"               BackendOrUser       devices::list;
+        PATCH   "/api/devices/{id}"          BackendOrUser       devices::rename;
+        DELETE  "/api/devices/{id}"          BackendOrUser       devices::remove;
+        DELETE  "/api/accounts/{id}"         Backend             accounts::erase;
+        POST    "/api/messages"              Backend             messages::send;
+        POST    "/api/messages/{id}/recall"  Backend             messages::recall;
+        POST    "/api/notifications"         Backend             notifications::notify;
+        POST    "/api/status"                Backend             status::send;
+        POST    "/message/private/publish.json"        Signed  publish::message_to_users;
+        POST    "/message/group/publish.json"          Signed  publish::message_to_groups;
+        POST    "/statusmessage/private/publish.json"  Signed  publish::status_to_users;
+        POST    "/statusmessage/group/publish.json"    Signed  publish::status_to_groups;
+        GET     "/api/groups/{id}"           Backend             groups::get;
+        PUT     "/api/groups/{id}"           Backend             groups::put;
+        DELETE  "/api/groups/{id}"           Backend             groups::delete;
+        GET     "/api/settings"              Backend             settings::get;
+        PUT     "/api/settings"              Backend             settings::put;
+        GET     "/api/connections"           BackendOrDeveloper  connections::list;
+        GET     "/api/push"                  Anyone              push::key;
+        GET     "/api/openapi.json"          Anyone              openapi::describe;
+        GET     "/healthz"                   Anyone              health::alive;
+        GET     "/readyz"                    Anyone              health::ready;
+        GET     "/metrics"                   Anyone              health::metrics;
+    }
 }
 
 fn checked(app: &Arc<App>, access: Access, handler: MethodRouter<Arc<App>>) -> MethodRouter<Arc<App>> {

@@ -21,9 +21,20 @@ use tutti_protocol::{
     wire::{self, operation::Body},
 };
 
-use super::{error::ApiError, fields::Fields};
+use super::{error::ApiError, fields::Fields, shapes};
 use crate::{app::App, bus::Allowance, clock::now};
 
+/// Sends a message in the name of an account.
+#[utoipa::path(
+    post, path = "/api/messages", tag = "messages",
+    request_body = shapes::Message,
+    responses(
+        (status = 200, description = "it is sent", body = shapes::Sent),
+        (status = 404, description = "no such conversation, or it is not the sender's", body = shapes::Refusal),
+        (status = 409, description = "the id has another message, or an account was erased", body = shapes::Refusal),
+        (status = 429, description = "too many of the account: Retry-After says when again", body = shapes::Refusal),
+    ),
+)]
 pub(super) async fn send(State(app): State<Arc<App>>, mut fields: Fields) -> Result<Json<Value>, ApiError> {
     let now = now();
     let account = fields.name("from")?;
@@ -54,6 +65,18 @@ pub(super) async fn send(State(app): State<Arc<App>>, mut fields: Fields) -> Res
 }
 
 /// Takes a message back. Doing it again gives the same answer.
+#[utoipa::path(
+    post, path = "/api/messages/{id}/recall", tag = "messages",
+    params(("id" = String, Path, description = "the message")),
+    request_body = shapes::Recall,
+    responses(
+        (status = 200, description = "it is recalled", body = shapes::Recalled),
+        (status = 403, description = "the time is over in which it could be", body = shapes::Refusal),
+        (status = 404, description = "not there, or not the sender's", body = shapes::Refusal),
+        (status = 409, description = "an account was erased: the field that names it is told", body = shapes::Refusal),
+        (status = 429, description = "too many of the account: Retry-After says when again", body = shapes::Refusal),
+    ),
+)]
 pub(super) async fn recall(
     State(app): State<Arc<App>>,
     MessageId(message): MessageId,

@@ -23,10 +23,22 @@ use super::{
     error::{ApiError, Refused},
     fields::{body, check_name},
     messages::{Act, operation, submit},
+    shapes,
     status::{Saying, say},
 };
 use crate::{app::App, clock::now, signature::Signed};
 
+/// Sends a message to accounts. The same headers again send nothing twice.
+#[utoipa::path(
+    post, path = "/message/private/publish.json", tag = "publish",
+    request_body(content = shapes::PublishToUsers, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "it was accepted", body = shapes::Published),
+        (status = 404, description = "no such group, or it is not the sender's", body = shapes::PublishRefusal),
+        (status = 409, description = "the headers came with other words, or an account was erased", body = shapes::PublishRefusal),
+        (status = 429, description = "too many of the account: Retry-After says when again", body = shapes::PublishRefusal),
+    ),
+)]
 pub(super) async fn message_to_users(
     State(app): State<Arc<App>>,
     Extension(signed): Extension<Signed>,
@@ -35,6 +47,17 @@ pub(super) async fn message_to_users(
     send(&app, &signed, form.read(USERS)?).await
 }
 
+/// Sends a message to groups. The same headers again send nothing twice.
+#[utoipa::path(
+    post, path = "/message/group/publish.json", tag = "publish",
+    request_body(content = shapes::PublishToGroups, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "it was accepted", body = shapes::Published),
+        (status = 404, description = "no such group, or it is not the sender's", body = shapes::PublishRefusal),
+        (status = 409, description = "the headers came with other words, or an account was erased", body = shapes::PublishRefusal),
+        (status = 429, description = "too many of the account: Retry-After says when again", body = shapes::PublishRefusal),
+    ),
+)]
 pub(super) async fn message_to_groups(
     State(app): State<Arc<App>>,
     Extension(signed): Extension<Signed>,
@@ -43,10 +66,30 @@ pub(super) async fn message_to_groups(
     send(&app, &signed, form.read(GROUPS)?).await
 }
 
+/// Says something to those of these accounts who are there.
+#[utoipa::path(
+    post, path = "/statusmessage/private/publish.json", tag = "publish",
+    request_body(content = shapes::PublishToUsers, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "it was accepted", body = shapes::Published),
+        (status = 409, description = "an account was erased: the field that names it is told", body = shapes::PublishRefusal),
+        (status = 429, description = "too many of the account: Retry-After says when again", body = shapes::PublishRefusal),
+    ),
+)]
 pub(super) async fn status_to_users(State(app): State<Arc<App>>, form: Form) -> Result<Json<Value>, Refused> {
     tell(&app, form.read(USERS)?).await
 }
 
+/// Says something to those in these groups who are there.
+#[utoipa::path(
+    post, path = "/statusmessage/group/publish.json", tag = "publish",
+    request_body(content = shapes::PublishToGroups, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "it was accepted", body = shapes::Published),
+        (status = 409, description = "an account was erased: the field that names it is told", body = shapes::PublishRefusal),
+        (status = 429, description = "too many of the account: Retry-After says when again", body = shapes::PublishRefusal),
+    ),
+)]
 pub(super) async fn status_to_groups(
     State(app): State<Arc<App>>,
     form: Form,

@@ -11,10 +11,19 @@ use tutti_protocol::{
     wire::{self, status::Status},
 };
 
-use super::{accounts::must_not_be_erased, error::ApiError, fields::Fields};
+use super::{accounts::must_not_be_erased, error::ApiError, fields::Fields, shapes};
 use crate::{app::App, bus::Allowance, status::Speaker};
 
 /// Says something to those who are there, whoever that is: the answer does not tell.
+#[utoipa::path(
+    post, path = "/api/status", tag = "status",
+    request_body = shapes::Status,
+    responses(
+        (status = 202, description = "it is said"),
+        (status = 409, description = "an account was erased: the field that names it is told", body = shapes::Refusal),
+        (status = 429, description = "too many of the account: Retry-After says when again", body = shapes::Refusal),
+    ),
+)]
 pub(super) async fn send(State(app): State<Arc<App>>, mut fields: Fields) -> Result<StatusCode, ApiError> {
     let account = fields.name("from")?;
     let conversation: String = fields.required("to", "\"direct:<account>\" or \"group:<id>\"")?;
