@@ -58,8 +58,8 @@ const CAPABILITIES: &[Capability] = &[
     of("F pushNotificationSenderId", "who sends the push", Built),
     of("O", "the service switch", Built),
     of("X2", "several instances over PostgreSQL and Redis", NotYet),
-    of("X3", "the HTTP API is described by OpenAPI", NotYet),
-    of("X4", "metrics for Prometheus", NotYet),
+    of("X3", "the HTTP API is described by OpenAPI", Built),
+    of("X4", "metrics for Prometheus", Built),
 ];
 
 const fn of(id: &'static str, what: &'static str, state: State) -> Capability {

@@ -21,6 +21,7 @@ pub struct Growth {
     devices: Vec<Change>,
     erased_accounts: Vec<String>,
     steps: usize,
+    entries: usize,
     erased: bool,
     notices: Vec<Notice>,
 }
@@ -52,8 +53,9 @@ impl Growth {
 
     /// These accounts' logs got an entry each.
     pub fn add_entries(&mut self, accounts: impl IntoIterator<Item = String>) {
-        let accounts = accounts.into_iter().inspect(|_| self.steps += 1);
-        self.accounts.extend(accounts);
+        let before = self.entries;
+        self.accounts.extend(accounts.into_iter().inspect(|_| self.entries += 1));
+        self.steps += self.entries - before;
     }
 
     /// An account's log got an entry about a notification.
@@ -92,6 +94,12 @@ impl Growth {
     #[must_use]
     pub fn has_erased(&self) -> bool {
         self.erased
+    }
+
+    /// How many entries the logs have got.
+    #[must_use]
+    pub fn entries(&self) -> usize {
+        self.entries
     }
 
     /// The accounts whose logs have grown.

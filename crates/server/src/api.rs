@@ -10,8 +10,11 @@ mod groups;
 mod health;
 mod messages;
 mod notifications;
+mod openapi;
+mod publish;
 mod push;
 mod settings;
+mod shapes;
 mod status;
 mod tokens;
 
@@ -21,7 +24,7 @@ pub use access::Access;
 use axum::{
     Router,
     body::Body,
-    extract::{ConnectInfo, DefaultBodyLimit, Request, State},
+    extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Request, State},
     http::{HeaderValue, Method, Response, header},
     middleware::{self, Next},
     response::IntoResponse as _,
@@ -29,7 +32,14 @@ use axum::{
 };
 pub(crate) use error::ApiError;
 
-use crate::{app::App, config::Transport, sync};
+use tracing::Instrument as _;
+
+use crate::{
+    app::App,
+    config::Transport,
+    logs::{self, RequestId},
+    sync,
+};
 
 /// Largest body of a request.
 const BODY: usize = 1024 * 1024;
@@ -37,6 +47,8 @@ const BODY: usize = 1024 * 1024;
 /// What can be called, and by whom.
 #[derive(Clone, Debug)]
 pub struct Route {
+    /// What the description of the API calls it.
+    pub name: &'static str,
     /// How.
     pub method: Method,
     /// Where: `{id}` stands for any one segment.
@@ -45,46 +57,98 @@ pub struct Route {
     pub access: Access,
 }
 
-/// Makes a table of routes, and the router that serves them: no handler is reached past the check of its row.
+/// Makes a table of routes, the router that serves them, and a description of all but the frames': no handler is
+/// reached past the check of its row.
 macro_rules! routes {
-    ($($method:ident $path:literal $access:ident $handler:path;)*) => {
+    (
+        frames { $($frames_method:ident $frames_path:literal $frames:path;)* }
+        api { $($method:ident $path:literal $access:ident $module:ident::$handler:ident;)* }
+    ) => {
         /// Every route of the server.
         pub const ROUTES: &[Route] =
-            &[$(Route { method: Method::$method, path: $path, access: Access::$access }),*];
+            &[
+                $(Route {
+                    name: stringify!($frames),
+                    method: Method::$frames_method,
+                    path: $frames_path,
+                    access: Access::Hello,
+                },)*
+                $(Route {
+                    name: concat!(stringify!($module), "_", stringify!($handler)),
+                    method: Method::$method,
+                    path: $path,
+                    access: Access::$access,
+                }),*
+            ];
 
         fn routes(app: &Arc<App>) -> Router<Arc<App>> {
-            Router::new()$(.route($path, checked(app, Access::$access, on(MethodFilter::$method, $handler))))*
+            Router::new()
+                $(.route(
+                    $frames_path,
+                    checked(app, Access::Hello, on(MethodFilter::$frames_method, $frames)),
+                ))*
+                $(.route(
+                    $path,
+                    checked(app, Access::$access, on(MethodFilter::$method, $module::$handler)),
+                ))*
         }
+
+        /// What the handlers say of themselves.
+        #[derive(utoipa::OpenApi)]
+        #[openapi(
+            info(
+                title = "Tutti",
+                description = "For an application's own back end. What clients say is in docs/protocol.md.",
+            ),
+            paths($($module::$handler),*),
+            components(schemas(shapes::Refusal, shapes::PublishRefusal))
+        )]
+        struct Described;
     };
 }
 
 routes! {
-    GET     "/sync"                      Hello               sync::upgrade;
-    POST    "/sync"                      Hello               sync::post;
-    OPTIONS "/sync"                      Hello               sync::preflight;
-    POST    "/api/tokens"                BackendOrDeveloper  tokens::issue;
-    POST    "/api/devices"               BackendOrUser       devices::register;
-    GET     "/api/devices"               BackendOrUser       devices::list;
-    PATCH   "/api/devices/{id}"          BackendOrUser       devices::rename;
-    DELETE  "/api/devices/{id}"          BackendOrUser       devices::remove;
-    DELETE  "/api/accounts/{id}"         Backend             accounts::erase;
-    POST    "/api/messages"              Backend             messages::send;
-    POST    "/api/messages/{id}/recall"  Backend             messages::recall;
-    POST    "/api/notifications"         Backend             notifications::notify;
-    POST    "/api/status"                Backend             status::send;
-    GET     "/api/groups/{id}"           Backend             groups::get;
-    PUT     "/api/groups/{id}"           Backend             groups::put;
-    DELETE  "/api/groups/{id}"           Backend             groups::delete;
-    GET     "/api/settings"              Backend             settings::get;
-    PUT     "/api/settings"              Backend             settings::put;
-    GET     "/api/connections"           BackendOrDeveloper  connections::list;
-    GET     "/api/push"                  Anyone              push::key;
-    GET     "/healthz"                   Anyone              health::alive;
-    GET     "/readyz"                    Anyone              health::ready;
+    frames {
+        GET     "/sync"                      sync::upgrade;
+        POST    "/sync"                      sync::post;
+        OPTIONS "/sync"                      sync::preflight;
+    }
+    api {
+        POST    "/api/tokens"                BackendOrDeveloper  tokens::issue;
+        POST    "/api/devices"               BackendOrUser       devices::register;
+        GET     "/api/devices"               BackendOrUser       devices::list;
+        PATCH   "/api/devices/{id}"          BackendOrUser       devices::rename;
+        DELETE  "/api/devices/{id}"          BackendOrUser       devices::remove;
+        DELETE  "/api/accounts/{id}"         Backend             accounts::erase;
+        POST    "/api/messages"              Backend             messages::send;
+        POST    "/api/messages/{id}/recall"  Backend             messages::recall;
+        POST    "/api/notifications"         Backend             notifications::notify;
+        POST    "/api/status"                Backend             status::send;
+        POST    "/message/private/publish.json"        Signed  publish::message_to_users;
+        POST    "/message/group/publish.json"          Signed  publish::message_to_groups;
+        POST    "/statusmessage/private/publish.json"  Signed  publish::status_to_users;
+        POST    "/statusmessage/group/publish.json"    Signed  publish::status_to_groups;
+        GET     "/api/groups/{id}"           Backend             groups::get;
+        PUT     "/api/groups/{id}"           Backend             groups::put;
+        DELETE  "/api/groups/{id}"           Backend             groups::delete;
+        GET     "/api/settings"              Backend             settings::get;
+        PUT     "/api/settings"              Backend             settings::put;
+        GET     "/api/connections"           BackendOrDeveloper  connections::list;
+        GET     "/api/push"                  Anyone              push::key;
+        GET     "/api/openapi.json"          Anyone              openapi::describe;
+        GET     "/healthz"                   Anyone              health::alive;
+        GET     "/readyz"                    Anyone              health::ready;
+        GET     "/metrics"                   Anyone              health::metrics;
+    }
 }
 
 fn checked(app: &Arc<App>, access: Access, handler: MethodRouter<Arc<App>>) -> MethodRouter<Arc<App>> {
-    handler.route_layer(middleware::from_fn_with_state((app.clone(), access), access::check))
+    match access {
+        Access::Signed => {
+            handler.route_layer(middleware::from_fn_with_state(app.clone(), access::check_signature))
+        }
+        _ => handler.route_layer(middleware::from_fn_with_state((app.clone(), access), access::check)),
+    }
 }
 
 /// The routes, and what holds for all of them.
@@ -94,7 +158,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
         .layer(DefaultBodyLimit::max(BODY))
         .layer(middleware::from_fn_with_state(app.clone(), secure))
-        .layer(middleware::from_fn(log))
+        .layer(middleware::from_fn_with_state(app.clone(), observe))
         .with_state(app)
 }
 
@@ -135,24 +199,33 @@ async fn secure(
     answer
 }
 
-/// Whether a request came from another machine without having been encrypted; who asks whether the server is well
-/// may do so.
+/// Whether a request came from another machine without having been encrypted; who asks how the server is may do so.
 fn is_plain(peer: SocketAddr, request: &Request) -> bool {
     let scheme = request.headers().get("x-forwarded-proto");
     let encrypted = scheme.is_some_and(|scheme| scheme.as_bytes().eq_ignore_ascii_case(b"https"));
-    let health = matches!(request.uri().path(), "/healthz" | "/readyz");
+    let health = matches!(request.uri().path(), "/healthz" | "/readyz" | "/metrics");
     !(encrypted || health || peer.ip().is_loopback())
 }
 
-/// Notes each request: its path, never its query or its headers.
-async fn log(request: Request, next: Next) -> axum::response::Response {
+/// Counts each request and notes it under an id, which the answer bears: its route, never its path, its query or its
+/// headers, which may name somebody.
+async fn observe(
+    State(app): State<Arc<App>>,
+    route: Option<MatchedPath>,
+    mut request: Request,
+    next: Next,
+) -> axum::response::Response {
     let start = Instant::now();
     let method = request.method().clone();
-    let path = request.uri().path().to_owned();
-    let answer = next.run(request).await;
-    let status = answer.status().as_u16();
-    let ms = start.elapsed().as_millis();
-    tracing::debug!(%method, path, status, ms, "request");
+    let id = RequestId::of(request.headers());
+    request.extensions_mut().insert(id.clone());
+    let span = tracing::info_span!("request", id = &*id.0, account = tracing::field::Empty);
+    let mut answer = next.run(request).instrument(span.clone()).await;
+    let (status, took) = (answer.status().as_u16(), start.elapsed());
+    let route = route.as_ref().map(MatchedPath::as_str);
+    app.metrics.note_request(&method, route, status, took);
+    span.in_scope(|| tracing::debug!(%method, route, status, ms = took.as_millis(), "request"));
+    answer.headers_mut().insert(logs::REQUEST_ID, id.into());
     answer
 }
 

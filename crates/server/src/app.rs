@@ -9,8 +9,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tutti_acceptance::{reach::Reach, storage::Storage};
 
 use crate::{
-    bus::Bus, config::Transport, devices::Lists, hub::Hub, limits::Limits, origin::Origins, push::WebPush,
-    settings::Settings, site::Site, status::Statuses, tokens::Tokens, writer::Writer,
+    bus::Bus, config::Transport, devices::Lists, hub::Hub, limits::Limits, logs::Pseudonyms,
+    metrics::Metrics, origin::Origins, push::WebPush, settings::Settings, signature::Signatures, site::Site,
+    status::Statuses, tokens::Tokens, writer::Writer,
 };
 
 /// What all requests and connections share.
@@ -33,6 +34,8 @@ pub(crate) struct App {
     pub tokens: Tokens,
     /// Authenticates the application's back end.
     pub server_key: ServerKey,
+    /// Authenticates a back end that signs the headers of its requests.
+    pub signatures: Signatures,
     /// Which pages may connect.
     pub origins: Origins,
     /// What the operator has set.
@@ -41,11 +44,17 @@ pub(crate) struct App {
     pub site: Option<Site>,
     /// How connections are kept from being listened to.
     pub transport: Transport,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// What logs call accounts.
+    pub pseudonyms: Pseudonyms,
     /// What a connection may do.
     pub limits: Limits,
     /// Whether tokens are given to anyone on this machine.
     pub dev: bool,
-    /// The server is about to end.
+    /// The server was told to end: others are to be asked in its place …
+    pub draining: CancellationToken,
+    /// … and now it does.
     pub shutdown: CancellationToken,
     /// Connections, and what else the server waits for before it ends.
     pub connections: TaskTracker,

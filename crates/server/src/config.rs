@@ -13,7 +13,9 @@ use tutti_acceptance::storage::MasterKeys;
 
 use crate::{
     limits::Limits,
+    logs::LogFormat,
     push::{PushSettings, Services, Vapid, VapidError, WebPush, make_key},
+    signature::Signatures,
     site::Site,
     tls::{Tls, TlsError},
 };
@@ -49,6 +51,15 @@ pub struct Config {
     /// Key that authenticates the application's back end
     #[arg(long, env = "TUTTI_SERVER_KEY", hide_env_values = true)]
     pub server_key: Option<String>,
+
+    /// Application that may post to /message/…/publish.json and /statusmessage/…/publish.json, as its App-Key names it
+    /// [default: whoever signs]
+    #[arg(long, env = "TUTTI_APP_KEY")]
+    pub app_key: Option<String>,
+
+    /// Secret that the headers of such posts are signed with [default: the server key]
+    #[arg(long, env = "TUTTI_APP_SECRET", hide_env_values = true)]
+    pub app_secret: Option<String>,
 
     /// Secret that user tokens are signed with
     #[arg(long, env = "TUTTI_TOKEN_SECRET", hide_env_values = true)]
@@ -94,6 +105,16 @@ pub struct Config {
     /// Content-Security-Policy of that page; empty for none [default: what is on this server alone]
     #[arg(long, env = "TUTTI_CSP", value_name = "POLICY", requires = "www")]
     pub csp: Option<String>,
+
+    /// Seconds that the server says on /readyz that it is not ready, and goes on, before it ends: as long as a load
+    /// balancer that asks there takes to notice
+    #[arg(long, env = "TUTTI_DRAIN_DELAY", default_value_t = 0,
+          value_parser = clap::value_parser!(u64).range(0..=600))]
+    pub drain_delay: u64,
+
+    /// How logs are written
+    #[arg(long, env = "TUTTI_LOG_FORMAT", value_enum, default_value_t)]
+    pub log_format: LogFormat,
 
     /// For development, on loopback only: makes up missing keys, keeps them in the data directory,
     /// and gives user tokens to anyone who asks from this machine
@@ -248,6 +269,15 @@ impl Config {
         old.try_fold(MasterKeys::new(present), |keys, old| {
             Ok(keys.with_old(&long_enough(old.clone(), "--old-master-key")?))
         })
+    }
+
+    /// Whose signatures are believed.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when their secret could be guessed.
+    pub(crate) fn signatures(&self, keys: &Keys) -> Result<Signatures, ConfigError> {
+        let secret = self.app_secret.clone().unwrap_or_else(|| keys.server.clone());
+        Ok(Signatures::new(self.app_key.clone(), long_enough(secret, "--app-secret")?))
     }
 
     /// Web Push with the key that was given, or in development with one made up for this data directory. Without one

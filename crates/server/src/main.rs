@@ -8,7 +8,7 @@ use std::{
 use clap::Parser as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
-use tutti_server::{Config, Server, Tls};
+use tutti_server::{Config, LogFormat, Server, Tls};
 
 /// Also what SQLite allocates with: it copies each value of a row that one thread reads for another, and the allocator of
 /// glibc minds when one thread frees what another has allocated.
@@ -19,11 +19,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 async fn main() -> ExitCode {
     let config = Config::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr)
-        .init();
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    match config.log_format {
+        LogFormat::Text => logs.with_ansi(io::stderr().is_terminal()).init(),
+        LogFormat::Json => logs.json().with_current_span(false).init(),
+    }
     match run(&config).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -15,6 +15,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
     server::conn::auto as http,
 };
+use tokio::time::sleep;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tutti_acceptance::storage::{MasterKeys, PostgresStorage, SqliteStorage, Storage, StorageError};
 use tutti_protocol::LogId;
@@ -28,6 +29,8 @@ use crate::{
     config::{Config, ConfigError, Keys, Transport},
     devices::Lists,
     hub::Hub,
+    logs::Pseudonyms,
+    metrics::Metrics,
     origin::Origins,
     settings::Settings,
     status::Statuses,
@@ -45,6 +48,7 @@ const HEADERS: Duration = Duration::from_secs(10);
 /// A server that listens.
 pub struct Server {
     app: Arc<App>,
+    drain_delay: Duration,
     listener: TcpListener,
     _lock: File,
 }
@@ -101,9 +105,10 @@ impl Server {
         let grace = Duration::from_millis(config.presence_grace);
         let lists = Arc::new(Lists::new(storage.clone(), bus.clone(), hub.clone(), grace));
         let (alerts, news) = Alerts::new();
+        let metrics = Arc::new(Metrics::new());
         let app = App {
             statuses: Arc::new(Statuses::new(storage.clone(), bus.clone(), hub.clone(), grace)),
-            writer: Writer::start(storage.clone(), hub.clone(), lists.clone(), alerts),
+            writer: Writer::start(storage.clone(), hub.clone(), lists.clone(), alerts, metrics.clone()),
             lists,
             storage,
             bus,
@@ -111,19 +116,24 @@ impl Server {
             push,
             tokens: Tokens::new(&keys.token),
             server_key: ServerKey::new(&keys.server),
+            signatures: config.signatures(&keys)?,
             origins: Origins::new(&config.allow_origins),
             settings: CurrentSettings::new(settings),
             site: config.site()?,
             transport: transport.clone(),
+            metrics,
+            pseudonyms: Pseudonyms::new(&keys.token),
             limits,
             dev: config.dev,
+            draining: CancellationToken::new(),
             shutdown: CancellationToken::new(),
             connections: TaskTracker::new(),
         };
         let app = Arc::new(app);
         app.connections.spawn(alerts::run(app.clone(), news));
         app.connections.spawn(cluster::run(app.clone()));
-        Ok(Self { app, listener, _lock: lock })
+        let drain_delay = Duration::from_secs(config.drain_delay);
+        Ok(Self { app, drain_delay, listener, _lock: lock })
     }
 
     /// What connections are encrypted with, if this server does it.
@@ -153,10 +163,12 @@ impl Server {
         app.connections.spawn(trimming::run(app.clone()));
         let handle = Handle::new();
         let stopping = {
-            let (handle, shutdown) = (handle.clone(), app.shutdown.clone());
+            let (handle, app, delay) = (handle.clone(), app.clone(), self.drain_delay);
             async move {
                 stop.await;
-                shutdown.cancel();
+                app.draining.cancel();
+                sleep(delay).await;
+                app.shutdown.cancel();
                 // A request that does not end may not keep the server from ending.
                 handle.graceful_shutdown(Some(DRAIN));
             }

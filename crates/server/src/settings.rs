@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tutti_acceptance::platform::Platform;
 use tutti_protocol::{Millis, limits};
+use utoipa::ToSchema;
 
 /// What the operator may set while the server runs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub(crate) struct Settings {
     /// Whether an account's devices are kept in step.
@@ -26,7 +27,7 @@ pub(crate) struct Settings {
 }
 
 /// Connections that an account may have at once, by platform.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub(crate) struct Limits {
     /// Phones and tablets.

@@ -11,15 +11,17 @@ mod post;
 use std::sync::Arc;
 
 use axum::{
+    Extension,
     body::{Body, to_bytes},
     extract::{State, WebSocketUpgrade, ws::rejection::WebSocketUpgradeRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use tokio::time::timeout;
+use tracing::Instrument as _;
 use tutti_protocol::limits;
 
-use crate::{api::ApiError, app::App};
+use crate::{api::ApiError, app::App, logs::RequestId};
 
 /// The subprotocol that a client must ask for.
 const SUBPROTOCOL: &str = "tutti.v1";
@@ -28,6 +30,7 @@ const BODY: usize = post::FRAMES * (limits::CLIENT_FRAME + 3);
 
 pub(crate) async fn upgrade(
     State(app): State<Arc<App>>,
+    Extension(RequestId(id)): Extension<RequestId>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
@@ -44,9 +47,10 @@ pub(crate) async fn upgrade(
         return Err(ApiError::bad_upgrade(message));
     }
     let connections = app.connections.clone();
+    let connection = tracing::info_span!("connection", id = &*id, account = tracing::field::Empty);
     Ok(upgrade.on_upgrade(async move |socket| {
         // A connection outlives its request: the server waits for those it tracks.
-        let serving = connection::serve(app, socket);
+        let serving = connection::serve(app, socket).instrument(connection);
         connections.track_future(serving).await;
     }))
 }

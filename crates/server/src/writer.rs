@@ -15,7 +15,12 @@ use tutti_acceptance::{
     work::{Growth, Work},
 };
 
-use crate::{alerts::Alerts, devices::Lists, hub::Hub};
+use crate::{
+    alerts::Alerts,
+    devices::Lists,
+    hub::Hub,
+    metrics::{Metrics, operation_kind},
+};
 
 /// Most pieces of work in one transaction.
 const GROUP: usize = 64;
@@ -38,17 +43,25 @@ pub(crate) struct Writer {
     jobs: mpsc::Sender<Box<dyn Job>>,
     /// Whether what was erased is gone.
     scrubbed: watch::Receiver<bool>,
+    metrics: Arc<Metrics>,
 }
 
 impl Writer {
     /// Starts to write to a storage. Ends when the last copy of this handle is gone.
     #[must_use]
-    pub(crate) fn start(storage: Arc<dyn Storage>, hub: Arc<Hub>, lists: Arc<Lists>, alerts: Alerts) -> Self {
+    pub(crate) fn start(
+        storage: Arc<dyn Storage>,
+        hub: Arc<Hub>,
+        lists: Arc<Lists>,
+        alerts: Alerts,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let (jobs, waiting) = mpsc::channel(QUEUE);
         let scrubbing = Scrubbing { at: None, done: watch::Sender::new(true) };
         let scrubbed = scrubbing.done.subscribe();
-        tokio::spawn(write(storage, Listeners { hub, lists, alerts }, scrubbing, waiting));
-        Self { jobs, scrubbed }
+        let place = Place { storage, metrics: metrics.clone() };
+        tokio::spawn(write(place, Listeners { hub, lists, alerts }, scrubbing, waiting));
+        Self { jobs, scrubbed, metrics }
     }
 
     /// Does this, and answers when it is committed.
@@ -74,13 +87,27 @@ impl Writer {
 
     /// Has operations decided, each once.
     pub(crate) async fn decide(&self, submission: Submission) -> Vec<Verdict> {
+        let kinds: Vec<_> = submission.operations.iter().map(operation_kind).collect();
         let mut decision = Decision::from(submission);
         while let Some(rest) = decision.rest() {
             let decided = self.write(rest).await;
             decision.note(decided.inspect_err(|error| tracing::error!(%error, "operations were not stored")));
         }
-        decision.verdicts()
+        let verdicts = decision.verdicts();
+        kinds.into_iter().zip(&verdicts).for_each(|(kind, verdict)| self.metrics.note_verdict(kind, verdict));
+        verdicts
     }
+
+    /// How many pieces of work wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.jobs.max_capacity() - self.jobs.capacity()
+    }
+}
+
+/// Where it is written, and counted.
+struct Place {
+    storage: Arc<dyn Storage>,
+    metrics: Arc<Metrics>,
 }
 
 /// Who hears of what was committed.
@@ -91,7 +118,7 @@ struct Listeners {
 }
 
 async fn write(
-    storage: Arc<dyn Storage>,
+    place: Place,
     listeners: Listeners,
     mut scrubbing: Scrubbing,
     mut waiting: mpsc::Receiver<Box<dyn Job>>,
@@ -101,18 +128,18 @@ async fn write(
         tokio::select! {
             // First, so that under much work it is not put off for ever.
             biased;
-            () = scrubbing.due() => scrubbing.run(&*storage).await,
+            () = scrubbing.due() => scrubbing.run(&*place.storage).await,
             taken = waiting.recv_many(&mut group, GROUP) => if taken == 0 {
                 return;
             },
         }
         while !group.is_empty() {
-            match commit(&*storage, &mut group).await {
+            match commit(&place, &mut group).await {
                 Ok((done, growth)) => {
                     let done = group.drain(..done).collect();
                     settle(&listeners, &mut scrubbing, done, &growth).await;
                 }
-                Err(_) => commit_each(&*storage, &listeners, &mut scrubbing, group.drain(..)).await,
+                Err(_) => commit_each(&place, &listeners, &mut scrubbing, group.drain(..)).await,
             }
         }
     }
@@ -120,13 +147,13 @@ async fn write(
 
 /// After a failure any of these may be the cause: the others need not share its fate.
 async fn commit_each(
-    storage: &dyn Storage,
+    place: &Place,
     listeners: &Listeners,
     scrubbing: &mut Scrubbing,
     group: impl Iterator<Item = Box<dyn Job>>,
 ) {
     for mut job in group {
-        match commit_alone(storage, &mut job).await {
+        match commit_alone(place, &mut job).await {
             Ok(growth) => settle(listeners, scrubbing, vec![job], &growth).await,
             Err(error) => {
                 tracing::error!(%error, "a commit failed");
@@ -137,21 +164,31 @@ async fn commit_each(
 }
 
 /// Does this in a transaction of its own, again if somebody else was in its way.
-async fn commit_alone(storage: &dyn Storage, job: &mut Box<dyn Job>) -> Result<Growth> {
+async fn commit_alone(place: &Place, job: &mut Box<dyn Job>) -> Result<Growth> {
     let mut wait = ATTEMPT_AFTER;
     for _ in 1..ATTEMPTS {
-        match commit(storage, slice::from_mut(job)).await {
+        match commit(place, slice::from_mut(job)).await {
             Err(error) if error.is_passing() => tracing::debug!(%error, "a commit is tried again"),
             done => return done.map(|(_, growth)| growth),
         }
         sleep(wait).await;
         wait *= 2;
     }
-    commit(storage, slice::from_mut(job)).await.map(|(_, growth)| growth)
+    commit(place, slice::from_mut(job)).await.map(|(_, growth)| growth)
 }
 
 /// Does the first of these, as many as one transaction takes, and answers how many.
-async fn commit(storage: &dyn Storage, group: &mut [Box<dyn Job>]) -> Result<(usize, Growth)> {
+async fn commit(place: &Place, group: &mut [Box<dyn Job>]) -> Result<(usize, Growth)> {
+    let begun = Instant::now();
+    let committed = transact(&*place.storage, group).await;
+    match &committed {
+        Ok((done, growth)) => place.metrics.note_commit(begun.elapsed(), *done, growth.entries()),
+        Err(error) => place.metrics.note_storage_error(error.is_passing()),
+    }
+    committed
+}
+
+async fn transact(storage: &dyn Storage, group: &mut [Box<dyn Job>]) -> Result<(usize, Growth)> {
     let mut done = 0;
     let mut growth = Growth::default();
     let mut touched = Touched::default();

@@ -9,10 +9,11 @@ use axum::{
     response::Response,
 };
 
+use tracing::Span;
 use tutti_acceptance::{devices::Known, storage::StorageError};
 
-use super::error::ApiError;
-use crate::{app::App, origin};
+use super::error::{ApiError, Refused};
+use crate::{app::App, clock::now, origin};
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub enum Access {
     BackendOrUser,
     /// The back end, and in development anyone on this machine.
     BackendOrDeveloper,
+    /// The back end, which signs the headers of its requests: handlers find who has [`Signed`](crate::signature::Signed).
+    Signed,
 }
 
 /// Who calls, for handlers: an [`Extension`](axum::Extension) of the request.
@@ -75,13 +78,29 @@ pub(super) async fn check(
         Access::Backend => is_backend,
         Access::BackendOrUser => caller.is_some(),
         Access::BackendOrDeveloper => is_backend || is_developer(&app, &request),
+        // Asked by `check_signature`.
+        Access::Signed => false,
     };
     if !may_call {
         return Err(ApiError::unauthorized());
     }
     if let Some(caller) = caller {
+        if let Caller::User(account) = &caller {
+            Span::current().record("account", app.pseudonyms.of(account));
+        }
         request.extensions_mut().insert(caller);
     }
+    Ok(next.run(request).await)
+}
+
+/// Lets a request through whose headers are signed.
+pub(super) async fn check_signature(
+    State(app): State<Arc<App>>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Refused> {
+    let signed = app.signatures.verify(request.headers(), now())?;
+    request.extensions_mut().insert(signed);
     Ok(next.run(request).await)
 }
 

@@ -5,11 +5,19 @@ use std::sync::Arc;
 use axum::{extract::State, http::StatusCode};
 use tutti_acceptance::accept::Refusal;
 
-use super::{error::ApiError, fields::Id};
+use super::{error::ApiError, fields::Id, shapes};
 use crate::{app::App, erasing};
 
 /// Erases an account for good. Doing it again gives the same answer. It does not count as an operation of the account:
 /// whoever does much could not be erased.
+#[utoipa::path(
+    delete, path = "/api/accounts/{id}", tag = "accounts",
+    params(("id" = String, Path, description = "the account")),
+    responses(
+        (status = 204, description = "it is erased"),
+        (status = 404, description = "not there, or not the caller's", body = shapes::Refusal),
+    ),
+)]
 pub(super) async fn erase(State(app): State<Arc<App>>, Id(account): Id) -> Result<StatusCode, ApiError> {
     let erasing = {
         let app = app.clone();

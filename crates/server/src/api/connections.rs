@@ -5,9 +5,17 @@ use std::sync::Arc;
 use axum::{Json, extract::State};
 use serde_json::{Value, json};
 
-use super::fields::UserId;
+use super::{fields::UserId, shapes};
 use crate::app::App;
 
+/// Lists the connections of an account.
+#[utoipa::path(
+    get, path = "/api/connections", tag = "devices",
+    params(("user_id" = String, Query, description = "the account")),
+    responses(
+        (status = 200, description = "they", body = shapes::Connections),
+    ),
+)]
 pub(super) async fn list(State(app): State<Arc<App>>, UserId(account): UserId) -> Json<Value> {
     let connections: Vec<_> = app
         .hub

@@ -13,12 +13,23 @@ use super::{
     access::Caller,
     error::ApiError,
     fields::{Fields, Id, UserId, check_name},
+    shapes,
 };
 use crate::{app::App, bus::Allowance, clock::now};
 
 /// Most devices in one registration.
 const DEVICES: usize = 100;
 
+/// Registers devices. Doing it again changes nothing.
+#[utoipa::path(
+    post, path = "/api/devices", tag = "devices",
+    request_body = shapes::Registration,
+    responses(
+        (status = 200, description = "they are registered", body = shapes::Done),
+        (status = 404, description = "not there, or not the caller's", body = shapes::Refusal),
+        (status = 409, description = "the account was erased, or a device was removed", body = shapes::Refusal),
+    ),
+)]
 pub(super) async fn register(
     Extension(caller): Extension<Caller>,
     State(app): State<Arc<App>>,
@@ -44,6 +55,15 @@ pub(super) async fn register(
     Ok(Json(json!({"message": "Devices registered successfully"})))
 }
 
+/// Lists the devices of an account, first registered first.
+#[utoipa::path(
+    get, path = "/api/devices", tag = "devices",
+    params(("user_id" = String, Query, description = "the account")),
+    responses(
+        (status = 200, description = "they", body = shapes::Devices),
+        (status = 404, description = "not there, or not the caller's", body = shapes::Refusal),
+    ),
+)]
 pub(super) async fn list(
     Extension(caller): Extension<Caller>,
     State(app): State<Arc<App>>,
@@ -69,6 +89,17 @@ pub(super) async fn list(
     Ok(Json(json!({"devices": devices})))
 }
 
+/// Gives a device another name.
+#[utoipa::path(
+    patch, path = "/api/devices/{id}", tag = "devices",
+    params(("id" = String, Path, description = "the device"), ("user_id" = String, Query, description = "the account")),
+    request_body = shapes::Name,
+    responses(
+        (status = 200, description = "it has it", body = shapes::Done),
+        (status = 404, description = "not there, or not the caller's", body = shapes::Refusal),
+        (status = 429, description = "too many of the account: Retry-After says when again", body = shapes::Refusal),
+    ),
+)]
 pub(super) async fn rename(
     Extension(caller): Extension<Caller>,
     State(app): State<Arc<App>>,
@@ -87,6 +118,16 @@ pub(super) async fn rename(
     }
 }
 
+/// Removes a device: it is cut off at once, and erases its copy as soon as it hears of it.
+#[utoipa::path(
+    delete, path = "/api/devices/{id}", tag = "devices",
+    params(("id" = String, Path, description = "the device"), ("user_id" = String, Query, description = "the account")),
+    responses(
+        (status = 204, description = "it is removed"),
+        (status = 404, description = "not there, or not the caller's", body = shapes::Refusal),
+        (status = 429, description = "too many of the account: Retry-After says when again", body = shapes::Refusal),
+    ),
+)]
 pub(super) async fn remove(
     Extension(caller): Extension<Caller>,
     State(app): State<Arc<App>>,

@@ -12,7 +12,7 @@ use tutti_protocol::Code;
 
 use tutti_acceptance::{accept::Refusal, storage::StorageError};
 
-use crate::{push::Off, settings::BadSetting};
+use crate::{push::Off, settings::BadSetting, signature::Unsigned};
 
 /// A refusal: `{"error": {"code", "message", "field"?}}`.
 #[derive(Clone, Debug)]
@@ -104,6 +104,11 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, message)
     }
 
+    /// The server is about to end; another one may not be.
+    pub(crate) fn draining() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Internal, "the server is about to end")
+    }
+
     /// The request asked for no WebSocket that this server speaks.
     pub(crate) fn bad_upgrade(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, Code::Protocol, message)
@@ -140,6 +145,31 @@ impl From<BadSetting> for ApiError {
     }
 }
 
+impl From<Unsigned> for ApiError {
+    fn from(error: Unsigned) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, Code::Auth, error.to_string())
+    }
+}
+
+/// The same refusal to who calls as another service is called: `{"code", "errorMessage"}`, the code being the status.
+#[derive(Clone, Debug)]
+pub(crate) struct Refused(ApiError);
+
+impl<E: Into<ApiError>> From<E> for Refused {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let ApiError { status, message, field, retry_after, .. } = self.0;
+        let message = field.map_or_else(|| message.clone(), |field| format!("{field}: {message}"));
+        let body = json!({"code": status.as_u16(), "errorMessage": message});
+        come_again((status, Json(body)).into_response(), retry_after)
+    }
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut error = json!({"code": self.code.as_str(), "message": self.message});
@@ -147,14 +177,18 @@ impl IntoResponse for ApiError {
             error["field"] = field.into();
         }
         let mut response = (self.status, Json(json!({"error": error}))).into_response();
-        if self.retry_after > 0 {
-            let seconds = self.retry_after.div_ceil(1_000);
-            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
-        }
         if self.status == StatusCode::UNAUTHORIZED {
             let scheme = header::HeaderValue::from_static("Bearer");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
         }
-        response
+        come_again(response, self.retry_after)
     }
+}
+
+/// A response that says after how many milliseconds to come again, if that helps.
+fn come_again(mut response: Response, millis: u32) -> Response {
+    if millis > 0 {
+        response.headers_mut().insert(header::RETRY_AFTER, millis.div_ceil(1_000).into());
+    }
+    response
 }

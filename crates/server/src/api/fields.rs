@@ -100,14 +100,19 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let body = Bytes::from_request(request, state).await.map_err(|error| match error.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => ApiError::too_large(),
-            _ => ApiError::field("body", "incomplete"),
-        })?;
+        let body = body(request, state).await?;
         serde_json::from_slice(&body)
             .map(Self)
             .map_err(|error| ApiError::field("body", format!("expected a JSON object: {error}")))
     }
+}
+
+/// All of a body that is not too large.
+pub(crate) async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
+    Bytes::from_request(request, state).await.map_err(|error| match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => ApiError::too_large(),
+        _ => ApiError::field("body", "incomplete"),
+    })
 }
 
 /// The name of a group or a device, from the path.

@@ -21,9 +21,20 @@ use tutti_protocol::{
     wire::{self, operation::Body},
 };
 
-use super::{error::ApiError, fields::Fields};
+use super::{error::ApiError, fields::Fields, shapes};
 use crate::{app::App, bus::Allowance, clock::now};
 
+/// Sends a message in the name of an account.
+#[utoipa::path(
+    post, path = "/api/messages", tag = "messages",
+    request_body = shapes::Message,
+    responses(
+        (status = 200, description = "it is sent", body = shapes::Sent),
+        (status = 404, description = "no such conversation, or it is not the sender's", body = shapes::Refusal),
+        (status = 409, description = "the id has another message, or an account was erased", body = shapes::Refusal),
+        (status = 429, description = "too many of the account: Retry-After says when again", body = shapes::Refusal),
+    ),
+)]
 pub(super) async fn send(State(app): State<Arc<App>>, mut fields: Fields) -> Result<Json<Value>, ApiError> {
     let now = now();
     let account = fields.name("from")?;
@@ -41,8 +52,9 @@ pub(super) async fn send(State(app): State<Arc<App>>, mut fields: Fields) -> Res
     fields.finish()?;
 
     let body = Body::Send(wire::Send { conversation: conversation.clone(), r#type: kind, content });
-    let act = Act { account: account.clone(), id, body, include_sender, now };
-    let at = submit(&app, act).await?.map_err(|refusal| {
+    let operations = vec![operation(id, body)];
+    let act = Act { account: account.clone(), operations, include_sender, now };
+    let at = accepted_at(submit(&app, act).await?)?.map_err(|refusal| {
         let to = match Conversation::parse(&conversation) {
             Ok(Conversation::Direct(other)) => Some(("to", other)),
             _ => None,
@@ -53,6 +65,18 @@ pub(super) async fn send(State(app): State<Arc<App>>, mut fields: Fields) -> Res
 }
 
 /// Takes a message back. Doing it again gives the same answer.
+#[utoipa::path(
+    post, path = "/api/messages/{id}/recall", tag = "messages",
+    params(("id" = String, Path, description = "the message")),
+    request_body = shapes::Recall,
+    responses(
+        (status = 200, description = "it is recalled", body = shapes::Recalled),
+        (status = 403, description = "the time is over in which it could be", body = shapes::Refusal),
+        (status = 404, description = "not there, or not the sender's", body = shapes::Refusal),
+        (status = 409, description = "an account was erased: the field that names it is told", body = shapes::Refusal),
+        (status = 429, description = "too many of the account: Retry-After says when again", body = shapes::Refusal),
+    ),
+)]
 pub(super) async fn recall(
     State(app): State<Arc<App>>,
     MessageId(message): MessageId,
@@ -61,9 +85,9 @@ pub(super) async fn recall(
     let account = fields.name("from")?;
     fields.finish()?;
     let body = Body::Recall(wire::Recall { message: message.to_bytes() });
-    let id = recall_id(message);
-    let act = Act { account: account.clone(), id, body, include_sender: true, now: now() };
-    match submit(&app, act).await? {
+    let operations = vec![operation(recall_id(message), body)];
+    let act = Act { account: account.clone(), operations, include_sender: true, now: now() };
+    match accepted_at(submit(&app, act).await?)? {
         Ok(_) => Ok(Json(json!({"id": message.to_string()}))),
         Err(refusal) if refusal == Refusal::erased(&account) => {
             Err(ApiError::naming(refusal, [("from", &*account)]))
@@ -84,25 +108,30 @@ pub(super) fn mint(now: Millis) -> Result<OperationId, ApiError> {
 }
 
 /// What the back end does in the name of an account.
-struct Act {
-    account: String,
-    id: OperationId,
-    body: Body,
-    include_sender: bool,
-    now: Millis,
+pub(super) struct Act {
+    pub account: String,
+    pub operations: Vec<wire::Operation>,
+    /// Whether the account's own devices get what is sent.
+    pub include_sender: bool,
+    pub now: Millis,
 }
 
-/// Has it decided, and answers when it was accepted.
-async fn submit(app: &App, act: Act) -> Result<Result<Millis, Refusal>, ApiError> {
-    let Act { account, id, body, include_sender, now } = act;
+/// An operation of the back end's, which has no clock of its own.
+pub(super) fn operation(id: OperationId, body: Body) -> wire::Operation {
+    wire::Operation { id: id.to_bytes(), clock: 0, body: Some(body) }
+}
+
+/// Has it decided. However many operations it is, it counts as one of the account's, as what goes to a group does.
+pub(super) async fn submit(app: &App, act: Act) -> Result<Vec<Verdict>, ApiError> {
+    let Act { account, operations, include_sender, now } = act;
     let grant = app.bus.take(Allowance::Operations, &account, 1).await;
     if grant.granted == 0 {
-        return Ok(Err(Refusal::rate_limited(grant.wait)));
+        return Err(Refusal::rate_limited(grant.wait).into());
     }
     let submission = Submission {
         account,
         source: Source::BackEnd,
-        operations: vec![wire::Operation { id: id.to_bytes(), clock: 0, body: Some(body) }],
+        operations,
         include_sender,
         notifies: app.settings.get().message_notifications,
         hide_reads: false,
@@ -110,7 +139,12 @@ async fn submit(app: &App, act: Act) -> Result<Result<Millis, Refusal>, ApiError
         reach: app.reach(),
         now,
     };
-    match app.writer.write(submission).await?.pop() {
+    Ok(app.writer.decide(submission).await)
+}
+
+/// When the only operation of an act was accepted.
+fn accepted_at(mut verdicts: Vec<Verdict>) -> Result<Result<Millis, Refusal>, ApiError> {
+    match verdicts.pop() {
         Some(Verdict::Accepted { at, .. }) => Ok(Ok(at)),
         Some(Verdict::Refused(refusal)) => Ok(Err(refusal)),
         None => Err(ApiError::internal("no verdict on an operation")),

@@ -11,10 +11,19 @@ use super::{
     error::ApiError,
     fields::{Fields, check_name},
     messages::mint,
+    shapes,
 };
 use crate::{app::App, clock::now};
 
 /// Notifies accounts. The same again changes nothing, and gets the same answer.
+#[utoipa::path(
+    post, path = "/api/notifications", tag = "notifications",
+    request_body = shapes::Notification,
+    responses(
+        (status = 200, description = "they are notified", body = shapes::Notified),
+        (status = 409, description = "an account was erased: the field that names it is told", body = shapes::Refusal),
+    ),
+)]
 pub(super) async fn notify(State(app): State<Arc<App>>, mut fields: Fields) -> Result<Json<Value>, ApiError> {
     let now = now();
     let accounts = read_accounts(&mut fields)?;

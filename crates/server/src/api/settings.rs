@@ -13,11 +13,25 @@ use tutti_acceptance::{
     work::{Growth, Work},
 };
 
+/// Tells how the service is set.
+#[utoipa::path(
+    get, path = "/api/settings", tag = "settings",
+    responses(
+        (status = 200, description = "the settings", body = Settings),
+    ),
+)]
 pub(super) async fn get(State(app): State<Arc<App>>) -> Json<Settings> {
     Json(app.settings.get().as_ref().clone())
 }
 
 /// Changes what is named and leaves the rest. It holds for those who are connected, too, before it is answered.
+#[utoipa::path(
+    put, path = "/api/settings", tag = "settings",
+    request_body = Settings,
+    responses(
+        (status = 200, description = "the settings as they are now", body = Settings),
+    ),
+)]
 pub(super) async fn put(State(app): State<Arc<App>>, fields: Fields) -> Result<Json<Settings>, ApiError> {
     let changes = fields.into_object()?;
     // A caller that hangs up ends its request, but must not end this halfway: what is stored holds.

@@ -1,6 +1,6 @@
 //! `POST /api/status`
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{body::Bytes, extract::State, http::StatusCode};
 use tutti_acceptance::accept::Refusal;
@@ -11,10 +11,19 @@ use tutti_protocol::{
     wire::{self, status::Status},
 };
 
-use super::{accounts::must_not_be_erased, error::ApiError, fields::Fields};
+use super::{accounts::must_not_be_erased, error::ApiError, fields::Fields, shapes};
 use crate::{app::App, bus::Allowance, status::Speaker};
 
 /// Says something to those who are there, whoever that is: the answer does not tell.
+#[utoipa::path(
+    post, path = "/api/status", tag = "status",
+    request_body = shapes::Status,
+    responses(
+        (status = 202, description = "it is said"),
+        (status = 409, description = "an account was erased: the field that names it is told", body = shapes::Refusal),
+        (status = 429, description = "too many of the account: Retry-After says when again", body = shapes::Refusal),
+    ),
+)]
 pub(super) async fn send(State(app): State<Arc<App>>, mut fields: Fields) -> Result<StatusCode, ApiError> {
     let account = fields.name("from")?;
     let conversation: String = fields.required("to", "\"direct:<account>\" or \"group:<id>\"")?;
@@ -28,16 +37,35 @@ pub(super) async fn send(State(app): State<Arc<App>>, mut fields: Fields) -> Res
     let own = fields.optional("isIncludeSender", "true or false")?.unwrap_or(false);
     fields.finish()?;
     must_not_be_erased(&app, "from", &account).await?;
+    say(&app, &Saying { account, conversations: [conversation].into(), kind, content, own }).await?;
+    Ok(StatusCode::ACCEPTED)
+}
 
-    let grant = app.bus.take(Allowance::Operations, &account, 1).await;
+/// What is said in the name of an account.
+pub(super) struct Saying {
+    pub account: String,
+    pub conversations: BTreeSet<String>,
+    pub kind: String,
+    pub content: Bytes,
+    /// Whether the account's own devices hear it, too.
+    pub own: bool,
+}
+
+/// Says it. In however many conversations, it counts as one operation of the account.
+pub(super) async fn say(app: &App, saying: &Saying) -> Result<(), ApiError> {
+    let Saying { account, conversations, kind, content, own } = saying;
+    let grant = app.bus.take(Allowance::Operations, account, 1).await;
     if grant.granted == 0 {
         return Err(Refusal::rate_limited(grant.wait).into());
     }
-    let speaker = Speaker { account: &account, connection: None, own, others: true };
+    let speaker = Speaker { account, connection: None, own: *own, others: true };
     let said = |conversation| {
         let (account, r#type, content) = (account.clone(), kind.clone(), content.clone());
         Status::Custom(wire::Custom { conversation, account, r#type, content })
     };
-    app.statuses.say(speaker, &conversation, said).await?;
-    Ok(StatusCode::ACCEPTED)
+    for conversation in conversations {
+        app.metrics.note_status("custom");
+        app.statuses.say(speaker, conversation, said).await?;
+    }
+    Ok(())
 }

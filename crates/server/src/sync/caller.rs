@@ -238,11 +238,6 @@ impl<'a> Caller<'a> {
         self.app.writer.write(claim).await
     }
 
-    /// What logs call the device: one that has no lasting id is not named in what lasts.
-    pub(super) fn lasting(&self) -> Option<tracing::field::DisplayValue<DeviceId>> {
-        self.source.lasting().map(tracing::field::display)
-    }
-
     /// The device's id, if it is one that lasts.
     pub(super) fn lasting_id(&self) -> Option<&str> {
         self.source.lasting().map(|_| self.sighting.id.as_str())

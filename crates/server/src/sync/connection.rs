@@ -9,6 +9,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep, sleep_until, timeout},
 };
+use tracing::Span;
 use tutti_acceptance::{accept::Refusal, storage::Page};
 use tutti_protocol::{
     Code, DeviceId, Seq, codec,
@@ -20,6 +21,7 @@ use crate::{
     app::App,
     devices::{Entry, Newcomer},
     hub::Slot,
+    metrics::Connected,
     rate::Bucket,
     roster::Bid,
     status::{Attendance, Speaker, TypingRate},
@@ -38,6 +40,10 @@ pub(super) async fn serve(app: Arc<App>, socket: WebSocket) {
         Err(ending) => ending,
     };
     let readable = !matches!(ending, Ending::Oversized);
+    app.metrics.note_ending(ending.why());
+    if outbound.is_slow() {
+        app.metrics.note_slow_consumer();
+    }
     // Queued behind all else; when even that does not fit, the peer is not reading anyway.
     let _ = ending.last_frame().map(|frame| outbound.send(frame));
     outbound.finish().await;
@@ -59,6 +65,7 @@ async fn greet<'a>(
             .map_err(|_| Ending::error(Code::Timeout, "no hello in time"))??,
         () = app.shutdown.cancelled() => return Err(Ending::shutdown()),
     };
+    app.metrics.note_frame(&hello);
     let client_frame::Frame::Hello(hello) = hello else {
         return Err(Ending::error(Code::Protocol, "expected a hello"));
     };
@@ -79,8 +86,11 @@ async fn greet<'a>(
     });
     let entry = entering.await;
     outbound.send(caller.welcome(&hello).await?)?;
-    tracing::info!(device = caller.lasting(), "connected");
+    let account = app.pseudonyms.of(&caller.account);
+    Span::current().record("account", &account);
+    tracing::info!("connected");
     Ok(Session {
+        _connected: app.metrics.connect(caller.sighting.platform),
         caller,
         slot,
         outbound,
@@ -134,6 +144,7 @@ fn broken(error: axum::Error) -> Ending {
 
 /// A connection that said hello and was let in.
 struct Session<'a> {
+    _connected: Connected,
     caller: Caller<'a>,
     slot: Slot,
     outbound: &'a Outbound,
@@ -179,7 +190,7 @@ impl Session<'_> {
             }
         };
         self.caller.disappear().await;
-        tracing::info!(device = self.caller.lasting(), %ending, "disconnected");
+        tracing::info!(%ending, "disconnected");
         ending
     }
 
@@ -280,6 +291,7 @@ impl Session<'_> {
     }
 
     async fn handle(&mut self, frame: client_frame::Frame) -> Result<(), Ending> {
+        self.caller.app.metrics.note_frame(&frame);
         if let client_frame::Frame::Ping(ping) = frame {
             let nonce = ping.nonce;
             return Ok(self.outbound.send(Frame::Pong(wire::Pong { nonce }))?);
@@ -323,7 +335,7 @@ impl Session<'_> {
 
     /// Passes on what reaches only who is there. What nobody may hear is passed over without a word.
     async fn say(&mut self, status: wire::Status) -> Result<(), Ending> {
-        let statuses = &self.caller.app.statuses;
+        let (statuses, metrics) = (&self.caller.app.statuses, &self.caller.app.metrics);
         let account = &self.caller.account;
         let speaker = Speaker { account, connection: Some(self.slot.ticket()), own: true, others: true };
         match status.status {
@@ -331,14 +343,19 @@ impl Session<'_> {
                 if !self.typing.lets_through(&conversation, typing, Instant::now()) {
                     return Ok(());
                 }
+                metrics.note_status("typing");
                 let speaker = Speaker { others: !self.caller.privacy.hide_typing, ..speaker };
                 let said = |conversation| {
                     Kind::Typing(wire::Typing { conversation, account: account.clone(), typing })
                 };
                 statuses.say(speaker, &conversation, said).await?;
             }
-            Some(Kind::Presence(presence)) => self.attendance.set(presence.availability()).await,
+            Some(Kind::Presence(presence)) => {
+                metrics.note_status("presence");
+                self.attendance.set(presence.availability()).await;
+            }
             Some(Kind::Custom(custom)) => {
+                metrics.note_status("custom");
                 let said = |conversation| {
                     Kind::Custom(wire::Custom { conversation, account: account.clone(), ..custom.clone() })
                 };

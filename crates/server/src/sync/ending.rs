@@ -46,6 +46,18 @@ impl Ending {
         }
     }
 
+    /// In one word, for what is counted: a code, or how else it ends.
+    pub(super) fn why(&self) -> &'static str {
+        match self {
+            Self::Gone => "gone",
+            Self::Error(error) => Code::parse(&error.code).as_str(),
+            Self::Oversized => Code::TooLarge.as_str(),
+            Self::Bye(_) => "bye",
+            Self::Limit(_) => "connection-limit",
+            Self::Revoked(_) => Code::Revoked.as_str(),
+        }
+    }
+
     pub(super) fn error(code: Code, message: impl Into<String>) -> Self {
         Self::Error(wire::Error { code: code.as_str().to_owned(), message: message.into(), retry_after: 0 })
     }

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -38,6 +38,8 @@ struct Queue {
     /// How long each write may take.
     deadline: Duration,
     drained: Notify,
+    /// A write was given up, since the peer did not read.
+    slow: AtomicBool,
 }
 
 /// The peer does not take what is written.
@@ -53,6 +55,7 @@ impl Outbound {
             most: limits.write_queue(),
             deadline: limits.write_deadline(),
             drained: Notify::new(),
+            slow: AtomicBool::new(false),
         });
         let writing = tokio::spawn(write(sink, waiting, queue.clone()));
         Self { messages, queue, writing }
@@ -94,6 +97,7 @@ impl Outbound {
         let size = size(&message);
         let waiting = self.queue.bytes.fetch_add(size, Ordering::AcqRel);
         if waiting + size > self.queue.most {
+            self.queue.slow.store(true, Ordering::Release);
             return Err(Stuck);
         }
         self.messages.send(message).map_err(|_| Stuck)
@@ -112,6 +116,11 @@ impl Outbound {
     /// Waits until nothing can be written any more.
     pub(super) async fn broken(&self) {
         self.messages.closed().await;
+    }
+
+    /// Whether that is so since the peer did not read.
+    pub(super) fn is_slow(&self) -> bool {
+        self.queue.slow.load(Ordering::Acquire)
     }
 
     /// Writes what is waiting, and closes.
@@ -133,6 +142,7 @@ async fn write(
         let size = size(&message);
         let written = timeout(queue.deadline, sink.send(message)).await;
         if !matches!(written, Ok(Ok(()))) {
+            queue.slow.fetch_or(written.is_err(), Ordering::AcqRel);
             return;
         }
         queue.bytes.fetch_sub(size, Ordering::AcqRel);

@@ -35,6 +35,8 @@ async fn answer(app: &Arc<App>, body: Bytes, answers: &mut Vec<Frame>) -> Result
         return Err(Ending::error(Code::Protocol, "expected a hello"));
     };
     let request = frames.next().transpose()?;
+    app.metrics.note_frame(&client_frame::Frame::Hello(hello.clone()));
+    request.iter().for_each(|frame| app.metrics.note_frame(frame));
     let mut caller = Caller::admit(app, &hello).await?;
     if app.hub.is_superseded(&caller.account, &caller.sighting.id, hello.epoch).await {
         return Err(Denied::Superseded.into());

@@ -41,7 +41,7 @@ impl Fixture {
         let hub = Arc::new(Hub::new(bus.clone(), Duration::MAX, Limits::default()));
         let lists = Arc::new(Lists::new(storage.clone(), bus, hub.clone(), Duration::ZERO));
         let (alerts, _) = Alerts::new();
-        let writer = Writer::start(storage.clone(), hub, lists, alerts);
+        let writer = Writer::start(storage.clone(), hub, lists, alerts, Arc::new(Metrics::new()));
         Self { storage, writer, data }
     }
 

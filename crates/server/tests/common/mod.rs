@@ -98,6 +98,11 @@ impl TestServer {
         timeout(PATIENCE, self.running.take().unwrap()).await.expect("it stops").unwrap();
     }
 
+    /// Tells it to stop, and does not wait.
+    pub(crate) fn begin_to_stop(&mut self) {
+        drop(self.stop.take());
+    }
+
     /// The directory in which it keeps everything.
     pub(crate) fn data(&self) -> &Path {
         &self.data
@@ -135,6 +140,35 @@ impl TestServer {
         let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() };
         (status, body)
     }
+}
+
+/// The headers that sign one request as a back end does that was written against another service.
+pub(crate) fn signature(secret: &str) -> Vec<(&'static str, String)> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    signature_for("an application", secret, u64::try_from(now.as_millis()).unwrap())
+}
+
+/// The same for an application and a time, in milliseconds.
+pub(crate) fn signature_for(app: &str, secret: &str, at: u64) -> Vec<(&'static str, String)> {
+    let (nonce, at) = (getrandom::u64().unwrap().to_string(), at.to_string());
+    let signed = [secret, &nonce, &at].concat();
+    let digest = ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, signed.as_bytes());
+    let signature = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    vec![("App-Key", app.to_owned()), ("Nonce", nonce), ("Timestamp", at), ("Signature", signature)]
+}
+
+/// Posts a form with these headers.
+pub(crate) async fn publish(
+    server: &TestServer,
+    path: &str,
+    headers: &[(&'static str, String)],
+    form: String,
+) -> (StatusCode, Value) {
+    let request = reqwest::Client::new().post(format!("http://{}{path}", server.addr)).body(form);
+    let request = request.header("content-type", "application/x-www-form-urlencoded");
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, value));
+    let response = request.send().await.unwrap();
+    (response.status(), response.json().await.unwrap())
 }
 
 pub(crate) fn config(data: &Path, args: &[&str]) -> Config {
