@@ -340,8 +340,10 @@ impl Submitter<'_> {
         if !others.is_empty() {
             let conversation = &conversation;
             let delivery = Delivery { operation: Some(id), conversation, news: News::Message(message) };
-            let reach = |account: &String| (account.clone(), self.submission.reach.addressee(account));
-            let to: Addressees = others.iter().map(reach).collect();
+            let mut to = Addressees::new();
+            for account in &others {
+                to.insert(account.clone(), self.submission.reach.addressee(account).await);
+            }
             self.tx.deliver(&to, delivery).await?;
             self.growth.add_entries(others.iter().cloned());
             self.notify(id, send, conversation, &others).await?;
@@ -352,7 +354,7 @@ impl Submitter<'_> {
     /// Who gets what is sent to a conversation.
     async fn audience(&mut self, conversation: &str) -> Result<Audience, Stop> {
         let Submission { account, include_sender, .. } = self.submission;
-        let own = self.own_addressee();
+        let own = self.own_addressee().await;
         let included = own.filter(|_| *include_sender);
         match Conversation::parse(conversation)? {
             // Whoever writes to himself is who it is for.
@@ -383,11 +385,11 @@ impl Submitter<'_> {
 
     /// Which of the submitter's devices get what is sent. If only one may, that is the one that sends; what the
     /// back end sends in the name of somebody who is not there reaches none.
-    fn own_addressee(&self) -> Option<Addressee> {
+    async fn own_addressee(&mut self) -> Option<Addressee> {
         let Submission { account, source, reach, .. } = self.submission;
         match (reach, source.addressee()) {
             (Reach::One(_), Some(device)) => Some(Addressee::Device(device)),
-            _ => Some(reach.addressee(account)).filter(|addressee| *addressee != Addressee::First),
+            _ => Some(reach.addressee(account).await).filter(|addressee| *addressee != Addressee::First),
         }
     }
 

@@ -20,17 +20,18 @@ pub enum Reach {
 }
 
 /// Who is there.
+#[async_trait]
 pub trait Online: fmt::Debug + Send + Sync {
     /// Of an account's devices that are there, the one on which its user did something last, as messages are addressed
     /// to it.
-    fn device(&self, account: &str) -> Option<DeviceId>;
+    async fn device(&self, account: &str) -> Option<DeviceId>;
 }
 
 impl Reach {
-    pub(crate) fn addressee(&self, account: &str) -> Addressee {
+    pub(crate) async fn addressee(&self, account: &str) -> Addressee {
         match self {
             Self::All => Addressee::All,
-            Self::One(online) => online.device(account).map_or(Addressee::First, Addressee::Device),
+            Self::One(online) => online.device(account).await.map_or(Addressee::First, Addressee::Device),
         }
     }
 }

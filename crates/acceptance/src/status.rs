@@ -3,12 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
 use tutti_protocol::{
     Conversation, Millis,
     wire::{self, Availability},
 };
 
-use crate::storage::{Result, Storage};
+use crate::{
+    platform::Platform,
+    storage::{Result, Storage},
+};
 
 /// Who gets what an account says in a conversation, besides the account itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,18 +43,22 @@ pub async fn audience(storage: &dyn Storage, account: &str, conversation: &str) 
 }
 
 /// Whether an account is there: what its connections and its user say. In memory alone.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Presence {
-    /// As the user has set it, on whichever device.
+    /// As the user has set it, on whichever device, …
+    #[serde(with = "number")]
     availability: Availability,
+    /// … and when, in milliseconds since the Unix epoch.
+    set_at: u64,
     connections: BTreeMap<u64, Connection>,
     /// When others last saw the account there; none: they are not told.
-    last_seen: Option<Millis>,
+    last_seen: Option<u64>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Connection {
-    platform: wire::Platform,
+    platform: Platform,
     /// Others are not told of it.
     hidden: bool,
     /// It counts: before that its user may still set something.
@@ -59,13 +67,13 @@ struct Connection {
 
 impl Default for Presence {
     fn default() -> Self {
-        Self { availability: Availability::Online, connections: BTreeMap::new(), last_seen: None }
+        Self { availability: Availability::Online, set_at: 0, connections: BTreeMap::new(), last_seen: None }
     }
 }
 
 impl Presence {
     /// A connection begins. It does not count yet.
-    pub fn enter(&mut self, connection: u64, platform: wire::Platform, hidden: bool) {
+    pub fn enter(&mut self, connection: u64, platform: Platform, hidden: bool) {
         self.connections.insert(connection, Connection { platform, hidden, present: false });
     }
 
@@ -99,7 +107,26 @@ impl Presence {
     pub fn set(&mut self, availability: Availability, now: Millis) {
         let shown = self.is_shown();
         self.availability = availability;
+        self.set_at = now.0;
         self.note_seen(shown, now);
+    }
+
+    /// The connections, those too that do not count.
+    pub fn connections(&self) -> impl Iterator<Item = u64> {
+        self.connections.keys().copied()
+    }
+
+    /// Takes over what somebody else knows of the account, who knows all of those connections for which `is_theirs`:
+    /// of what the user has set, that which was set last.
+    pub fn merge(&mut self, theirs: &Self, is_theirs: impl Fn(u64) -> bool) {
+        self.connections.retain(|connection, _| !is_theirs(*connection));
+        let theirs_alone = theirs.connections.iter().filter(|(connection, _)| is_theirs(**connection));
+        self.connections.extend(theirs_alone);
+        if theirs.set_at > self.set_at {
+            (self.availability, self.set_at) = (theirs.availability, theirs.set_at);
+        }
+        self.last_seen = self.last_seen.max(theirs.last_seen);
+        self.forget_if_hidden();
     }
 
     /// As the account's own devices see it.
@@ -122,7 +149,8 @@ impl Presence {
         counts: impl Fn(&Connection) -> bool,
     ) -> wire::AccountPresence {
         let connections = self.connections.values().filter(|connection| counts(connection));
-        let mut platforms: BTreeSet<i32> = connections.map(|it| it.platform.into()).collect();
+        let mut platforms: BTreeSet<i32> =
+            connections.map(|it| wire::Platform::from(it.platform).into()).collect();
         let there = availability != Availability::Offline && !platforms.is_empty();
         if !there {
             platforms.clear();
@@ -130,7 +158,7 @@ impl Presence {
         wire::AccountPresence {
             account: account.to_owned(),
             availability: if there { availability } else { Availability::Offline }.into(),
-            last_seen: self.last_seen.filter(|_| !there).map_or(0, |last_seen| last_seen.0),
+            last_seen: self.last_seen.filter(|_| !there).unwrap_or(0),
             platforms: platforms.into_iter().collect(),
         }
     }
@@ -141,7 +169,7 @@ impl Presence {
 
     fn note_seen(&mut self, was_shown: bool, now: Millis) {
         if was_shown && !self.is_shown() {
-            self.last_seen = Some(now);
+            self.last_seen = Some(now.0);
         }
         self.forget_if_hidden();
     }
@@ -160,13 +188,32 @@ impl Connection {
     }
 }
 
+/// The values of the protocol's enumerations.
+mod number {
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer, E: Copy + Into<i32>>(
+        value: &E,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_i32((*value).into())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>, E: TryFrom<i32>>(
+        deserializer: D,
+    ) -> Result<E, D::Error> {
+        let number = i32::deserialize(deserializer)?;
+        E::try_from(number).map_err(|_| D::Error::custom("no such value"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use wire::Platform::{Mobile, Web};
+    use Platform::{Desktop, Mobile, Web};
 
     use super::*;
 
-    fn online(connections: &[(u64, wire::Platform, bool)]) -> Presence {
+    fn online(connections: &[(u64, Platform, bool)]) -> Presence {
         let mut presence = Presence::default();
         for (connection, platform, hidden) in connections {
             presence.enter(*connection, *platform, *hidden);
@@ -175,8 +222,8 @@ mod tests {
         presence
     }
 
-    fn of(presence: &wire::AccountPresence) -> (Availability, u64, Vec<wire::Platform>) {
-        (presence.availability(), presence.last_seen, presence.platforms().collect())
+    fn of(presence: &wire::AccountPresence) -> (Availability, u64, Vec<Platform>) {
+        (presence.availability(), presence.last_seen, presence.platforms().map(Platform::from).collect())
     }
 
     #[test]
@@ -221,6 +268,23 @@ mod tests {
         assert_eq!(of(&presence.shown("bob")), (Availability::Offline, 3, vec![]));
         presence.leave(1, Millis(4));
         assert_eq!(presence.shown("bob").last_seen, 3, "as if it had gone then");
+    }
+
+    #[test]
+    fn what_two_know_of_it_comes_together() {
+        let is_theirs = |connection| connection >= 10;
+        let mut ours = online(&[(1, Web, false), (11, Mobile, false)]);
+        let mut theirs = online(&[(2, Web, false), (10, Desktop, false)]);
+        ours.set(Availability::Busy, Millis(1));
+        theirs.set(Availability::Away, Millis(2));
+        ours.merge(&theirs, is_theirs);
+        assert_eq!(ours.connections().collect::<Vec<_>>(), [1, 10], "each knows its own");
+        assert_eq!(ours.shown("bob").availability(), Availability::Away, "what was set last holds");
+        ours.leave(1, Millis(4));
+        ours.leave(10, Millis(5));
+        theirs.leave(10, Millis(3));
+        theirs.merge(&ours, |connection| connection < 10);
+        assert_eq!(of(&theirs.shown("bob")), (Availability::Offline, 5, vec![]));
     }
 
     #[test]

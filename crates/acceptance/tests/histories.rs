@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use prost::Message as _;
 use tutti_acceptance::{
@@ -255,8 +256,9 @@ fn device(rng: &mut Rng) -> DeviceId {
 #[derive(Debug)]
 struct Somebody(DeviceId);
 
+#[async_trait]
 impl Online for Somebody {
-    fn device(&self, account: &str) -> Option<DeviceId> {
+    async fn device(&self, account: &str) -> Option<DeviceId> {
         (account.len() % 2 == 1).then_some(self.0)
     }
 }

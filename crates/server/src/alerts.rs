@@ -3,6 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tutti_acceptance::{
@@ -14,8 +16,10 @@ use tutti_protocol::{DeviceId, OperationId, wire};
 
 use crate::{
     app::App,
+    bus::Word,
     clock::now,
-    push::{Key, Payload, Push, Urgency},
+    push::{Key, Payload, Push, Urgency, WebPush},
+    roster,
 };
 
 /// How long a push service keeps an alert for a browser that is not there, and how long the token in it is good.
@@ -30,17 +34,53 @@ pub(crate) struct Alerts(UnboundedSender<News>);
 
 /// What was committed that alerts follow from.
 pub(crate) enum News {
-    /// There is something to be alerted of, or nothing any more.
-    Notice(Notice),
+    /// An account was notified of something new.
+    Alert {
+        /// The account.
+        account: String,
+        /// Of what.
+        notification: wire::Notification,
+    },
+    /// What waits of it is not to be pushed any more, by whichever server.
+    Over(Cancelled),
+}
+
+/// Pushes that are not to be sent any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Cancelled {
+    /// An account has seen what they tell of, or there is nothing to be seen of it any more.
+    Notification {
+        /// The account.
+        account: String,
+        /// What was to be seen.
+        #[serde(with = "roster::base64")]
+        id: Bytes,
+    },
     /// A device is not in its account's list any more.
-    Removed {
+    Device {
         /// The account.
         account: String,
         /// The device.
         device: String,
     },
     /// An account is no more.
-    Erased(String),
+    Account(String),
+}
+
+impl Cancelled {
+    /// Drops those of them that wait on this server.
+    pub(crate) fn cancel(&self, push: &WebPush) {
+        match self {
+            Self::Notification { account, id } => {
+                push.cancel(|key| key.account == *account && key.notification == *id);
+            }
+            Self::Device { account, device } => {
+                push.cancel(|key| key.account == *account && device_of(key) == Some(device));
+            }
+            Self::Account(account) => push.cancel(|key| key.account == *account),
+        }
+    }
 }
 
 impl Alerts {
@@ -52,13 +92,26 @@ impl Alerts {
 
     /// Passes on what was committed.
     pub(crate) fn tell(&self, growth: &Growth) {
-        let notices = growth.notices().iter().cloned().map(News::Notice);
+        let notices = growth.notices().iter().map(News::from);
         let removed = growth.devices().iter().filter(|change| matches!(change.what, What::Removed(_)));
-        let removed = removed
-            .map(|change| News::Removed { account: change.account.clone(), device: change.device.clone() });
-        let erased = growth.erased_accounts().iter().cloned().map(News::Erased);
+        let removed = removed.map(|change| {
+            let (account, device) = (change.account.clone(), change.device.clone());
+            News::Over(Cancelled::Device { account, device })
+        });
+        let erased = growth.erased_accounts().iter().cloned().map(Cancelled::Account).map(News::Over);
         // When nobody listens any more the server is about to end.
         notices.chain(removed).chain(erased).for_each(|news| drop(self.0.send(news)));
+    }
+}
+
+impl From<&Notice> for News {
+    fn from(notice: &Notice) -> Self {
+        match notice.clone() {
+            Notice::Alert { account, notification } => Self::Alert { account, notification },
+            Notice::Over { account, id } => {
+                Self::Over(Cancelled::Notification { account, id: id.to_bytes() })
+            }
+        }
     }
 }
 
@@ -77,30 +130,27 @@ pub(crate) async fn run(app: Arc<App>, mut news: UnboundedReceiver<News>) {
 
 async fn follow(app: &App, news: News) {
     match news {
-        News::Notice(Notice::Alert { account, notification }) => {
+        News::Alert { account, notification } => {
             if let Err(error) = alert(app, &account, &notification).await {
                 tracing::warn!(%error, "an account was not alerted");
             }
         }
-        News::Notice(Notice::Over { account, id }) => {
-            let is_over = |key: &Key| key.account == account && key.notification[..] == id.as_bytes()[..];
-            app.push.cancel(is_over);
+        News::Over(cancelled) => {
+            cancelled.cancel(&app.push);
+            app.bus.publish(Word::Cancelled(cancelled));
         }
-        News::Removed { account, device } => {
-            app.push.cancel(|key| key.account == account && device_of(key) == Some(&device));
-        }
-        News::Erased(account) => app.push.cancel(|key| key.account == account),
     }
 }
 
 /// Pushes to all of an account's devices that are to be pushed to and have no connection, unless it is active on one
 /// that has.
 async fn alert(app: &App, account: &str, notification: &wire::Notification) -> StorageResult<()> {
-    if app.push.public_key().is_err() || app.statuses.is_active(account) {
+    if app.push.public_key().is_err() || app.statuses.is_active(account).await {
         return Ok(());
     }
+    let roster = app.bus.look(account).await;
     for device in app.storage.devices(account).await? {
-        let Some(subscription) = device.push.filter(|_| !app.hub.is_online(account, &device.id)) else {
+        let Some(subscription) = device.push.filter(|_| !roster.is_online(&device.id)) else {
             continue;
         };
         let Subscription { endpoint, p256dh, auth } = &subscription;

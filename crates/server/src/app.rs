@@ -9,8 +9,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tutti_acceptance::{reach::Reach, storage::Storage};
 
 use crate::{
-    config::Transport, devices::Lists, hub::Hub, limits::Limits, origin::Origins, push::WebPush,
-    rate::AccountRates, settings::Settings, site::Site, status::Statuses, tokens::Tokens, writer::Writer,
+    bus::Bus, config::Transport, devices::Lists, hub::Hub, limits::Limits, origin::Origins, push::WebPush,
+    settings::Settings, site::Site, status::Statuses, tokens::Tokens, writer::Writer,
 };
 
 /// What all requests and connections share.
@@ -19,6 +19,8 @@ pub(crate) struct App {
     pub storage: Arc<dyn Storage>,
     /// The way to change it.
     pub writer: Writer,
+    /// What all servers know together.
+    pub bus: Arc<dyn Bus>,
     /// Who is connected.
     pub hub: Arc<Hub>,
     /// Who is there, and the way to all who are.
@@ -27,10 +29,6 @@ pub(crate) struct App {
     pub push: WebPush,
     /// Which devices are there, and the way to those who want to know.
     pub lists: Arc<Lists>,
-    /// How much each account may do.
-    pub rates: AccountRates,
-    /// How often each account may post frames.
-    pub posts: AccountRates,
     /// Reads and makes user tokens.
     pub tokens: Tokens,
     /// Authenticates the application's back end.
@@ -57,6 +55,13 @@ impl App {
     /// Which devices of an account get a message that is accepted now.
     pub(crate) fn reach(&self) -> Reach {
         if self.settings.get().sync_enabled { Reach::All } else { Reach::One(self.hub.clone()) }
+    }
+
+    /// From now on these settings hold, for those who are connected here, too.
+    pub(crate) async fn take_settings(&self, settings: Settings) {
+        let limits = settings.connections();
+        self.settings.set(settings);
+        self.hub.set_limits(limits).await;
     }
 }
 

@@ -35,6 +35,17 @@ pub struct Config {
     #[arg(long, env = "TUTTI_DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: Option<String>,
 
+    /// Redis through which several servers on one PostgreSQL database know of each other's connections,
+    /// redis://HOST or rediss://USER:PASSWORD@HOST/NUMBER [default: this server is the only one]
+    #[arg(
+        long,
+        env = "TUTTI_REDIS_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        requires = "database_url"
+    )]
+    pub redis_url: Option<String>,
+
     /// Key that authenticates the application's back end
     #[arg(long, env = "TUTTI_SERVER_KEY", hide_env_values = true)]
     pub server_key: Option<String>,

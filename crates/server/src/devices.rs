@@ -2,7 +2,7 @@
 //! the account that want it, together and not too often.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -18,21 +18,26 @@ use tutti_protocol::{
     wire::{self, server_frame::Frame, status::Status as Kind},
 };
 
-use crate::hub::Hub;
+use crate::{
+    bus::{Bus, Word},
+    hub::Hub,
+    roster::Ticket,
+};
 
-/// The lists of all accounts that have connections.
+/// The lists of all accounts that have connections to this server.
 pub(crate) struct Lists {
     storage: Arc<dyn Storage>,
+    bus: Arc<dyn Bus>,
     hub: Arc<Hub>,
     /// How long a device may be without a connection before that is told.
     grace: Duration,
     accounts: Mutex<HashMap<String, Account>>,
 }
 
-/// An account that has connections, or had a moment ago.
+/// An account that has connections to this server.
 #[derive(Default)]
 struct Account {
-    connections: HashMap<u64, Connected>,
+    listeners: HashMap<Ticket, Listener>,
     /// How often its list has changed …
     changes: u64,
     /// … and how often it had when that was told last.
@@ -41,14 +46,12 @@ struct Account {
     telling: bool,
 }
 
-struct Connected {
-    device: String,
-    /// Whether the device is in the list.
-    listed: bool,
+/// A connection that wants the list.
+struct Listener {
     /// How often the list had changed when the connection began: that it is there itself is no news to it.
     since: u64,
-    /// Where it gets the list, if it wants it.
-    mailbox: Option<Arc<Mailbox>>,
+    /// Where it gets the list.
+    mailbox: Arc<Mailbox>,
 }
 
 /// The list as it was told last, until it is fetched.
@@ -66,7 +69,7 @@ pub(crate) struct Newcomer<'a> {
     /// Which.
     pub device: &'a str,
     /// Names the connection.
-    pub ticket: u64,
+    pub ticket: Ticket,
     /// Whether the device is in the list: one without a lasting id is not.
     pub listed: bool,
     /// Whether it wants to be told of the list.
@@ -76,8 +79,8 @@ pub(crate) struct Newcomer<'a> {
 impl Lists {
     /// Nobody is there. Who goes may be away for so long before that is told.
     #[must_use]
-    pub(crate) fn new(storage: Arc<dyn Storage>, hub: Arc<Hub>, grace: Duration) -> Self {
-        Self { storage, hub, grace, accounts: Mutex::default() }
+    pub(crate) fn new(storage: Arc<dyn Storage>, bus: Arc<dyn Bus>, hub: Arc<Hub>, grace: Duration) -> Self {
+        Self { storage, bus, hub, grace, accounts: Mutex::default() }
     }
 
     /// An account's list, as it is now.
@@ -86,64 +89,57 @@ impl Lists {
     /// When it cannot be read.
     pub(crate) async fn get(&self, account: &str) -> StorageResult<wire::Devices> {
         let devices = self.storage.devices(account).await?;
-        let is_online = |device: &str| self.hub.is_online(account, device);
-        Ok(into_wire(devices, is_online))
+        let roster = self.bus.look(account).await;
+        Ok(into_wire(devices, |device| roster.is_online(device)))
     }
 
     /// Does to connections what has become of a device, and tells the others.
-    pub(crate) fn apply(self: &Arc<Self>, change: &Change) {
+    pub(crate) async fn apply(self: &Arc<Self>, change: &Change) {
         let Change { account, device, what } = change;
         match what {
             What::Listed => {}
-            What::Renamed(name) => self.hub.rename(account, device, name),
-            What::Removed(by) => {
-                self.hub.revoke(account, device, by.as_deref());
-                self.unlist(account, device);
-            }
+            What::Renamed(name) => self.hub.rename(account, device, name).await,
+            What::Removed(by) => self.hub.revoke(account, device, by.as_deref()).await,
         }
-        if let Some(known) = self.accounts().get_mut(account) {
-            self.note_change(account, known);
-        }
+        self.note_change(account);
     }
 
     /// A connection begins.
-    pub(crate) fn enter(self: &Arc<Self>, newcomer: Newcomer<'_>) -> Entry {
+    pub(crate) async fn enter(self: &Arc<Self>, newcomer: Newcomer<'_>) -> Entry {
         let Newcomer { account, device, ticket, listed, listens } = newcomer;
-        let mut accounts = self.accounts();
-        let known = accounts.entry(account.to_owned()).or_default();
-        if listed && !known.has(device) {
-            self.note_change(account, known);
+        let mut entry = Entry { lists: self.clone(), account: account.to_owned(), ticket, mailbox: None };
+        if listed && self.bus.change(account, |roster| roster.enter(ticket, device)).await {
+            self.note_change(account);
         }
-        let mailbox = listens.then(Arc::<Mailbox>::default);
-        let (device, since) = (device.to_owned(), known.changes);
-        known.connections.insert(ticket, Connected { device, listed, since, mailbox: mailbox.clone() });
-        Entry { lists: self.clone(), account: account.to_owned(), ticket, mailbox }
+        if listens {
+            let mailbox = Arc::<Mailbox>::default();
+            let mut accounts = self.accounts();
+            let known = accounts.entry(account.to_owned()).or_default();
+            known.listeners.insert(ticket, Listener { since: known.changes, mailbox: mailbox.clone() });
+            entry.mailbox = Some(mailbox);
+        }
+        entry
     }
 
     /// A connection has ended long enough ago.
-    fn leave(self: &Arc<Self>, account: &str, ticket: u64) {
+    async fn leave(self: &Arc<Self>, account: &str, ticket: Ticket) {
+        if self.bus.change(account, |roster| roster.exit(ticket)).await {
+            self.note_change(account);
+        }
+    }
+
+    /// An account's list has changed, or which of its devices are there: that is told here and on other servers.
+    pub(crate) fn note_change(self: &Arc<Self>, account: &str) {
+        self.note_change_here(account);
+        self.bus.publish(Word::Devices { account: account.to_owned() });
+    }
+
+    /// An account's list has changed, or which of its devices are there.
+    pub(crate) fn note_change_here(self: &Arc<Self>, account: &str) {
         let mut accounts = self.accounts();
         let Some(known) = accounts.get_mut(account) else {
             return;
         };
-        let gone = known.connections.remove(&ticket);
-        if gone.is_some_and(|gone| gone.listed && !known.has(&gone.device)) {
-            self.note_change(account, known);
-        }
-        if known.is_over() {
-            accounts.remove(account);
-        }
-    }
-
-    /// A device is in the list no more: that it goes is no further change.
-    fn unlist(&self, account: &str, device: &str) {
-        if let Some(known) = self.accounts().get_mut(account) {
-            let its = known.connections.values_mut().filter(|connected| connected.device == device);
-            its.for_each(|connected| connected.listed = false);
-        }
-    }
-
-    fn note_change(self: &Arc<Self>, account: &str, known: &mut Account) {
         known.changes += 1;
         // While the runtime ends nobody is told anything.
         if let (false, Ok(runtime)) = (known.telling, Handle::try_current()) {
@@ -156,7 +152,7 @@ impl Lists {
     async fn tell(self: Arc<Self>, account: String) {
         while let Some(changes) = self.begin_to_tell(&account) {
             match self.storage.devices(&account).await {
-                Ok(devices) => self.deliver(&account, devices, changes),
+                Ok(devices) => self.deliver(&account, devices, changes).await,
                 Err(error) => tracing::warn!(%error, "a change of devices was not told"),
             }
             sleep(Duration::from_millis(limits::DEVICES_INTERVAL)).await;
@@ -176,15 +172,25 @@ impl Lists {
         known.telling.then_some(known.changes)
     }
 
-    fn deliver(&self, account: &str, devices: Vec<Device>, changes: u64) {
-        let Some(online) = self.accounts().get(account).map(Account::online) else {
-            return;
-        };
-        let list = into_wire(devices, |device| online.contains(device));
+    async fn deliver(&self, account: &str, devices: Vec<Device>, changes: u64) {
+        let roster = self.bus.look(account).await;
+        let there = roster.there();
+        let list = into_wire(devices, |device| there.contains(device));
         let status = wire::Status { status: Some(Kind::Devices(list)) };
         let frame = codec::encode(&wire::ServerFrame { frame: Some(Frame::Status(status)) });
         if let Some(known) = self.accounts().get(account) {
             known.listeners(changes).for_each(|mailbox| mailbox.put(&frame));
+        }
+    }
+
+    /// A connection listens no more.
+    fn forget(&self, account: &str, ticket: Ticket) {
+        let mut accounts = self.accounts();
+        if let Some(known) = accounts.get_mut(account) {
+            known.listeners.remove(&ticket);
+            if known.is_over() {
+                accounts.remove(account);
+            }
         }
     }
 
@@ -195,23 +201,14 @@ impl Lists {
 }
 
 impl Account {
-    /// Whether a device in the list is there, or was a moment ago.
-    fn has(&self, device: &str) -> bool {
-        self.connections.values().any(|connected| connected.listed && connected.device == device)
-    }
-
-    fn online(&self) -> BTreeSet<String> {
-        self.connections.values().map(|connected| connected.device.clone()).collect()
-    }
-
-    /// Those who want the list and were there before it changed so often.
+    /// Those who were there before it changed so often.
     fn listeners(&self, changes: u64) -> impl Iterator<Item = &Mailbox> {
-        let before = self.connections.values().filter(move |connected| connected.since < changes);
-        before.filter_map(|connected| connected.mailbox.as_deref())
+        let before = self.listeners.values().filter(move |listener| listener.since < changes);
+        before.map(|listener| &*listener.mailbox)
     }
 
     fn is_over(&self) -> bool {
-        self.connections.is_empty() && !self.telling
+        self.listeners.is_empty() && !self.telling
     }
 }
 
@@ -238,7 +235,7 @@ fn into_wire(devices: Vec<Device>, is_online: impl Fn(&str) -> bool) -> wire::De
 pub(crate) struct Entry {
     lists: Arc<Lists>,
     account: String,
-    ticket: u64,
+    ticket: Ticket,
     mailbox: Option<Arc<Mailbox>>,
 }
 
@@ -262,14 +259,10 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         let (lists, account, ticket) = (self.lists.clone(), self.account.clone(), self.ticket);
-        if let Some(gone) =
-            lists.accounts().get_mut(&account).and_then(|known| known.connections.get_mut(&ticket))
-        {
-            gone.mailbox = None;
-        }
+        lists.forget(&account, ticket);
         let leave = async move {
             sleep(lists.grace).await;
-            lists.leave(&account, ticket);
+            lists.leave(&account, ticket).await;
         };
         // While the runtime ends nobody is told anything.
         if let Ok(runtime) = Handle::try_current() {

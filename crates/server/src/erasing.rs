@@ -16,7 +16,7 @@ pub(crate) async fn erase(app: &App, account: &str) -> Result<bool> {
     if erasure == Erasure::Unknown {
         return Ok(false);
     }
-    app.statuses.forget(account, &contacts);
+    app.statuses.forget(account, &contacts).await;
     while erasure != Erasure::Done {
         erasure = app.writer.write(erase.clone()).await?;
     }

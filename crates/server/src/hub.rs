@@ -1,37 +1,45 @@
-//! Who is connected: one connection a device, so many of each platform, and whom to wake.
+//! The connections of this server, and the way to those of the others: whom to wake, whom to tell, who has lost its
+//! place. Who may stand is decided by what all servers know together.
 
 mod devices;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
 };
 
+use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
 use tokio::{
     sync::{Notify, watch},
     time::{Duration, Instant},
 };
-use tutti_protocol::{DeviceId, Epoch, Millis, wire};
+use tutti_acceptance::reach::Online;
+use tutti_protocol::DeviceId;
 
-use tutti_acceptance::{platform::Platform, reach::Online};
-
-use crate::settings::Limits;
+use crate::{
+    bus::{Bus, Tickets, Word, soon},
+    roster::{Bid, Connection, Denied, Gone, Lost, Ticket},
+    settings::Limits,
+};
 
 /// Statuses that wait for a connection before the next is dropped: what comes late is worth nothing.
 const STATUSES: usize = 64;
+/// Accounts of which something is changed at a time, where it is to be changed of all.
+const AT_A_TIME: usize = 32;
 
-/// The connections of this process, by account and device.
+/// The connections of this server.
 pub(crate) struct Hub {
+    bus: Arc<dyn Bus>,
     /// How long a connection keeps its place without a sign of life.
     lease: Duration,
+    tickets: Tickets,
     state: Mutex<State>,
-    /// Counts what happens here: connections that come, and what their users do.
-    ticks: AtomicU64,
 }
 
 struct State {
@@ -40,247 +48,223 @@ struct State {
     accounts: HashMap<String, Connections>,
 }
 
-/// The connections of an account, by device.
-type Connections = HashMap<String, Standing>;
+/// The connections of an account.
+type Connections = BTreeMap<Ticket, Arc<Signals>>;
 
-/// A connection that stands.
-struct Standing {
-    ticket: u64,
-    connection: Connection,
-    signals: Arc<Signals>,
-}
-
-impl Standing {
-    fn lose(self, lost: Lost) {
-        self.signals.lost.send_replace(Some(lost));
-    }
-}
-
-/// What others may know of a connection.
-#[derive(Clone, Debug)]
-pub(crate) struct Connection {
-    /// The device's id, which may be one that passes: nothing of this is written down.
-    pub device: String,
-    /// As whom messages are addressed to it.
-    pub addressee: DeviceId,
-    /// What its user calls it, or else what it calls itself.
-    pub name: String,
-    /// What it is.
-    pub platform: Platform,
-    /// Leadership number of the tab that holds it.
-    pub epoch: Epoch,
-    /// Since when it stands.
-    pub since: Millis,
-    /// Whether it understands status.
-    pub status: bool,
-}
-
+/// How a connection hears of things.
 struct Signals {
     wake: Notify,
+    /// It has got its place, though it may have lost it since.
+    stands: AtomicBool,
+    /// Something may have been missed.
+    doubt: AtomicBool,
     lost: watch::Sender<Option<Lost>>,
     /// When there was a sign of life.
     heard: Mutex<Instant>,
-    /// The tick at which its user did something last.
-    active: AtomicU64,
+    /// For all that is known its user did something last on this one.
+    is_latest: AtomicBool,
+    /// Whether it understands status.
+    status: bool,
     /// Frames that are worth something only now.
     statuses: Mutex<VecDeque<Bytes>>,
     said: Notify,
 }
 
-/// How a connection has lost its place.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Lost {
-    /// To a newer connection of its device, or because its lease had run out.
-    Replaced,
-    /// To another device, or because there are fewer places now. These have them.
-    Limited(wire::Limit),
-    /// With its device, which was removed, perhaps by another one.
-    Revoked(Option<String>),
-}
-
-/// What a connection asks for where all places of its platform are taken.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Bid<'a> {
-    /// That of this device.
-    pub take_over: Option<&'a str>,
-    /// None but one that is free. Else who comes last replaces who came first, from the web apart.
-    pub yields: bool,
-}
-
-/// Why a connection may not stand.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Denied {
-    /// A later leader of the same device is connected.
-    Superseded,
-    /// The account has as many connections of this platform as it may: these.
-    Full(wire::Limit),
-}
-
 impl Hub {
     /// Nobody is connected, and places are leased for so long.
     #[must_use]
-    pub(crate) fn new(lease: Duration, limits: Limits) -> Self {
+    pub(crate) fn new(bus: Arc<dyn Bus>, lease: Duration, limits: Limits) -> Self {
         let state = State { limits, accounts: HashMap::new() };
-        Self { lease, state: Mutex::new(state), ticks: AtomicU64::default() }
+        Self { bus, lease, tickets: Tickets::default(), state: Mutex::new(state) }
     }
 
     /// Lets a connection stand until its [`Slot`] is dropped. An older connection of the same device
     /// is told that it has lost its place, and so is the one that gives way to the bid, if there is no other
-    /// place.
+    /// place. `status`: whether it understands status.
     ///
     /// # Errors
     /// [`Denied`] when it may not.
-    pub(crate) fn claim(
+    pub(crate) async fn claim(
         self: &Arc<Self>,
         account: &str,
         connection: Connection,
+        status: bool,
         bid: Bid<'_>,
     ) -> Result<Slot, Denied> {
-        let mut state = self.state();
-        let limit = state.limits.of(connection.platform);
-        let standing = state.accounts.entry(account.to_owned()).or_default();
-        let claimed = self.claim_among(standing, account, connection, limit, bid);
-        if standing.is_empty() {
-            state.accounts.remove(account);
-        }
-        claimed
-    }
-
-    fn claim_among(
-        self: &Arc<Self>,
-        standing: &mut Connections,
-        account: &str,
-        connection: Connection,
-        limit: usize,
-        bid: Bid<'_>,
-    ) -> Result<Slot, Denied> {
-        let Connection { device, platform, .. } = connection.clone();
-        if standing.get(&device).is_some_and(|other| other.connection.epoch > connection.epoch) {
-            return Err(Denied::Superseded);
-        }
-        for (_, lapsed) in standing.extract_if(|_, other| other.signals.has_lapsed(self.lease)) {
-            lapsed.lose(Lost::Replaced);
-        }
-        let mut others = oldest_first(standing, platform);
-        others.retain(|other| *other != device);
-        let mut robbed = None;
-        if others.len() >= limit {
-            // Only what stands among those that are counted can make room.
-            let named = others.iter().find(|other| Some(other.as_str()) == bid.take_over);
-            let replaced = others.first().filter(|_| platform != Platform::Web && !bid.yields);
-            robbed = named.or(replaced).and_then(|victim| standing.remove(victim));
-            if robbed.is_none() {
-                return Err(Denied::Full(full(standing, platform, limit)));
-            }
-        }
-        let ticket = self.tick();
-        let slot = Slot {
-            hub: self.clone(),
-            account: account.to_owned(),
-            device: device.clone(),
-            ticket,
-            signals: Arc::new(Signals {
-                wake: Notify::new(),
-                lost: watch::Sender::new(None),
-                heard: Mutex::new(Instant::now()),
-                active: AtomicU64::new(ticket),
-                statuses: Mutex::default(),
-                said: Notify::new(),
-            }),
-        };
-        let standing_now = Standing { ticket: slot.ticket, connection, signals: slot.signals.clone() };
-        if let Some(older) = standing.insert(device, standing_now) {
-            older.lose(Lost::Replaced);
-        }
-        if let Some(robbed) = robbed {
-            robbed.lose(Lost::Limited(full(standing, platform, limit)));
-        }
+        let lapsed = self.lose_lapsed(account);
+        let limit = self.limits().of(connection.platform);
+        // It can be told that it has lost its place as soon as it has it.
+        let slot = Slot::begin(self, account, status);
+        let claim =
+            self.bus.change(account, |roster| roster.claim(slot.ticket, &connection, limit, bid, &lapsed));
+        let gone = claim.await?;
+        slot.signals.stands.store(true, Ordering::Relaxed);
+        gone.into_iter().for_each(|gone| self.lose(account, gone));
+        self.note_latest(account, slot.ticket);
+        self.bus.publish(Word::Active { account: account.to_owned(), ticket: slot.ticket });
         Ok(slot)
     }
 
-    /// Lets accounts have so many connections from now on. Of more that stand, those go that would not have been
-    /// let in: from the web who came last, else who came first. All others are woken.
-    pub(crate) fn set_limits(&self, limits: Limits) {
-        let mut state = self.state();
-        state.limits = limits.clone();
-        for standing in state.accounts.values_mut() {
-            for platform in Platform::ALL {
-                let limit = limits.of(platform);
-                let mut devices = oldest_first(standing, platform);
-                if platform != Platform::Web {
-                    devices.reverse();
-                }
-                let surplus = devices.iter().skip(limit);
-                let going: Vec<Standing> = surplus.filter_map(|device| standing.remove(device)).collect();
-                for gone in going {
-                    gone.lose(Lost::Limited(full(standing, platform, limit)));
-                }
+    /// Lets accounts have so many connections from now on, and wakes all that stand.
+    pub(crate) async fn set_limits(&self, limits: Limits) {
+        self.state().limits = limits;
+        self.for_each_account(|account| async move {
+            self.enforce(&account).await;
+            self.wake_here(&account);
+        })
+        .await;
+    }
+
+    /// Ends what an account has more of than it may.
+    async fn enforce(&self, account: &str) {
+        let limits = self.limits();
+        let gone = self.bus.change(account, |roster| roster.enforce(&limits)).await;
+        gone.into_iter().for_each(|gone| self.lose(account, gone));
+    }
+
+    /// Nothing could be heard of other servers for a while. Whoever has a place here that it has not got by what all
+    /// know now loses it, and all others look for what they may have missed.
+    pub(crate) async fn catch_up(&self, account: &str) {
+        self.enforce(account).await;
+        let standing = self.state().accounts.get(account).cloned().unwrap_or_default();
+        let standing: Vec<_> =
+            standing.into_iter().filter(|(_, signals)| signals.stands.load(Ordering::Relaxed)).collect();
+        let roster = self.bus.look(account).await;
+        for (ticket, signals) in standing {
+            if roster.has_place(ticket) {
+                signals.is_latest.store(false, Ordering::Relaxed);
+                signals.doubt.store(true, Ordering::Relaxed);
+                signals.wake.notify_one();
+            } else {
+                signals.lose(Lost::Replaced);
             }
-            standing.values().for_each(|connection| connection.signals.wake.notify_one());
         }
-        state.accounts.retain(|_, standing| !standing.is_empty());
+    }
+
+    /// Does something for each account that has connections here, some at a time.
+    pub(crate) async fn for_each_account<F: Future<Output = ()>>(&self, work: impl Fn(String) -> F) {
+        let accounts: Vec<String> = self.state().accounts.keys().cloned().collect();
+        stream::iter(accounts).for_each_concurrent(AT_A_TIME, work).await;
     }
 
     /// Whether a later leader of the device is connected.
-    #[must_use]
-    pub(crate) fn is_superseded(&self, account: &str, device: &str, epoch: Epoch) -> bool {
-        let state = self.state();
-        let standing = state.accounts.get(account).and_then(|standing| standing.get(device));
-        standing.is_some_and(|standing| standing.connection.epoch > epoch)
+    pub(crate) async fn is_superseded(&self, account: &str, device: &str, epoch: u64) -> bool {
+        self.bus.look(account).await.is_superseded(device, epoch)
     }
 
-    /// Tells an account's connections that its log has grown.
-    pub(crate) fn wake(&self, account: &str) {
-        if let Some(standing) = self.state().accounts.get(account) {
-            for connection in standing.values() {
-                connection.signals.wake.notify_one();
-            }
+    /// Tells accounts' connections that their log has grown.
+    pub(crate) fn wake<'a>(&self, accounts: impl Iterator<Item = &'a String>) {
+        let accounts: Vec<String> = accounts.inspect(|account| self.wake_here(account)).cloned().collect();
+        if !accounts.is_empty() {
+            self.bus.publish(Word::Grown { accounts });
         }
     }
 
-    /// Gives those of an account's connections that understand it a status, except the one with a ticket.
-    pub(crate) fn tell(&self, account: &str, frame: &Bytes, except: Option<u64>) {
-        let state = self.state();
-        for standing in state.accounts.get(account).into_iter().flat_map(HashMap::values) {
-            if standing.connection.status && Some(standing.ticket) != except {
-                standing.signals.tell(frame);
-            }
+    /// Those of an account that are connected here.
+    pub(crate) fn wake_here(&self, account: &str) {
+        self.standing(account, |_, signals| signals.wake.notify_one());
+    }
+
+    /// Gives those of accounts' connections that understand it a status, except the one that says it.
+    pub(crate) fn tell<'a>(
+        &self,
+        accounts: impl IntoIterator<Item = &'a str>,
+        frame: &Bytes,
+        except: Option<Ticket>,
+    ) {
+        let here = |account: &&str| self.tell_here(account, frame, except);
+        let accounts: Vec<String> = accounts.into_iter().inspect(here).map(str::to_owned).collect();
+        if !accounts.is_empty() {
+            self.bus.publish(Word::Status { accounts, frame: frame.clone(), except });
         }
+    }
+
+    /// Those of an account that are connected here.
+    pub(crate) fn tell_here(&self, account: &str, frame: &Bytes, except: Option<Ticket>) {
+        self.standing(account, |ticket, signals| {
+            if signals.status && Some(ticket) != except {
+                signals.tell(frame);
+            }
+        });
     }
 
     /// An account's connections, oldest first.
-    #[must_use]
-    pub(crate) fn connections(&self, account: &str) -> Vec<Connection> {
-        let state = self.state();
-        let standing = state.accounts.get(account).into_iter().flat_map(HashMap::values);
-        let mut standing: Vec<&Standing> = standing.collect();
-        standing.sort_by_key(|standing| standing.ticket);
-        standing.into_iter().map(|standing| standing.connection.clone()).collect()
+    pub(crate) async fn connections(&self, account: &str) -> Vec<Connection> {
+        self.bus.look(account).await.connections()
     }
 
-    /// Whether a device is connected.
-    #[must_use]
-    pub(crate) fn is_online(&self, account: &str, device: &str) -> bool {
-        self.state().accounts.get(account).is_some_and(|standing| standing.contains_key(device))
+    /// A connection has lost its place: it is told, wherever it is.
+    fn lose(&self, account: &str, gone: Gone) {
+        let Gone { ticket, lost } = gone;
+        if ticket.server() == self.bus.server() {
+            self.lose_here(account, ticket, lost);
+        } else {
+            self.bus.publish(Word::Lost { account: account.to_owned(), ticket, lost });
+        }
+    }
+
+    /// A connection of this server has lost its place.
+    pub(crate) fn lose_here(&self, account: &str, ticket: Ticket, lost: Lost) {
+        if let Some(signals) = self.forget(account, ticket) {
+            signals.lose(lost);
+        }
+    }
+
+    /// Those of this server that give no sign of life lose their places.
+    fn lose_lapsed(&self, account: &str) -> Vec<Ticket> {
+        let mut lapsed = Vec::new();
+        self.standing(account, |ticket, signals| {
+            if signals.has_lapsed(self.lease) {
+                lapsed.push(ticket);
+            }
+        });
+        lapsed.iter().for_each(|ticket| self.lose_here(account, *ticket, Lost::Replaced));
+        lapsed
+    }
+
+    /// The user did something on one of an account's connections, on whichever server, and on no other since.
+    pub(crate) fn note_latest(&self, account: &str, latest: Ticket) {
+        let note = |ticket, signals: &Signals| signals.is_latest.store(ticket == latest, Ordering::Relaxed);
+        self.standing(account, note);
+    }
+
+    fn standing(&self, account: &str, mut each: impl FnMut(Ticket, &Signals)) {
+        if let Some(standing) = self.state().accounts.get(account) {
+            standing.iter().for_each(|(ticket, signals)| each(*ticket, signals));
+        }
+    }
+
+    fn forget(&self, account: &str, ticket: Ticket) -> Option<Arc<Signals>> {
+        let mut state = self.state();
+        let standing = state.accounts.get_mut(account)?;
+        let signals = standing.remove(&ticket);
+        if standing.is_empty() {
+            state.accounts.remove(account);
+        }
+        signals
+    }
+
+    fn limits(&self) -> Limits {
+        self.state().limits.clone()
     }
 
     /// No code can panic while it holds this lock, so a poisoned one is as good as any.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn tick(&self) -> u64 {
-        self.ticks.fetch_add(1, Ordering::Relaxed)
-    }
 }
 
+#[async_trait]
 impl Online for Hub {
-    fn device(&self, account: &str) -> Option<DeviceId> {
-        let state = self.state();
-        let standing = state.accounts.get(account)?.values();
-        let there = standing.filter(|standing| !standing.signals.has_lapsed(self.lease));
-        let latest = there.max_by_key(|standing| standing.signals.active.load(Ordering::Relaxed))?;
-        Some(latest.connection.addressee)
+    async fn device(&self, account: &str) -> Option<DeviceId> {
+        let mut lapsed = Vec::new();
+        self.standing(account, |ticket, signals| {
+            if signals.has_lapsed(self.lease) {
+                lapsed.push(ticket);
+            }
+        });
+        let roster = self.bus.look(account).await;
+        roster.latest(|ticket| lapsed.contains(&ticket)).map(|connection| connection.addressee)
     }
 }
 
@@ -291,6 +275,20 @@ impl fmt::Debug for Hub {
 }
 
 impl Signals {
+    fn new(status: bool) -> Self {
+        Self {
+            wake: Notify::new(),
+            stands: AtomicBool::new(false),
+            doubt: AtomicBool::new(false),
+            lost: watch::Sender::new(None),
+            heard: Mutex::new(Instant::now()),
+            is_latest: AtomicBool::new(false),
+            status,
+            statuses: Mutex::default(),
+            said: Notify::new(),
+        }
+    }
+
     fn heard(&self) -> MutexGuard<'_, Instant> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -298,6 +296,10 @@ impl Signals {
     /// Whether there was no sign of life for longer than that.
     fn has_lapsed(&self, lease: Duration) -> bool {
         self.heard().elapsed() > lease
+    }
+
+    fn lose(&self, lost: Lost) {
+        self.lost.send_replace(Some(lost));
     }
 
     fn statuses(&self) -> MutexGuard<'_, VecDeque<Bytes>> {
@@ -313,55 +315,35 @@ impl Signals {
     }
 }
 
-/// Devices that are connected, of one platform.
-fn oldest_first(standing: &Connections, platform: Platform) -> Vec<String> {
-    let mut devices: Vec<(u64, &String)> = standing
-        .iter()
-        .filter(|(_, standing)| standing.connection.platform == platform)
-        .map(|(device, standing)| (standing.ticket, device))
-        .collect();
-    devices.sort_unstable();
-    devices.into_iter().map(|(_, device)| device.clone()).collect()
-}
-
-/// Who has an account's places of a platform.
-fn full(standing: &Connections, platform: Platform, limit: usize) -> wire::Limit {
-    let devices = oldest_first(standing, platform);
-    let connections = devices.iter().filter_map(|device| standing.get(device));
-    wire::Limit {
-        limit: u32::try_from(limit).unwrap_or(u32::MAX),
-        connections: connections.map(|standing| standing.connection.clone().into_wire()).collect(),
-    }
-}
-
-impl Connection {
-    fn into_wire(self) -> wire::Connection {
-        wire::Connection {
-            device: self.device.parse().map(DeviceId::to_bytes).unwrap_or_default(),
-            name: self.name,
-            platform: wire::Platform::from(self.platform).into(),
-            since: self.since.0,
-        }
-    }
-}
-
 /// The right of a connection to stand.
 pub(crate) struct Slot {
     hub: Arc<Hub>,
     account: String,
-    device: String,
-    ticket: u64,
+    ticket: Ticket,
     signals: Arc<Signals>,
 }
 
 impl Slot {
+    fn begin(hub: &Arc<Hub>, account: &str, status: bool) -> Self {
+        let ticket = hub.tickets.next(hub.bus.server());
+        let signals = Arc::new(Signals::new(status));
+        let (hub, account) = (hub.clone(), account.to_owned());
+        hub.state().accounts.entry(account.clone()).or_default().insert(ticket, signals.clone());
+        Self { hub, account, ticket, signals }
+    }
+
     /// Waits until the account's log has grown; at once if it has since the last time.
     pub(crate) async fn woken(&self) {
         self.signals.wake.notified().await;
     }
 
-    /// Names it in this process.
-    pub(crate) fn ticket(&self) -> u64 {
+    /// Whether something else may have been missed since this was asked last.
+    pub(crate) fn take_doubt(&self) -> bool {
+        self.signals.doubt.swap(false, Ordering::Relaxed)
+    }
+
+    /// Names it.
+    pub(crate) fn ticket(&self) -> Ticket {
         self.ticket
     }
 
@@ -391,24 +373,23 @@ impl Slot {
         *self.signals.heard() = Instant::now();
     }
 
-    /// The user did something here.
-    pub(crate) fn note_active(&self) {
-        self.signals.active.store(self.hub.tick(), Ordering::Relaxed);
+    /// The user did something here. Who did before, too, and nowhere else since, has told it.
+    pub(crate) async fn note_active(&self) {
+        if self.signals.is_latest.load(Ordering::Relaxed) {
+            return;
+        }
+        let (hub, account, ticket) = (&self.hub, &self.account, self.ticket);
+        hub.bus.change(account, |roster| roster.note_active(ticket)).await;
+        hub.note_latest(account, ticket);
+        hub.bus.publish(Word::Active { account: account.clone(), ticket });
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut state = self.hub.state();
-        let Some(standing) = state.accounts.get_mut(&self.account) else {
-            return;
-        };
-        if standing.get(&self.device).is_some_and(|current| current.ticket == self.ticket) {
-            standing.remove(&self.device);
-        }
-        if standing.is_empty() {
-            state.accounts.remove(&self.account);
-        }
+        self.hub.forget(&self.account, self.ticket);
+        let (bus, account, ticket) = (self.hub.bus.clone(), self.account.clone(), self.ticket);
+        soon(async move { bus.change(&account, |roster| roster.release(ticket)).await });
     }
 }
 

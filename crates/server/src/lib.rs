@@ -8,6 +8,7 @@
 //! both ──── status ─────── hub: what reaches only who is connected, and is kept nowhere
 //! writer ── devices ────── hub: whose device was removed or renamed, who was erased, and who is told of it
 //! writer ── alerts ─────── push: that there is something, to accounts of which nobody is there
+//! all of these ─────────── bus: what several servers know together (roster), and tell each other (cluster)
 //! ```
 //! A frame or a request becomes work, the writer commits it together with whatever else is waiting,
 //! then answers, then wakes the connections whose log has grown; those read on from where they are.
@@ -15,7 +16,9 @@
 mod alerts;
 mod api;
 mod app;
+mod bus;
 mod clock;
+mod cluster;
 pub mod config;
 mod devices;
 mod erasing;
@@ -24,6 +27,7 @@ pub mod limits;
 mod origin;
 pub mod push;
 mod rate;
+mod roster;
 mod server;
 mod settings;
 mod site;

@@ -22,12 +22,12 @@ use crate::{
     alerts::{self, Alerts},
     api,
     app::{App, CurrentSettings, ServerKey},
-    clock,
-    config::{Config, ConfigError, Transport},
+    bus::{Alone, Bus, Redis, UrlError},
+    clock, cluster,
+    config::{Config, ConfigError, Keys, Transport},
     devices::Lists,
     hub::Hub,
     origin::Origins,
-    rate::AccountRates,
     settings::Settings,
     status::Statuses,
     tls::Tls,
@@ -63,6 +63,9 @@ pub enum StartError {
     /// The database cannot be used.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// Redis cannot be where it is said to be.
+    #[error("--redis-url: {0}")]
+    Redis(#[from] UrlError),
     /// The settings in the database cannot be read.
     #[error("stored settings: {0}")]
     Settings(#[from] serde_json::Error),
@@ -92,19 +95,19 @@ impl Server {
         };
         let listener = bind(config.listen).map_err(|error| StartError::Listen(config.listen, error))?;
         let limits = config.limits.clone();
-        let hub = Arc::new(Hub::new(limits.slot_lease(), settings.connections()));
+        let bus = bus(config, &keys)?;
+        let hub = Arc::new(Hub::new(bus.clone(), limits.slot_lease(), settings.connections()));
         let grace = Duration::from_millis(config.presence_grace);
-        let lists = Arc::new(Lists::new(storage.clone(), hub.clone(), grace));
+        let lists = Arc::new(Lists::new(storage.clone(), bus.clone(), hub.clone(), grace));
         let (alerts, news) = Alerts::new();
         let app = App {
-            statuses: Arc::new(Statuses::new(storage.clone(), hub.clone(), grace)),
+            statuses: Arc::new(Statuses::new(storage.clone(), bus.clone(), hub.clone(), grace)),
             writer: Writer::start(storage.clone(), hub.clone(), lists.clone(), alerts),
             lists,
             storage,
+            bus,
             hub,
             push,
-            posts: AccountRates::new(limits.frames()),
-            rates: AccountRates::new(limits.operations()),
             tokens: Tokens::new(&keys.token),
             server_key: ServerKey::new(&keys.server),
             origins: Origins::new(&config.allow_origins),
@@ -118,6 +121,7 @@ impl Server {
         };
         let app = Arc::new(app);
         app.connections.spawn(alerts::run(app.clone(), news));
+        app.connections.spawn(cluster::run(app.clone()));
         Ok(Self { app, listener, _lock: lock })
     }
 
@@ -161,6 +165,7 @@ impl Server {
         stopping.abort();
         app.connections.close();
         app.connections.wait().await;
+        app.bus.leave().await;
         app.storage.close().await;
         served
     }
@@ -198,6 +203,14 @@ async fn open(config: &Config, keys: &MasterKeys) -> Result<Arc<dyn Storage>, St
     Ok(match &config.database_url {
         Some(url) => Arc::new(PostgresStorage::open(url, keys).await?),
         None => Arc::new(SqliteStorage::open(&config.data.join("tutti.db"), keys).await?),
+    })
+}
+
+/// What this server knows together with others, if there are any.
+fn bus(config: &Config, keys: &Keys) -> Result<Arc<dyn Bus>, StartError> {
+    Ok(match &config.redis_url {
+        Some(url) => Redis::start(url, &keys.token, &config.limits)?,
+        None => Arc::new(Alone::new(&config.limits)),
     })
 }
 

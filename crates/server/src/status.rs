@@ -1,7 +1,8 @@
-//! Status: what is said to those who are connected now, and kept nowhere but here, in memory: who is there.
+//! Status: what is said to those who are connected now, and is kept nowhere but in memory: who is there.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    iter,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -12,15 +13,21 @@ use tokio::{
     time::{Instant, sleep},
 };
 use tutti_acceptance::{
+    platform::Platform,
     status::{Presence, audience},
     storage::{Result as StorageResult, Storage},
 };
 use tutti_protocol::{
-    Millis, codec, limits,
-    wire::{self, Availability, Platform, server_frame::Frame, status::Status as Kind},
+    codec, limits,
+    wire::{self, Availability, server_frame::Frame, status::Status as Kind},
 };
 
-use crate::{clock::now, hub::Hub};
+use crate::{
+    bus::Bus,
+    clock::now,
+    hub::Hub,
+    roster::{News, Roster, Ticket},
+};
 
 /// How often it is told at most that an account's presence has changed.
 const PACE: Duration = Duration::from_millis(500);
@@ -30,20 +37,12 @@ const EARLY: Duration = Duration::from_millis(limits::TYPING_INTERVAL / 4);
 /// Who is there, and the way to all who are.
 pub(crate) struct Statuses {
     storage: Arc<dyn Storage>,
+    bus: Arc<dyn Bus>,
     hub: Arc<Hub>,
     /// How long an account may be without a connection before that is told.
     grace: Duration,
-    accounts: Mutex<HashMap<String, Account>>,
-}
-
-/// What is known of an account's presence. It stays when the account goes, for when it was last seen.
-#[derive(Default)]
-struct Account {
-    presence: Presence,
-    /// What its own devices were told last, and what others were.
-    told: Option<(wire::AccountPresence, wire::AccountPresence)>,
-    /// Somebody is about to tell what has changed.
-    telling: bool,
+    /// Accounts of which somebody is about to tell what has changed, and whether something has changed since.
+    telling: Mutex<HashMap<String, bool>>,
 }
 
 /// Who says something.
@@ -52,7 +51,7 @@ pub(crate) struct Speaker<'a> {
     /// The account.
     pub account: &'a str,
     /// Its connection, which is not told what it says itself.
-    pub connection: Option<u64>,
+    pub connection: Option<Ticket>,
     /// Whether the account's own connections are told.
     pub own: bool,
     /// Whether others are.
@@ -62,8 +61,8 @@ pub(crate) struct Speaker<'a> {
 impl Statuses {
     /// Nobody is there. Who goes may be away for so long before that is told.
     #[must_use]
-    pub(crate) fn new(storage: Arc<dyn Storage>, hub: Arc<Hub>, grace: Duration) -> Self {
-        Self { storage, hub, grace, accounts: Mutex::default() }
+    pub(crate) fn new(storage: Arc<dyn Storage>, bus: Arc<dyn Bus>, hub: Arc<Hub>, grace: Duration) -> Self {
+        Self { storage, bus, hub, grace, telling: Mutex::default() }
     }
 
     /// Says something in a conversation: `kind` makes it of what the receiving account calls the conversation.
@@ -80,7 +79,8 @@ impl Statuses {
             return Ok(());
         };
         if speaker.own {
-            self.hub.tell(speaker.account, &encode(kind(conversation.to_owned())), speaker.connection);
+            let frame = encode(kind(conversation.to_owned()));
+            self.hub.tell(iter::once(speaker.account), &frame, speaker.connection);
         }
         if speaker.others {
             self.tell_all(&audience.others, &encode(kind(audience.conversation)));
@@ -89,15 +89,18 @@ impl Statuses {
     }
 
     /// A connection begins. It does not count before [`Attendance::appear`].
-    pub(crate) fn enter(
+    pub(crate) async fn enter(
         self: &Arc<Self>,
         account: &str,
-        connection: u64,
+        connection: Ticket,
         platform: Platform,
         hidden: bool,
     ) -> Attendance {
-        self.accounts().entry(account.to_owned()).or_default().presence.enter(connection, platform, hidden);
-        Attendance { statuses: self.clone(), account: account.to_owned(), connection, appeared: false }
+        let (statuses, account) = (self.clone(), account.to_owned());
+        let attendance = Attendance { statuses, account, connection, appeared: false };
+        let enter = |roster: &mut Roster| roster.presence_mut().enter(connection.0, platform, hidden);
+        self.bus.change(&attendance.account, enter).await;
+        attendance
     }
 
     /// What an account learns of another's presence, or of its own.
@@ -106,93 +109,97 @@ impl Statuses {
     /// When it cannot be read with whom the other shares a conversation.
     pub(crate) async fn seen_by(&self, asking: &str, account: &str) -> StorageResult<Frame> {
         let own = asking == account;
-        let knows = own || self.storage.contacts(account).await?.contains(asking);
-        let accounts = self.accounts();
-        let presence = accounts.get(account).filter(|_| knows).map(|account| &account.presence);
-        let presence = match presence {
-            Some(presence) if own => presence.own(account),
-            Some(presence) => presence.shown(account),
-            None => Presence::default().shown(account),
+        let presence = if own || self.storage.contacts(account).await?.contains(asking) {
+            let roster = self.bus.look(account).await;
+            if own { roster.presence().own(account) } else { roster.presence().shown(account) }
+        } else {
+            Presence::default().shown(account)
         };
         Ok(frame(Kind::Presence(presence)))
     }
 
     /// An account is no more: nothing is known of it, and whoever saw it there sees it gone.
-    pub(crate) fn forget(&self, account: &str, contacts: &BTreeSet<String>) {
-        let known = self.accounts().remove(account);
-        let nothing = Presence::default().shown(account);
-        if known.and_then(|known| known.told).is_some_and(|(_, shown)| shown != nothing) {
-            self.tell_all(contacts, &encode(Kind::Presence(nothing)));
+    pub(crate) async fn forget(&self, account: &str, contacts: &BTreeSet<String>) {
+        if self.bus.change(account, |roster| roster.forget_presence(account)).await {
+            self.tell_all(contacts, &encode(Kind::Presence(Presence::default().shown(account))));
         }
     }
 
     /// Whether the user of an account is there, for all that is known: then no other device alerts them.
-    pub(crate) fn is_active(&self, account: &str) -> bool {
-        let accounts = self.accounts();
-        let availability = accounts.get(account).map(|known| known.presence.own(account).availability());
-        availability.is_some_and(|it| !matches!(it, Availability::Offline | Availability::Away))
+    pub(crate) async fn is_active(&self, account: &str) -> bool {
+        let availability = self.bus.look(account).await.presence().own(account).availability();
+        !matches!(availability, Availability::Offline | Availability::Away)
     }
 
     /// Changes what is known of an account, and tells those who may know what that changes for them.
-    fn change(self: &Arc<Self>, account: &str, change: impl FnOnce(&mut Presence)) {
-        let mut accounts = self.accounts();
-        let Some(known) = accounts.get_mut(account) else {
+    async fn change(self: &Arc<Self>, account: &str, mut change: impl FnMut(&mut Presence) + Send) {
+        self.bus.change(account, |roster| change(roster.presence_mut())).await;
+        self.tell_news(account);
+    }
+
+    /// Tells what has changed of an account's presence, unless somebody is about to.
+    pub(crate) fn tell_news(self: &Arc<Self>, account: &str) {
+        // While the runtime ends nobody is told anything.
+        let Ok(runtime) = Handle::try_current() else {
             return;
         };
-        change(&mut known.presence);
-        // While the runtime ends nobody is told anything.
-        if let (false, Ok(runtime)) = (known.telling, Handle::try_current()) {
-            known.telling = true;
-            runtime.spawn(self.clone().tell_changes(account.to_owned()));
+        let mut telling = self.telling();
+        if let Some(changed) = telling.get_mut(account) {
+            *changed = true;
+            return;
         }
+        telling.insert(account.to_owned(), false);
+        runtime.spawn(self.clone().tell_changes(account.to_owned()));
     }
 
     /// Tells what has changed until nothing has since, one change after the other.
     async fn tell_changes(self: Arc<Self>, account: String) {
-        while let Some(news) = self.news(&account) {
-            if let Some(own) = news.own {
-                self.hub.tell(&account, &encode(Kind::Presence(own)), None);
-            }
-            if let Some(shown) = news.shown {
-                match self.storage.contacts(&account).await {
-                    Ok(contacts) => self.tell_all(&contacts, &encode(Kind::Presence(shown))),
-                    Err(error) => tracing::warn!(%error, "a change of presence was not told"),
+        let mut told = None;
+        loop {
+            let by = self.bus.server();
+            let news = self.bus.change(&account, |roster| roster.news(&account, by, told)).await;
+            match news {
+                Some(news) => {
+                    told = Some(news.times);
+                    self.tell(&account, news).await;
+                    sleep(PACE).await;
                 }
+                None if self.has_changed(&account) => {}
+                None => return,
             }
-            sleep(PACE).await;
         }
     }
 
-    /// What is to be told of an account; if nothing is, the next change begins to tell anew.
-    fn news(&self, account: &str) -> Option<News> {
-        let mut accounts = self.accounts();
-        let known = accounts.get_mut(account)?;
-        let (own, shown) = (known.presence.own(account), known.presence.shown(account));
-        let nothing = || {
-            let nothing = Presence::default().shown(account);
-            (nothing.clone(), nothing)
-        };
-        let (own_before, shown_before) = known.told.take().unwrap_or_else(nothing);
-        known.told = Some((own.clone(), shown.clone()));
-        let news =
-            News { own: (own != own_before).then_some(own), shown: (shown != shown_before).then_some(shown) };
-        known.telling = news.own.is_some() || news.shown.is_some();
-        known.telling.then_some(news)
+    async fn tell(&self, account: &str, news: News) {
+        if let Some(own) = news.own {
+            self.hub.tell(iter::once(account), &encode(Kind::Presence(own)), None);
+        }
+        if let Some(shown) = news.shown {
+            match self.storage.contacts(account).await {
+                Ok(contacts) => self.tell_all(&contacts, &encode(Kind::Presence(shown))),
+                Err(error) => tracing::warn!(%error, "a change of presence was not told"),
+            }
+        }
+    }
+
+    /// Whether something has changed since somebody is about to tell it; if nothing has, the next change begins anew.
+    fn has_changed(&self, account: &str) -> bool {
+        let mut telling = self.telling();
+        let changed = telling.get_mut(account).is_some_and(std::mem::take);
+        if !changed {
+            telling.remove(account);
+        }
+        changed
     }
 
     fn tell_all(&self, accounts: &BTreeSet<String>, frame: &Bytes) {
-        accounts.iter().for_each(|account| self.hub.tell(account, frame, None));
+        self.hub.tell(accounts.iter().map(String::as_str), frame, None);
     }
 
     /// No code can panic while it holds this lock, so a poisoned one is as good as any.
-    fn accounts(&self) -> MutexGuard<'_, HashMap<String, Account>> {
-        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn telling(&self) -> MutexGuard<'_, HashMap<String, bool>> {
+        self.telling.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-struct News {
-    own: Option<wire::AccountPresence>,
-    shown: Option<wire::AccountPresence>,
 }
 
 fn frame(kind: Kind) -> Frame {
@@ -207,37 +214,38 @@ fn encode(kind: Kind) -> Bytes {
 pub(crate) struct Attendance {
     statuses: Arc<Statuses>,
     account: String,
-    connection: u64,
+    connection: Ticket,
     appeared: bool,
 }
 
 impl Attendance {
     /// The connection counts from now on.
-    pub(crate) fn appear(&mut self) {
+    pub(crate) async fn appear(&mut self) {
         if std::mem::replace(&mut self.appeared, true) {
             return;
         }
-        self.statuses.change(&self.account, |presence| presence.appear(self.connection));
+        self.statuses.change(&self.account, |presence| presence.appear(self.connection.0)).await;
     }
 
     /// The user shares that this connection is there, or does not.
-    pub(crate) fn hide(&self, hidden: bool) {
-        self.statuses.change(&self.account, |presence| presence.hide(self.connection, hidden));
+    pub(crate) async fn hide(&self, hidden: bool) {
+        self.statuses.change(&self.account, |presence| presence.hide(self.connection.0, hidden)).await;
     }
 
     /// The user sets what others see.
-    pub(crate) fn set(&self, availability: wire::Availability) {
-        self.statuses.change(&self.account, |presence| presence.set(availability, now()));
+    pub(crate) async fn set(&self, availability: Availability) {
+        let now = now();
+        self.statuses.change(&self.account, |presence| presence.set(availability, now)).await;
     }
 }
 
 impl Drop for Attendance {
     fn drop(&mut self) {
         let (statuses, account, connection) = (self.statuses.clone(), self.account.clone(), self.connection);
-        let gone: Millis = now();
+        let gone = now();
         let leave = async move {
             sleep(statuses.grace).await;
-            statuses.change(&account, |presence| presence.leave(connection, gone));
+            statuses.change(&account, |presence| presence.leave(connection.0, gone)).await;
         };
         // While the runtime ends nobody is told anything.
         if let Ok(runtime) = Handle::try_current() {

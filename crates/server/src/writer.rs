@@ -108,7 +108,10 @@ async fn write(
         }
         while !group.is_empty() {
             match commit(&*storage, &mut group).await {
-                Ok((done, growth)) => settle(&listeners, &mut scrubbing, group.drain(..done), &growth),
+                Ok((done, growth)) => {
+                    let done = group.drain(..done).collect();
+                    settle(&listeners, &mut scrubbing, done, &growth).await;
+                }
                 Err(_) => commit_each(&*storage, &listeners, &mut scrubbing, group.drain(..)).await,
             }
         }
@@ -124,7 +127,7 @@ async fn commit_each(
 ) {
     for mut job in group {
         match commit_alone(storage, &mut job).await {
-            Ok(growth) => settle(listeners, scrubbing, [job], &growth),
+            Ok(growth) => settle(listeners, scrubbing, vec![job], &growth).await,
             Err(error) => {
                 tracing::error!(%error, "a commit failed");
                 job.refuse(error);
@@ -168,19 +171,18 @@ async fn commit(storage: &dyn Storage, group: &mut [Box<dyn Job>]) -> Result<(us
 
 /// Ends what a device that was removed has open, answers, then wakes; what was erased goes after that. Whoever has the
 /// answer may wait for that, too.
-fn settle(
-    listeners: &Listeners,
-    scrubbing: &mut Scrubbing,
-    group: impl IntoIterator<Item = Box<dyn Job>>,
-    growth: &Growth,
-) {
+async fn settle(listeners: &Listeners, scrubbing: &mut Scrubbing, group: Vec<Box<dyn Job>>, growth: &Growth) {
     if growth.has_erased() {
         scrubbing.want();
     }
-    growth.devices().iter().for_each(|change| listeners.lists.apply(change));
-    growth.erased_accounts().iter().for_each(|account| listeners.hub.revoke_all(account));
+    for change in growth.devices() {
+        listeners.lists.apply(change).await;
+    }
+    for account in growth.erased_accounts() {
+        listeners.hub.revoke_all(account).await;
+    }
     group.into_iter().for_each(|job| job.settle());
-    growth.accounts().for_each(|account| listeners.hub.wake(account));
+    listeners.hub.wake(growth.accounts());
     listeners.alerts.tell(growth);
 }
 

@@ -18,6 +18,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use tutti_acceptance::{
     accept::{Refusal, Submission, Verdict, decide},
@@ -159,8 +160,9 @@ impl View {
 #[derive(Debug)]
 struct There(BTreeMap<String, DeviceId>);
 
+#[async_trait]
 impl Online for There {
-    fn device(&self, account: &str) -> Option<DeviceId> {
+    async fn device(&self, account: &str) -> Option<DeviceId> {
         self.0.get(account).copied()
     }
 }
@@ -918,7 +920,7 @@ impl Server {
         let mut presence = Presence::default();
         let sessions = self.sessions.iter().filter(|(_, session)| session.account == account);
         for (wire, _) in sessions.filter(|(_, session)| session.present) {
-            presence.enter(*wire, wire::Platform::Web, false);
+            presence.enter(*wire, Platform::Web, false);
             presence.appear(*wire);
         }
         let availability = self.availabilities.get(account).copied();

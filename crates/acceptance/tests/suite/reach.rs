@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use async_trait::async_trait;
 use tutti_acceptance::reach::{Claim, Online};
 
 use super::*;
@@ -10,8 +11,9 @@ use super::*;
 #[derive(Debug)]
 struct There(BTreeMap<String, DeviceId>);
 
+#[async_trait]
 impl Online for There {
-    fn device(&self, account: &str) -> Option<DeviceId> {
+    async fn device(&self, account: &str) -> Option<DeviceId> {
         self.0.get(account).copied()
     }
 }

@@ -12,13 +12,14 @@ pub(super) async fn list(State(app): State<Arc<App>>, UserId(account): UserId) -
     let connections: Vec<_> = app
         .hub
         .connections(&account)
+        .await
         .into_iter()
         .map(|connection| {
             json!({
                 "device_id": connection.device,
                 "name": connection.name,
                 "platform": connection.platform,
-                "since": connection.since.0,
+                "since": connection.since,
             })
         })
         .collect();

@@ -1,6 +1,6 @@
 //! `POST` and `GET /api/devices`, `PATCH` and `DELETE /api/devices/{id}`
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use axum::{Extension, Json, extract::State, http::StatusCode};
 use serde_json::{Number, Value, json};
@@ -14,7 +14,7 @@ use super::{
     error::ApiError,
     fields::{Fields, Id, UserId, check_name},
 };
-use crate::{app::App, clock::now};
+use crate::{app::App, bus::Allowance, clock::now};
 
 /// Most devices in one registration.
 const DEVICES: usize = 100;
@@ -51,11 +51,12 @@ pub(super) async fn list(
 ) -> Result<Json<Value>, ApiError> {
     caller.must_speak_for(&account)?;
     let devices = app.storage.devices(&account).await?;
+    let roster = app.bus.look(&account).await;
     let devices: Vec<_> = devices
         .into_iter()
         .map(|device| {
             json!({
-                "online": app.hub.is_online(&account, &device.id),
+                "online": roster.is_online(&device.id),
                 "id": device.id,
                 "name": device.name,
                 "platform": device.platform,
@@ -78,7 +79,7 @@ pub(super) async fn rename(
     let name = fields.name("name")?;
     fields.finish()?;
     caller.must_speak_for(&account)?;
-    count(&app, &account)?;
+    count(&app, &account).await?;
     if app.writer.write(Rename { account, device, name }).await? {
         Ok(Json(json!({"message": "Device renamed successfully"})))
     } else {
@@ -93,7 +94,7 @@ pub(super) async fn remove(
     UserId(account): UserId,
 ) -> Result<StatusCode, ApiError> {
     caller.must_speak_for(&account)?;
-    count(&app, &account)?;
+    count(&app, &account).await?;
     if app.writer.write(Remove { account, device, by: None, now: now() }).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
@@ -102,8 +103,8 @@ pub(super) async fn remove(
 }
 
 /// Counts as an operation of the account.
-fn count(app: &App, account: &str) -> Result<(), ApiError> {
-    let grant = app.rates.take(account, 1, Instant::now());
+async fn count(app: &App, account: &str) -> Result<(), ApiError> {
+    let grant = app.bus.take(Allowance::Operations, account, 1).await;
     if grant.granted == 0 { Err(Refusal::rate_limited(grant.wait).into()) } else { Ok(()) }
 }
 

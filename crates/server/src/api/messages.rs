@@ -1,6 +1,6 @@
 //! `POST /api/messages`, `POST /api/messages/{id}/recall`
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use axum::{
     Json,
@@ -22,7 +22,7 @@ use tutti_protocol::{
 };
 
 use super::{error::ApiError, fields::Fields};
-use crate::{app::App, clock::now};
+use crate::{app::App, bus::Allowance, clock::now};
 
 pub(super) async fn send(State(app): State<Arc<App>>, mut fields: Fields) -> Result<Json<Value>, ApiError> {
     let now = now();
@@ -95,7 +95,7 @@ struct Act {
 /// Has it decided, and answers when it was accepted.
 async fn submit(app: &App, act: Act) -> Result<Result<Millis, Refusal>, ApiError> {
     let Act { account, id, body, include_sender, now } = act;
-    let grant = app.rates.take(&account, 1, Instant::now());
+    let grant = app.bus.take(Allowance::Operations, &account, 1).await;
     if grant.granted == 0 {
         return Ok(Err(Refusal::rate_limited(grant.wait)));
     }

@@ -7,7 +7,7 @@ use axum::{Json, extract::State};
 use serde_json::Value;
 
 use super::{error::ApiError, fields::Fields};
-use crate::{app::App, settings::Settings};
+use crate::{app::App, bus::Word, settings::Settings};
 use tutti_acceptance::{
     storage::{Result as StorageResult, Transaction},
     work::{Growth, Work},
@@ -30,8 +30,8 @@ async fn change(app: Arc<App>, changes: Value) -> Result<Json<Settings>, ApiErro
     let settings = app.settings.get().with(&changes)?;
     let text = serde_json::to_string(&settings).map_err(ApiError::internal)?;
     app.writer.write(PutSettings(text)).await?;
-    app.settings.set(settings.clone());
-    app.hub.set_limits(settings.connections());
+    app.take_settings(settings.clone()).await;
+    app.bus.publish(Word::Settings);
     Ok(Json(settings))
 }
 

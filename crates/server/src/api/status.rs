@@ -1,6 +1,6 @@
 //! `POST /api/status`
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use axum::{body::Bytes, extract::State, http::StatusCode};
 use tutti_acceptance::accept::Refusal;
@@ -12,7 +12,7 @@ use tutti_protocol::{
 };
 
 use super::{accounts::must_not_be_erased, error::ApiError, fields::Fields};
-use crate::{app::App, status::Speaker};
+use crate::{app::App, bus::Allowance, status::Speaker};
 
 /// Says something to those who are there, whoever that is: the answer does not tell.
 pub(super) async fn send(State(app): State<Arc<App>>, mut fields: Fields) -> Result<StatusCode, ApiError> {
@@ -29,7 +29,7 @@ pub(super) async fn send(State(app): State<Arc<App>>, mut fields: Fields) -> Res
     fields.finish()?;
     must_not_be_erased(&app, "from", &account).await?;
 
-    let grant = app.rates.take(&account, 1, Instant::now());
+    let grant = app.bus.take(Allowance::Operations, &account, 1).await;
     if grant.granted == 0 {
         return Err(Refusal::rate_limited(grant.wait).into());
     }

@@ -7,7 +7,7 @@ use tutti_acceptance::{
 use tutti_protocol::{LogId, Millis};
 
 use super::*;
-use crate::settings::Limits;
+use crate::{bus::alone, settings::Limits};
 
 const GRACE: Duration = Duration::from_secs(2);
 /// Longer than anything takes that is told.
@@ -21,8 +21,9 @@ struct Fixture {
 impl Fixture {
     async fn new() -> Self {
         let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new(LogId::from([1; 16])));
-        let hub = Arc::new(Hub::new(Duration::MAX, Limits::default()));
-        let lists = Arc::new(Lists::new(storage.clone(), hub, GRACE));
+        let bus = alone();
+        let hub = Arc::new(Hub::new(bus.clone(), Duration::MAX, Limits::default()));
+        let lists = Arc::new(Lists::new(storage.clone(), bus, hub, GRACE));
         let fixture = Self { storage, lists };
         let devices = ["a", "b", "c"].map(str::to_owned).to_vec();
         fixture.perform(Register { account: "alice".to_owned(), devices, now: Millis(1) }).await;
@@ -31,7 +32,9 @@ impl Fixture {
 
     async fn perform<W: Work>(&self, work: W) {
         let (_, growth) = perform(&*self.storage, &work).await.unwrap();
-        growth.devices().iter().for_each(|change| self.lists.apply(change));
+        for change in growth.devices() {
+            self.lists.apply(change).await;
+        }
     }
 
     async fn rename(&self, name: &str) {
@@ -39,8 +42,9 @@ impl Fixture {
         self.perform(Rename { account, device, name: name.to_owned() }).await;
     }
 
-    fn enter(&self, device: &str, ticket: u64, listens: bool) -> Entry {
-        self.lists.enter(Newcomer { account: "alice", device, ticket, listed: true, listens })
+    async fn enter(&self, device: &str, ticket: u64, listens: bool) -> Entry {
+        let ticket = Ticket(ticket);
+        self.lists.enter(Newcomer { account: "alice", device, ticket, listed: true, listens }).await
     }
 }
 
@@ -65,12 +69,12 @@ async fn is_told_nothing(entry: &Entry) {
 #[tokio::test(start_paused = true)]
 async fn who_is_there_is_told_who_comes_and_who_comes_is_not() {
     let fixture = Fixture::new().await;
-    let a = fixture.enter("a", 1, true);
+    let a = fixture.enter("a", 1, true).await;
     is_told_nothing(&a).await;
-    let b = fixture.enter("b", 2, true);
+    let b = fixture.enter("b", 2, true).await;
     assert_eq!(told(&a).await, list([("a", true), ("b", true), ("c", false)]));
     is_told_nothing(&b).await;
-    let c = fixture.enter("c", 3, false);
+    let c = fixture.enter("c", 3, false).await;
     for entry in [&a, &b] {
         assert_eq!(told(entry).await, list([("a", true), ("b", true), ("c", true)]));
     }
@@ -85,13 +89,13 @@ async fn who_is_there_is_told_who_comes_and_who_comes_is_not() {
 #[tokio::test(start_paused = true)]
 async fn one_that_is_back_in_a_moment_was_never_away() {
     let fixture = Fixture::new().await;
-    let a = fixture.enter("a", 1, true);
-    let mut b = fixture.enter("b", 2, true);
+    let a = fixture.enter("a", 1, true).await;
+    let mut b = fixture.enter("b", 2, true).await;
     told(&a).await;
     for ticket in 3..6 {
         drop(b);
         advance(GRACE / 2).await;
-        b = fixture.enter("b", ticket, true);
+        b = fixture.enter("b", ticket, true).await;
     }
     is_told_nothing(&a).await;
     is_told_nothing(&b).await;
@@ -102,7 +106,7 @@ async fn one_that_is_back_in_a_moment_was_never_away() {
 #[tokio::test(start_paused = true)]
 async fn many_changes_are_told_together_and_the_last_one_always() {
     let fixture = Fixture::new().await;
-    let a = fixture.enter("a", 1, true);
+    let a = fixture.enter("a", 1, true).await;
     let begun = Instant::now();
     let (mut lists, mut last) = (0, String::new());
     for number in 1..=100 {
@@ -126,8 +130,8 @@ async fn many_changes_are_told_together_and_the_last_one_always() {
 #[tokio::test(start_paused = true)]
 async fn that_a_removed_device_goes_is_no_further_change() {
     let fixture = Fixture::new().await;
-    let a = fixture.enter("a", 1, true);
-    let c = fixture.enter("c", 2, true);
+    let a = fixture.enter("a", 1, true).await;
+    let c = fixture.enter("c", 2, true).await;
     told(&a).await;
     let (account, device) = ("alice".to_owned(), "c".to_owned());
     fixture.perform(Remove { account, device, by: None, now: Millis(2) }).await;
@@ -139,10 +143,10 @@ async fn that_a_removed_device_goes_is_no_further_change() {
 #[tokio::test(start_paused = true)]
 async fn of_what_nobody_wants_to_know_nothing_remains() {
     let fixture = Fixture::new().await;
-    let a = fixture.enter("a", 1, false);
+    let a = fixture.enter("a", 1, false).await;
     fixture.rename("named").await;
     assert_eq!(fixture.lists.begin_to_tell("alice"), None, "it is not even read");
-    let b = fixture.enter("b", 2, true);
+    let b = fixture.enter("b", 2, true).await;
     assert_eq!(fixture.lists.begin_to_tell("alice"), None);
     is_told_nothing(&b).await;
     drop((a, b));
@@ -155,9 +159,10 @@ async fn of_what_nobody_wants_to_know_nothing_remains() {
 #[tokio::test(start_paused = true)]
 async fn one_that_is_not_in_the_list_comes_and_goes_unnoticed() {
     let fixture = Fixture::new().await;
-    let a = fixture.enter("a", 1, true);
-    let passing = Newcomer { account: "alice", device: "p", ticket: 2, listed: false, listens: true };
-    let passing = fixture.lists.enter(passing);
+    let a = fixture.enter("a", 1, true).await;
+    let ticket = Ticket(2);
+    let passing = Newcomer { account: "alice", device: "p", ticket, listed: false, listens: true };
+    let passing = fixture.lists.enter(passing).await;
     is_told_nothing(&a).await;
     fixture.rename("named").await;
     assert_eq!(told(&a).await, told(&passing).await);

@@ -3,7 +3,6 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use tokio::time::Instant;
 use tutti_acceptance::{
     accept::{Refusal, Submission, Verdict},
     devices::{Appear, Barred, Known, Sighting},
@@ -14,12 +13,12 @@ use tutti_acceptance::{
     storage::{Page, Reader, Result as StorageResult},
 };
 use tutti_protocol::{
-    Code, DeviceId, Epoch, Seq,
+    Code, DeviceId, Seq,
     wire::{self, server_frame::Frame},
 };
 
 use super::ending::Ending;
-use crate::{app::App, clock::now, hub, tokens::UserToken};
+use crate::{app::App, bus::Allowance, clock::now, roster::Connection, tokens::UserToken};
 
 /// A client whose hello was believed.
 pub(super) struct Caller<'a> {
@@ -97,15 +96,14 @@ impl<'a> Caller<'a> {
     }
 
     /// As others see its connection.
-    pub(super) fn connection(&self, epoch: u64, status: bool) -> hub::Connection {
-        hub::Connection {
+    pub(super) fn connection(&self, epoch: u64) -> Connection {
+        Connection {
             device: self.sighting.id.clone(),
             addressee: self.device,
             name: self.name.clone(),
             platform: self.sighting.platform,
-            epoch: Epoch(epoch),
-            since: now(),
-            status,
+            epoch,
+            since: now().0,
         }
     }
 
@@ -128,7 +126,7 @@ impl<'a> Caller<'a> {
     pub(super) async fn submit(&self, mut operations: Vec<wire::Operation>) -> Frame {
         let ids: Vec<_> = operations.iter().map(|operation| operation.id.clone()).collect();
         let wanted = u32::try_from(operations.len()).unwrap_or(u32::MAX);
-        let grant = self.app.rates.take(&self.account, wanted, Instant::now().into_std());
+        let grant = self.app.bus.take(Allowance::Operations, &self.account, wanted).await;
         operations.truncate(grant.granted as usize);
         let submission = Submission {
             account: self.account.clone(),
@@ -254,10 +252,15 @@ impl<'a> Caller<'a> {
             // Not worth failing for: when the disk is full there is still much to read.
             Err(error) => {
                 tracing::warn!(%error, "a device's appearance was not noted");
-                shown_name(self.app, &self.account, &self.sighting.id, "").await?;
-                self.check(&self.token).await
+                self.look_whether_removed().await
             }
         }
+    }
+
+    /// Looks whether the device was removed, or its account erased.
+    pub(super) async fn look_whether_removed(&self) -> Result<(), Ending> {
+        shown_name(self.app, &self.account, &self.sighting.id, "").await?;
+        self.check(&self.token).await
     }
 
     /// Notes that the device was here until now.

@@ -19,8 +19,9 @@ use super::{caller::Caller, ending::Ending, outbound::Outbound};
 use crate::{
     app::App,
     devices::{Entry, Newcomer},
-    hub::{Bid, Slot},
+    hub::Slot,
     rate::Bucket,
+    roster::Bid,
     status::{Attendance, Speaker, TypingRate},
 };
 
@@ -63,20 +64,20 @@ async fn greet<'a>(
     };
     let caller = Caller::admit(app, &hello).await?;
     let take_over = DeviceId::try_from(&hello.take_over).ok().map(|device| device.to_string());
-    let connection = caller.connection(hello.epoch, hello.status);
+    let connection = caller.connection(hello.epoch);
     let bid = Bid { take_over: take_over.as_deref(), yields: hello.yields };
-    let slot = app.hub.claim(&caller.account, connection, bid)?;
-    let platform = caller.sighting.platform.into();
-    let attendance =
-        app.statuses.enter(&caller.account, slot.ticket(), platform, caller.privacy.hide_presence);
+    let slot = app.hub.claim(&caller.account, connection, hello.status, bid).await?;
+    let (platform, hidden) = (caller.sighting.platform, caller.privacy.hide_presence);
+    let attendance = app.statuses.enter(&caller.account, slot.ticket(), platform, hidden).await;
     caller.appear().await?;
-    let entry = app.lists.enter(Newcomer {
+    let entering = app.lists.enter(Newcomer {
         account: &caller.account,
         device: &caller.sighting.id,
         ticket: slot.ticket(),
         listed: caller.lasting_id().is_some(),
         listens: hello.devices,
     });
+    let entry = entering.await;
     outbound.send(caller.welcome().await?)?;
     tracing::info!(device = caller.lasting(), "connected");
     Ok(Session {
@@ -256,6 +257,9 @@ impl Session<'_> {
 
     /// Pushes what comes after `after`, as far as there is room.
     async fn push(&mut self, mut after: Seq) -> Result<(), Ending> {
+        if self.slot.take_doubt() {
+            self.caller.look_whether_removed().await?;
+        }
         loop {
             if !self.outbound.has_room() {
                 self.feed = Feed::Behind(after);
@@ -283,7 +287,7 @@ impl Session<'_> {
         self.count_frame()?;
         match frame {
             client_frame::Frame::Submit(submit) => {
-                self.slot.note_active();
+                self.slot.note_active().await;
                 Ok(self.outbound.send(self.caller.submit(submit.operations).await)?)
             }
             client_frame::Frame::Pull(pull) => self.pull(Seq(pull.after)).await,
@@ -295,11 +299,11 @@ impl Session<'_> {
             }
             client_frame::Frame::Privacy(privacy) => {
                 self.caller.privacy = privacy;
-                self.attendance.hide(privacy.hide_presence);
+                self.attendance.hide(privacy.hide_presence).await;
                 Ok(())
             }
             client_frame::Frame::Status(status) => {
-                self.slot.note_active();
+                self.slot.note_active().await;
                 self.say(status).await
             }
             client_frame::Frame::Ask(ask) => {
@@ -333,7 +337,7 @@ impl Session<'_> {
                 };
                 statuses.say(speaker, &conversation, said).await?;
             }
-            Some(Kind::Presence(presence)) => self.attendance.set(presence.availability()),
+            Some(Kind::Presence(presence)) => self.attendance.set(presence.availability()).await,
             Some(Kind::Custom(custom)) => {
                 let said = |conversation| {
                     Kind::Custom(wire::Custom { conversation, account: account.clone(), ..custom.clone() })
@@ -366,7 +370,7 @@ impl Session<'_> {
             _ => None,
         };
         let page = self.caller.page(after, ahead).await?;
-        self.attendance.appear();
+        self.attendance.appear().await;
         if page.next == page.head {
             self.feed = Feed::Live(page.next);
         } else {

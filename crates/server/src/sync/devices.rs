@@ -1,6 +1,5 @@
 //! What a client does about its account's devices.
 
-use tokio::time::Instant;
 use tutti_acceptance::{
     accept::Refusal,
     devices::{Remove, Rename, SetPush, Subscription},
@@ -13,6 +12,7 @@ use tutti_protocol::{
 
 use super::caller::Caller;
 use crate::{
+    bus::Allowance,
     clock::now,
     push::{SubscribeError, SubscriptionError},
 };
@@ -31,7 +31,7 @@ impl Caller<'_> {
     }
 
     async fn try_to_manage(&self, what: Option<What>) -> Result<Option<wire::Devices>, Refusal> {
-        let grant = self.app.rates.take(&self.account, 1, Instant::now().into_std());
+        let grant = self.app.bus.take(Allowance::Operations, &self.account, 1).await;
         if grant.granted == 0 {
             return Err(Refusal::rate_limited(grant.wait));
         }

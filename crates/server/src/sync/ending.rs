@@ -9,7 +9,7 @@ use tutti_protocol::{
 };
 
 use super::outbound::Stuck;
-use crate::hub::{Denied, Lost};
+use crate::roster::{Denied, Lost};
 
 /// Longest that clients wait before they come back after a shutdown, so that not all come at once.
 const GOODBYE_SPREAD: u32 = 2_000;

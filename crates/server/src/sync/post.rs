@@ -4,14 +4,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::time::Instant;
 use tutti_protocol::{
-    Code, Epoch, Seq, codec, limits, sequence,
+    Code, Seq, codec, limits, sequence,
     wire::{self, client_frame, server_frame::Frame},
 };
 
 use super::{caller::Caller, connection::read, ending::Ending};
-use crate::{app::App, hub::Denied};
+use crate::{app::App, bus::Allowance, roster::Denied};
 use tutti_acceptance::accept::Refusal;
 
 /// Most frames in a body: a hello, and what it is for.
@@ -37,10 +36,10 @@ async fn answer(app: &Arc<App>, body: Bytes, answers: &mut Vec<Frame>) -> Result
     };
     let request = frames.next().transpose()?;
     let mut caller = Caller::admit(app, &hello).await?;
-    if app.hub.is_superseded(&caller.account, &caller.sighting.id, Epoch(hello.epoch)) {
+    if app.hub.is_superseded(&caller.account, &caller.sighting.id, hello.epoch).await {
         return Err(Denied::Superseded.into());
     }
-    let grant = app.posts.take(&caller.account, 1, Instant::now().into_std());
+    let grant = app.bus.take(Allowance::Posts, &caller.account, 1).await;
     if grant.granted == 0 {
         return Err(Refusal::rate_limited(grant.wait).into());
     }

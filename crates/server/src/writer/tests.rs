@@ -19,7 +19,7 @@ use tutti_protocol::{
 };
 
 use super::*;
-use crate::settings::Limits;
+use crate::{bus::alone, settings::Limits};
 
 fn reader() -> DeviceId {
     DeviceId::from([7; 16])
@@ -37,8 +37,9 @@ impl Fixture {
         let file = data.path().join("tutti.db");
         let storage: Arc<dyn Storage> =
             Arc::new(SqliteStorage::open(&file, &MasterKeys::new("a key")).await.unwrap());
-        let hub = Arc::new(Hub::new(Duration::MAX, Limits::default()));
-        let lists = Arc::new(Lists::new(storage.clone(), hub.clone(), Duration::ZERO));
+        let bus = alone();
+        let hub = Arc::new(Hub::new(bus.clone(), Duration::MAX, Limits::default()));
+        let lists = Arc::new(Lists::new(storage.clone(), bus, hub.clone(), Duration::ZERO));
         let (alerts, _) = Alerts::new();
         let writer = Writer::start(storage.clone(), hub, lists, alerts);
         Self { storage, writer, data }

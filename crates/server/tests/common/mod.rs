@@ -199,6 +199,8 @@ pub(crate) struct Client {
     pub(crate) socket: Socket,
     pub(crate) welcome: wire::Welcome,
     deltas: VecDeque<wire::Delta>,
+    /// What was told while something else was waited for.
+    pub(crate) statuses: VecDeque<wire::Status>,
 }
 
 impl Client {
@@ -212,7 +214,9 @@ impl Client {
         let mut socket = open(addr, Some("tutti.v1"), None).await.unwrap();
         send(&mut socket, client_frame::Frame::Hello(hello)).await;
         match receive(&mut socket).await.expect("an answer") {
-            Frame::Welcome(welcome) => Ok(Self { socket, welcome, deltas: VecDeque::new() }),
+            Frame::Welcome(welcome) => {
+                Ok(Self { socket, welcome, deltas: VecDeque::new(), statuses: VecDeque::new() })
+            }
             other => Err(other),
         }
     }
@@ -223,6 +227,7 @@ impl Client {
             match self.next().await {
                 Frame::Submitted(submitted) => return submitted.outcomes,
                 Frame::Delta(delta) => self.deltas.push_back(delta),
+                Frame::Status(status) => self.statuses.push_back(status),
                 other => panic!("{other:?}"),
             }
         }
@@ -239,9 +244,12 @@ impl Client {
         if let Some(delta) = self.deltas.pop_front() {
             return delta;
         }
-        match self.next().await {
-            Frame::Delta(delta) => delta,
-            other => panic!("{other:?}"),
+        loop {
+            match self.next().await {
+                Frame::Delta(delta) => return delta,
+                Frame::Status(status) => self.statuses.push_back(status),
+                other => panic!("{other:?}"),
+            }
         }
     }
 
