@@ -15,8 +15,6 @@ use crate::{
 
 /// With so many others each account has conversations.
 const PARTNERS: usize = 10;
-/// How long is waited for what is still on its way when all was sent.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is to be sent.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +25,8 @@ pub(crate) struct Traffic {
     pub(crate) warm_up: Duration,
     /// … what follows for so long is.
     pub(crate) window: Duration,
+    /// How long is waited for what is still on its way when all was sent.
+    pub(crate) patience: Duration,
     pub(crate) seed: u64,
 }
 
@@ -50,7 +50,7 @@ impl Outcome {
 }
 
 impl Traffic {
-    /// Sends it, and waits until all has come, or for ten seconds. `begun`: is called when the window begins.
+    /// Sends it, and waits until all has come, for as long as that may take. `begun`: is called when the window begins.
     pub(crate) async fn run(self, crowd: &mut Crowd, begun: impl FnOnce() -> Result<()>) -> Result<Outcome> {
         // Who writes has nothing to do with when.
         let (times, mut dice) = (Dice::new(self.seed), Dice::new(!self.seed));
@@ -61,7 +61,7 @@ impl Traffic {
         let (mut begun, mut all) = (Some(begun), 0);
         let (mut all_confirmed, mut all_arrived) = (0, 0);
         let mut outcome = Outcome { sent: 0, confirmed: Latencies::new(), arrived: Latencies::new() };
-        let end = start + micros(length + PATIENCE);
+        let end = start + micros(length + self.patience);
         loop {
             let next = schedule.peek().copied();
             if next.is_none() && all_confirmed == all && all_arrived == all {

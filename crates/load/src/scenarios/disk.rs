@@ -14,6 +14,8 @@ use crate::{
 
 /// So many are written in a second: few enough that each is a transaction of its own.
 const RATE: f64 = 200.0;
+/// How long the disk may take for all of it after that.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// So many accounts at most, so that their conversations exist soon.
 const ACCOUNTS: u32 = 100;
 
@@ -30,6 +32,7 @@ pub(super) async fn run(target: &mut Target, options: &Options, report: &mut Rep
         rate: RATE,
         warm_up: Duration::ZERO,
         window: Duration::from_secs_f64(messages / RATE),
+        patience: PATIENCE,
         seed: options.seed,
     };
     // The first of each conversation is more than a message.

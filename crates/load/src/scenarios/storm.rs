@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// So long clients rest after all have come, before the server ends.
-const REST: Duration = Duration::from_secs(3);
+const REST: Duration = Duration::from_secs(1);
 /// Longest until all are back: with many failed attempts a client waits for up to a minute and a half.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// One client in so many writes while the server is away.

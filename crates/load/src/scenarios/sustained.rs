@@ -15,6 +15,8 @@ use crate::{
     traffic::Traffic,
 };
 
+/// How long what is late is waited for, if it may not take longer anyway.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a server that was offered too much has to work it off.
 const RECOVERY: Duration = Duration::from_secs(120);
 
@@ -55,7 +57,9 @@ pub(super) async fn run(target: &mut Target, options: &Options, report: &mut Rep
 /// Offers so much, and says what became of it.
 async fn measure(server: &Server, crowd: &mut Crowd, options: &Options, rate: f64) -> Result<(Row, bool)> {
     let window = Duration::from_secs(options.window);
-    let traffic = Traffic { rate, warm_up: window / 5, window, seed: options.seed };
+    let p99 = Duration::from_millis(options.p99);
+    let traffic =
+        Traffic { rate, warm_up: window / 5, window, patience: p99.max(PATIENCE), seed: options.seed };
     let mut before = None;
     let outcome = traffic
         .run(crowd, || {
@@ -70,7 +74,7 @@ async fn measure(server: &Server, crowd: &mut Crowd, options: &Options, rate: f6
     let seconds = since.elapsed().as_secs_f64();
     let busy = |usage: Usage| usage.time.as_secs_f64() / seconds;
     let written = used.server.map(|server| server.written + used.database.map_or(0, |it| it.written));
-    let holds = outcome.holds(Duration::from_millis(options.p99));
+    let holds = outcome.holds(p99);
     let row = Row::Sustained {
         rate,
         sent: outcome.sent,
@@ -94,6 +98,7 @@ async fn recover(crowd: &mut Crowd, options: &Options) -> Result<()> {
         rate: 20.0,
         warm_up: Duration::from_millis(500),
         window: Duration::from_secs(1),
+        patience: PATIENCE,
         seed: options.seed,
     };
     loop {
