@@ -9,6 +9,7 @@ mod capabilities;
 mod coverage;
 mod demo;
 mod fuzz;
+mod load;
 mod mutants;
 mod npm;
 mod pack;
@@ -43,6 +44,9 @@ Usage: cargo xtask COMMAND
   mutants [NAME …] [--histories N] [--jobs N] [--list]
                                    put one bug after another into a copy of the code, and see how soon the
                                    simulator catches it; fails if it does not catch all of them
+  load [SCENARIO …] [OPTIONS]      load a server with thousands of clients, and print what it bears; SCENARIO is
+                                   sustained, memory, fanout, storm or disk. --postgres: over PostgreSQL;
+                                   --help tells the rest
   bench [peers] [--quick] [--only NAME,…] [--messages N]
                                    Tutti beside what one would use otherwise; --quick is
                                    one round of 10,000 messages
@@ -89,6 +93,7 @@ fn command() -> Result<ExitCode> {
         ["takeovers", ref runs @ ..] => test::takeovers(runs).map(done),
         ["simulate", ref options @ ..] => simulate::simulate(options).map(done),
         ["fuzz", ref options @ ..] => fuzz::fuzz(options).map(done),
+        ["load", ref options @ ..] => load::load(options).map(done),
         ["coverage", ref options @ ..] => coverage::coverage(options).map(done),
         ["mutants", ref arguments @ ..] => mutants::mutants(arguments).map(done),
         ["bench"] => bench::bench("peers", &[]).map(done),
