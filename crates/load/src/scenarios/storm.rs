@@ -46,7 +46,8 @@ pub(super) async fn run(target: &mut Target, options: &Options, report: &mut Rep
 async fn rest(crowd: &mut Crowd) -> Result<()> {
     let end = Instant::now() + REST;
     while crowd.next(end).await?.is_some() {}
-    Ok(sleep_until(end).await)
+    sleep_until(end).await;
+    Ok(())
 }
 
 async fn measure(server: &mut Own, crowd: &mut Crowd, end: End) -> Result<Row> {
