@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tutti_server::{Access, ROUTES};
 
 const MESSAGE: &str = "018bcfe5-6801-7000-8000-000000000001";
+const NOTIFICATION: &str = "018bcfe5-6801-7000-8000-000000000002";
 
 async fn server() -> TestServer {
     TestServer::start_with(&["--vapid-subject", "mailto:push@chat.example"]).await
@@ -131,9 +132,10 @@ fn calls() -> Vec<Call> {
     let recall = "/api/messages/{id}/recall";
     let recall_path = format!("/api/messages/{MESSAGE}/recall");
     let notification = json!({
-        "accounts": ["1"], "title": "t", "body": "b", "data": [1], "conversation": "direct:2", "message": MESSAGE, "id": MESSAGE,
+        "accounts": ["1"], "title": "t", "body": "b", "data": [1], "conversation": "direct:2", "message": MESSAGE,
+        "id": NOTIFICATION,
     });
-    let again = json!({"accounts": ["1"], "title": "t", "body": "other", "id": MESSAGE});
+    let again = json!({"accounts": ["1"], "title": "t", "body": "other", "id": NOTIFICATION});
     let users = "fromUserId=1&toUserId=2&objectName=text&content=hi";
     let groups = "fromUserId=1&toGroupId=team&objectName=text&content=hi&isIncludeSender=1";
     let nobody = "fromUserId=3&toGroupId=team&objectName=text&content=hi";

@@ -880,7 +880,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "message-for-one-goes-to-all",
         file: REACH,
-        from: "Self::One(online) => online.device(account).map_or(Addressee::First, Addressee::Device),",
+        from: "Self::One(online) => online.device(account).await.map_or(Addressee::First, Addressee::Device),",
         to: "Self::One(_) => Addressee::All,",
     },
     Mutant {

@@ -340,7 +340,14 @@ pub(crate) async fn receive<S: Stream>(socket: &mut WebSocketStream<S>) -> Optio
 
 /// The code of the error that a connection ends with; nothing may follow it.
 pub(crate) async fn ends_with_error(socket: &mut Socket) -> String {
-    match receive(socket).await {
+    // What was on its way may come before it.
+    let ending = loop {
+        match receive(socket).await {
+            Some(Frame::Delta(_)) => {}
+            ending => break ending,
+        }
+    };
+    match ending {
         Some(Frame::Error(error)) => {
             assert_eq!(receive(socket).await, None);
             error.code
