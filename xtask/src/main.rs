@@ -30,6 +30,7 @@ Usage: cargo xtask COMMAND
   demo [--port N]                  build everything and serve the demo on http://localhost:8787
   test [--only native|wasm|e2e|bundlers]
                                    every check and every test, or one part of them
+  test --instances N               the end-to-end tests with N servers over PostgreSQL and Redis in the place of each
   takeovers [ENGINE:KIND:ROUNDS …] end leaders by the hundred, as in chromium:freeze:100, and print how long
                                    it takes until another tab leads; KIND is close, crash or freeze
   simulate [--histories N] [--seed N] [--profile calm|train|chaos]
@@ -88,6 +89,7 @@ fn command() -> Result<ExitCode> {
         ["demo", "--port", port] => demo::demo(port.parse()?).map(done),
         ["test"] => test::test(None),
         ["test", "--only", part] => test::test(Some(part.parse()?)),
+        ["test", "--instances", count] => test::instances(count.parse()?),
         ["takeovers", ref runs @ ..] => test::takeovers(runs).map(done),
         ["simulate", ref options @ ..] => simulate::simulate(options).map(done),
         ["fuzz", ref options @ ..] => fuzz::fuzz(options).map(done),

@@ -8,7 +8,7 @@ mod rust;
 use anyhow::Result;
 
 pub(crate) use browsers::{chromium, firefox, webkit};
-pub(crate) use databases::postgres;
+pub(crate) use databases::{postgres, redis};
 pub(crate) use rust::{CARGO_DENY, GECKODRIVER, llvm_tools, wasm_toolchain};
 
 use crate::npm;
@@ -21,6 +21,7 @@ pub(crate) fn everything() -> Result<()> {
     firefox()?;
     webkit()?;
     postgres()?;
+    redis()?;
     npm::install("www", "the demo is built from them")?;
     npm::install("tests/e2e", "they drive Chromium in the end-to-end tests")?;
     npm::install("tests/package", "the package is tested with React and TypeScript")

@@ -1,6 +1,7 @@
 //! Every check and every test, in one order, with one result.
 
 use std::{
+    ffi::OsStr,
     fs,
     ops::AddAssign,
     os::unix::fs::PermissionsExt as _,
@@ -79,6 +80,7 @@ const STEPS: &[Step] = &[
     Step { name: "server", parts: SERVED, run: || check(build_server()) },
     Step { name: "bundlers", parts: BUNDLERS, run: bundler_tests },
     Step { name: "end-to-end tests", parts: END_TO_END, run: end_to_end_tests },
+    Step { name: "with several servers", parts: END_TO_END, run: spread_tests },
     Step { name: "capabilities", parts: END_TO_END, run: || check(capabilities()) },
 ];
 
@@ -170,6 +172,7 @@ fn wasm_lints() -> Result<()> {
 
 fn native_tests() -> Result<Tally> {
     setup::postgres()?;
+    setup::redis()?;
     tally(cargo().args(["test", "--no-fail-fast"]).args(NATIVE_CODE))
 }
 
@@ -246,6 +249,45 @@ fn bundler_tests() -> Result<Tally> {
 fn end_to_end_tests() -> Result<Tally> {
     let folder = "tests/e2e";
     tally(node_tests(folder)?.args(test_files(&root().join(folder))?))
+}
+
+fn spread_tests() -> Result<Tally> {
+    spread(3, SPREAD)
+}
+
+/// Of what devices learn of each other, and of what is stored.
+const SPREAD: [&str; 14] = [
+    "connection-limit.test.mjs",
+    "convergence.test.mjs",
+    "devices.test.mjs",
+    "notifications.test.mjs",
+    "platforms.test.mjs",
+    "push.test.mjs",
+    "recall.test.mjs",
+    "removed.test.mjs",
+    "same-everywhere.test.mjs",
+    "server-api.test.mjs",
+    "sessions.test.mjs",
+    "settings.test.mjs",
+    "status.test.mjs",
+    "switch.test.mjs",
+];
+
+/// All end-to-end tests, with so many servers in the place of each.
+pub(crate) fn instances(count: u8) -> Result<ExitCode> {
+    setup::everything()?;
+    pack()?;
+    build_site()?;
+    later_versions()?;
+    build_server()?;
+    let Tally { passed, failed, .. } = spread(count, test_files(&root().join("tests/e2e"))?)?;
+    println!("\n{passed} passed, {failed} failed");
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// End-to-end tests in which clients are at any of several servers, over PostgreSQL and Redis.
+fn spread(count: u8, files: impl IntoIterator<Item: AsRef<OsStr>>) -> Result<Tally> {
+    tally(node_tests("tests/e2e")?.env("TUTTI_INSTANCES", count.to_string()).args(files))
 }
 
 /// The names of the files with tests in a folder.

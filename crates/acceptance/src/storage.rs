@@ -88,6 +88,11 @@ pub trait Storage: Send + Sync + 'static {
     /// Names the log, from the making of the storage on. A cursor means something only in one log.
     fn log_id(&self) -> LogId;
 
+    /// Gives the log another name, for a storage that was restored from a backup: what is written from now on counts on
+    /// from there, so that a cursor from before may be one of other events. Whoever has the storage open elsewhere goes on
+    /// with the name that it knows.
+    async fn rename_log(&self, id: LogId) -> Result<()>;
+
     /// Opens a transaction. It is undone unless it is committed.
     async fn begin(&self) -> Result<Box<dyn Transaction>>;
 

@@ -8,28 +8,8 @@ use std::{
     sync::{LazyLock, Mutex, PoisonError},
 };
 
-/// Says where the server is and as which process it runs, then makes a database of each name that it reads and says that
-/// name. Once there is nothing more to read, since whoever would write it is gone, the server ends. Debian has the
-/// programs of each version in a directory that is not on PATH.
-const SCRIPT: &str = r#"
-PATH="$PATH:$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1)"
-directory=$(mktemp -d) || exit
-end() {
-    pg_ctl -D "$directory/data" -m immediate -s stop
-    rm -rf "$directory"
-}
-trap end EXIT
-initdb -D "$directory/data" -U tutti -A trust -E UTF8 --no-locale -N >"$directory/initdb" 2>&1 ||
-    { cat "$directory/initdb" >&2; exit 1; }
-pg_ctl -D "$directory/data" -l "$directory/log" -s -w start \
-    -o "-k $directory -c listen_addresses= -c max_connections=1000 $1" ||
-    { cat "$directory/log" >&2; exit 1; }
-echo "$directory"
-head -n 1 "$directory/data/postmaster.pid"
-while read -r name; do
-    createdb -h "$directory" -U tutti "$name" && echo "$name"
-done
-"#;
+/// Says where the server is and as which process it runs, and takes orders.
+const SCRIPT: &str = include_str!("../postgres.sh");
 
 /// What a database server outlives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +95,7 @@ impl Cluster {
     pub fn create(&mut self) -> Result<String, Error> {
         self.databases += 1;
         let name = format!("database_{}", self.databases);
-        writeln!(self.orders, "{name}")?;
+        writeln!(self.orders, "create {name}")?;
         self.answer()?;
         Ok(format!("postgres://tutti@localhost/{name}?host={}", self.directory))
     }

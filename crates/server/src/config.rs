@@ -113,6 +113,11 @@ pub struct Config {
           value_parser = clap::value_parser!(u64).range(0..=60_000))]
     pub presence_grace: u64,
 
+    /// The database was put back to an earlier state: gives its log another name, so that devices notice and take a new copy
+    /// instead of going on where they were, and ends. To be done once, before any server serves from it again
+    #[arg(long)]
+    pub restored: bool,
+
     /// Seconds that the clock of this server is off, to try what days do; only with --dev
     #[arg(
         long,

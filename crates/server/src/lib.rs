@@ -40,5 +40,5 @@ mod writer;
 
 pub use api::{Access, ROUTES, Route};
 pub use config::Config;
-pub use server::{Server, StartError};
+pub use server::{Server, StartError, rename_log};
 pub use tls::{Tls, TlsError};

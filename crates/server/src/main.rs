@@ -34,6 +34,11 @@ async fn main() -> ExitCode {
 }
 
 async fn run(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
+    if config.restored {
+        tutti_server::rename_log(config).await?;
+        println!("the log has another name; now start the server without --restored");
+        return Ok(());
+    }
     let mut signals = Signals::new()?;
     let server = Server::start(config).await?;
     let scheme = if server.tls().is_some() { "https" } else { "http" };

@@ -17,6 +17,7 @@ use hyper_util::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tutti_acceptance::storage::{MasterKeys, PostgresStorage, SqliteStorage, Storage, StorageError};
+use tutti_protocol::LogId;
 
 use crate::{
     alerts::{self, Alerts},
@@ -189,6 +190,20 @@ impl Server {
             }
         }
     }
+}
+
+/// Gives the log of a database that was restored another name. No server may be using it.
+///
+/// # Errors
+/// [`StartError`] says what is in the way.
+pub async fn rename_log(config: &Config) -> Result<(), StartError> {
+    let _lock = lock(&config.data)?;
+    let storage = open(config, &config.keys()?.master).await?;
+    let mut id = [0; 16];
+    getrandom::fill(&mut id).map_err(ConfigError::Entropy)?;
+    storage.rename_log(LogId::from(id)).await?;
+    storage.close().await;
+    Ok(())
 }
 
 /// Listens without blocking.

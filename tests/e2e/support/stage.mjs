@@ -5,6 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Canary } from "./canary.mjs";
+import { Cluster } from "./cluster.mjs";
+import { Postgres, Redis } from "./databases.mjs";
 import { Profile } from "./profile.mjs";
 import { writeReact } from "./react.mjs";
 import { Server } from "./server.mjs";
@@ -16,6 +18,9 @@ export const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 const HARNESS = fileURLToPath(new URL("../harness/", import.meta.url));
 const LATER_VERSIONS = process.env.TUTTI_LATER_VERSIONS ?? join(ROOT, "target/later-versions");
 
+/** How many servers stand where a test wants one: as many, over PostgreSQL and Redis, or 0: one with SQLite. */
+const INSTANCES = Number(process.env.TUTTI_INSTANCES ?? 0);
+
 const ENGINES = { chromium: Profile, firefox: Firefox, webkit: WebKit };
 
 /** A browser that was killed may still be on its way out. */
@@ -26,21 +31,24 @@ export class Stage {
   canary = new Canary();
   #endings = [];
   #servers = [];
+  #redis = [];
   #directories = [];
 
   /** A server that serves the page under test, also with these later versions of the package and with this version of
    *  React, or the files of `www`. */
-  async server({ www, later = [], react, args = [], level = "trace" } = {}) {
-    const server = await Server.start({
-      data: await this.#directory("data"),
+  async server({ www, later = [], react, args = [], level = "trace", instances = INSTANCES } = {}) {
+    const config = {
       log: join(await this.#directory("log"), "server.log"),
       level,
       www: www ?? (await this.#harness(later, react)),
       // Some pages under test have scripts in them.
       args: www ? args : ["--csp", "", ...args],
-    });
+    };
+    const server = instances
+      ? await this.#cluster(instances, config)
+      : await Server.start({ ...config, data: await this.#directory("data") });
     this.#endings.push(() => this.canary.searchLog(server));
-    this.#endings.push(() => server.stop());
+    this.#endings.push(() => server.end());
     this.#endings.push(() => this.canary.searchData(server));
     this.#servers.push(server);
     this.#sweepAtExit();
@@ -86,9 +94,22 @@ export class Stage {
   }
 
   #sweep = () => {
-    for (const server of this.#servers) void server.kill();
+    for (const it of [...this.#servers, ...this.#redis]) void it.kill();
     for (const directory of this.#directories) rmSync(directory, REMOVAL);
   };
+
+  async #cluster(instances, config) {
+    const postgres = await Postgres.start();
+    this.#endings.push(() => postgres.end());
+    // Who is alone needs nothing to talk to others.
+    const redis = instances > 1 ? await Redis.start() : undefined;
+    if (redis) {
+      this.#endings.push(() => redis.kill());
+      this.#redis.push(redis);
+    }
+    const directories = await Promise.all(Array.from({ length: instances }, () => this.#directory("data")));
+    return Cluster.start({ ...config, directories, postgres, redis });
+  }
 
   async #harness(later, react) {
     const site = await this.#directory("www");

@@ -1,7 +1,7 @@
 // Where texts are kept: in what a client has stored, and in the server's files.
 import assert from "node:assert/strict";
 import { readFile, readdir } from "node:fs/promises";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { inPage } from "./client.mjs";
 
 /** Where these texts are in what this client's profile has stored. */
@@ -20,16 +20,24 @@ export async function storedAtServer(texts, server) {
   return found;
 }
 
-/** The files of a server's data directory, with what is in them. */
+/** The files in which a server keeps everything, with what is in them. */
 export async function filesOf(server) {
+  const [files, elsewhere = []] = await Promise.all([filesIn(server.data), server.filesElsewhere?.()]);
+  return [...files, ...elsewhere];
+}
+
+/** The files in a directory, or those that are wanted, with what is in them. */
+export async function filesIn(directory, isWanted = () => true) {
+  const entries = await readdir(directory, { recursive: true, withFileTypes: true });
   const read = async (file) => {
-    const bytes = await readFile(join(server.data, file)).catch((error) => {
+    const bytes = await readFile(join(directory, file)).catch((error) => {
       if (error.code !== "ENOENT") throw error;
       return Buffer.alloc(0); // such files come and go
     });
     return { file, bytes };
   };
-  return Promise.all((await readdir(server.data)).map(read));
+  const files = entries.filter((entry) => entry.isFile()).map(({ parentPath, name }) => relative(directory, join(parentPath, name)));
+  return Promise.all(files.filter(isWanted).map(read));
 }
 
 /** Where these ids are in what this client's profile has stored, as text or as bytes. */

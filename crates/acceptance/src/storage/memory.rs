@@ -539,6 +539,11 @@ impl Storage for MemoryStorage {
         self.state().log_id
     }
 
+    async fn rename_log(&self, id: LogId) -> Result<()> {
+        self.state().log_id = id;
+        Ok(())
+    }
+
     async fn begin(&self) -> Result<Box<dyn Transaction>> {
         Ok(Box::new(MemoryTransaction { storage: self.clone(), state: self.state().clone() }))
     }

@@ -12,7 +12,7 @@ mod rotation;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -376,7 +376,7 @@ const CONTACTS: &str = "
 pub struct PostgresStorage {
     writers: PgPool,
     readers: PgPool,
-    log_id: LogId,
+    log_id: Mutex<LogId>,
     keyring: Arc<Keyring>,
     /// Keys of accounts were removed, and may still be in dead rows. As it begins, nobody knows.
     has_dead_keys: Arc<AtomicBool>,
@@ -405,7 +405,7 @@ impl PostgresStorage {
             )
         };
         let writers = pool(WRITERS).connect_with(options.clone()).await?;
-        let log_id = prepare(&writers, keys).await?;
+        let log_id = Mutex::new(prepare(&writers, keys).await?);
         let readers = pool(READERS).connect_with(options).await?;
         let keyring = Arc::new(Keyring::new(keys.present.clone()));
         let has_dead_keys = Arc::new(AtomicBool::new(true));
@@ -470,7 +470,16 @@ async fn prepare(pool: &PgPool, keys: &MasterKeys) -> Result<LogId> {
 #[async_trait]
 impl Storage for PostgresStorage {
     fn log_id(&self) -> LogId {
-        self.log_id
+        *self.log_id.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn rename_log(&self, id: LogId) -> Result<()> {
+        sqlx::query("UPDATE meta SET value = $1 WHERE key = 'log'")
+            .bind(&id.as_bytes()[..])
+            .execute(&self.writers)
+            .await?;
+        *self.log_id.lock().unwrap_or_else(PoisonError::into_inner) = id;
+        Ok(())
     }
 
     async fn begin(&self) -> Result<Box<dyn Transaction>> {

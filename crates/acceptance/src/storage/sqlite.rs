@@ -10,7 +10,7 @@ mod rotation;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -329,7 +329,7 @@ const CONTACTS: &str = "
 pub struct SqliteStorage {
     writer: SqlitePool,
     readers: SqlitePool,
-    log_id: LogId,
+    log_id: Mutex<LogId>,
     keyring: Arc<Keyring>,
 }
 
@@ -361,7 +361,7 @@ impl SqliteStorage {
             .before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }))
             .connect_with(options.clone())
             .await?;
-        let log_id = prepare(&writer, keys).await?;
+        let log_id = Mutex::new(prepare(&writer, keys).await?);
         // A server that was killed may not have come to it.
         checkpoint(&mut *writer.acquire().await?).await?;
         let readers =
@@ -424,7 +424,16 @@ async fn set_version(connection: &mut SqliteConnection) -> Result<()> {
 #[async_trait]
 impl Storage for SqliteStorage {
     fn log_id(&self) -> LogId {
-        self.log_id
+        *self.log_id.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn rename_log(&self, id: LogId) -> Result<()> {
+        sqlx::query("UPDATE meta SET value = ? WHERE key = 'log'")
+            .bind(&id.as_bytes()[..])
+            .execute(&self.writer)
+            .await?;
+        *self.log_id.lock().unwrap_or_else(PoisonError::into_inner) = id;
+        Ok(())
     }
 
     async fn begin(&self) -> Result<Box<dyn Transaction>> {

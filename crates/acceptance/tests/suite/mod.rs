@@ -5,6 +5,7 @@ mod edits;
 mod erasure;
 mod fields;
 mod history;
+mod identity;
 mod notifications;
 mod reach;
 mod reads;

@@ -107,10 +107,16 @@ impl<'a> Caller<'a> {
         }
     }
 
-    pub(super) async fn welcome(&self) -> Result<Frame, Ending> {
+    pub(super) async fn welcome(&self, hello: &wire::Hello) -> Result<Frame, Ending> {
         let head = self.app.storage.head(&self.account).await?;
+        let log = self.app.storage.log_id().to_bytes();
+        if hello.log == log && hello.cursor > head.0 {
+            tracing::warn!(
+                "a device knows more of its log than there is: if the database was put back to an earlier state, stop                  the server and start it with --restored, once"
+            );
+        }
         Ok(Frame::Welcome(wire::Welcome {
-            log: self.app.storage.log_id().to_bytes(),
+            log,
             head: head.0,
             server_time: now().0,
             ping_interval: u32::try_from(self.app.limits.ping_interval().as_millis()).unwrap_or(u32::MAX),

@@ -78,7 +78,7 @@ async fn greet<'a>(
         listens: hello.devices,
     });
     let entry = entering.await;
-    outbound.send(caller.welcome().await?)?;
+    outbound.send(caller.welcome(&hello).await?)?;
     tracing::info!(device = caller.lasting(), "connected");
     Ok(Session {
         caller,

@@ -44,7 +44,7 @@ async fn answer(app: &Arc<App>, body: Bytes, answers: &mut Vec<Frame>) -> Result
         return Err(Refusal::rate_limited(grant.wait).into());
     }
     caller.appear().await?;
-    answers.push(caller.welcome().await?);
+    answers.push(caller.welcome(&hello).await?);
     answers.extend(match request {
         None => None,
         Some(client_frame::Frame::Submit(submit)) => Some(caller.submit(submit.operations).await),

@@ -63,6 +63,11 @@ async fn a_database_keeps_its_identity_and_what_was_committed() {
     let storage = open_in(&data).await;
     assert_eq!(storage.log_id(), id);
     assert_eq!(storage.head("bob").await.unwrap(), Seq(1));
+    let other = LogId::from([9; 16]);
+    storage.rename_log(other).await.unwrap();
+    storage.close().await;
+    let storage = open_in(&data).await;
+    assert_eq!(storage.log_id(), other, "also the one that it was given");
     let (other, _data) = open().await;
     assert_ne!(other.log_id(), id);
 }
