@@ -120,6 +120,8 @@ test("M4 what a list shows is read before it is opened", async () => {
   await first.call("close");
 
   const again = await profile.client("lister");
+  // Nothing else is read any more.
+  await again.online();
   const opened = () => again.page.evaluate("opened");
   await again.page.evaluate(() => {
     globalThis.opened = 0;

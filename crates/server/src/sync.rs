@@ -47,7 +47,8 @@ pub(crate) async fn upgrade(
         return Err(ApiError::bad_upgrade(message));
     }
     let connections = app.connections.clone();
-    let connection = tracing::info_span!("connection", id = &*id, account = tracing::field::Empty);
+    let connection =
+        tracing::info_span!(parent: None, "connection", id = &*id, account = tracing::field::Empty);
     Ok(upgrade.on_upgrade(async move |socket| {
         // A connection outlives its request: the server waits for those it tracks.
         let serving = connection::serve(app, socket).instrument(connection);

@@ -135,7 +135,7 @@ fn calls() -> Vec<Call> {
         "accounts": ["1"], "title": "t", "body": "b", "data": [1], "conversation": "direct:2", "message": MESSAGE,
         "id": NOTIFICATION,
     });
-    let again = json!({"accounts": ["1"], "title": "t", "body": "other", "id": NOTIFICATION});
+    let again = json!({"accounts": ["1"], "title": "t", "body": "other", "id": MESSAGE});
     let users = "fromUserId=1&toUserId=2&objectName=text&content=hi";
     let groups = "fromUserId=1&toGroupId=team&objectName=text&content=hi&isIncludeSender=1";
     let nobody = "fromUserId=3&toGroupId=team&objectName=text&content=hi";
