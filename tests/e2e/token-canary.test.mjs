@@ -19,7 +19,7 @@ const LEAKS = {
     leak: ({ page }, token) => inPage(page, (token) => fetch(`/healthz?token=${token}`).then(({ ok }) => ok), token),
     found: ["the address of a request"],
   },
-  "in a path, which the server notes": {
+  "in a path": {
     leak: ({ page }, token) => inPage(page, (token) => fetch(`/api/${token}`).then(({ ok }) => ok), token),
     found: ["the address of a request", "the file server.log"],
   },
@@ -167,7 +167,7 @@ test("fault 54: no token gets out while clients come, are refused, come back and
   await until("it has heard of it", async () => (await heard()).length === 1);
   const said = await until("by polling", async () => {
     const log = await readFile(server.log, "utf8");
-    return /method=POST path="\/sync" status=200/.test(log) && log;
+    return /method=POST route="\/sync" status=200/.test(log) && log;
   });
 
   // Nothing was found, though there was enough to look at.
