@@ -2,6 +2,7 @@
 //!
 //! Everything that changes the storage happens in a [`Transaction`]; reads see what was committed.
 
+mod lineage;
 mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -92,6 +93,10 @@ pub trait Storage: Send + Sync + 'static {
     /// from there, so that a cursor from before may be one of other events. Whoever has the storage open elsewhere goes on
     /// with the name that it knows.
     async fn rename_log(&self, id: LogId) -> Result<()>;
+
+    /// When the last operation was accepted that is in this log as well as in that one: what came later to one of them
+    /// is not in the other. None: they are the same, or nothing was ever restored here.
+    fn common(&self, with: LogId) -> Option<Millis>;
 
     /// Opens a transaction. It is undone unless it is committed.
     async fn begin(&self) -> Result<Box<dyn Transaction>>;

@@ -7,6 +7,7 @@ mod history;
 mod identity;
 mod network;
 mod questions;
+mod salvaging;
 mod status;
 mod storage;
 mod tabs;
@@ -26,6 +27,7 @@ use crate::{
     leadership::Leadership,
     link::Link,
     replica::{Applied, SessionChange},
+    salvage::Salvage,
     sorted::{SortedMap, SortedSet},
     status::{OwnPresence, OwnTyping, Typists},
 };
@@ -163,6 +165,8 @@ struct Leader {
     look_at: Option<Millis>,
     /// Blocks are being read, or were, to put messages into them that have changed.
     outdated: Reading,
+    /// What the server lacks since it was restored.
+    salvage: Salvaging,
     link: Link,
     gathered: Gathered,
     committing: Option<(BatchId, ChangeSet)>,
@@ -182,6 +186,8 @@ struct Leader {
 struct Gathered {
     /// The server's log is this other one; the events are its first.
     log: Option<LogId>,
+    /// Up to then it has what the one before had, if the server was restored.
+    common: Option<Millis>,
     events: Vec<wire::Event>,
     cursor: Option<Seq>,
     /// How far a snapshot has come with the events, and since when all messages are in it.
@@ -223,6 +229,17 @@ enum Reading {
     Of(LoadId),
     /// They were.
     Read(Outdated),
+}
+
+/// The copy of a log that the server was restored from is looked through for what it lacks, before it goes.
+#[derive(Debug, Default)]
+enum Salvaging {
+    #[default]
+    Idle,
+    /// These blocks are being read, and those are left.
+    Reading(LoadId, Vec<u64>, Salvage),
+    /// That was it.
+    Done(Vec<Queued>),
 }
 
 #[derive(Debug)]

@@ -271,6 +271,7 @@ fn head_parts(id: &str, head: &Head, pieces: Vec<Piece>) -> Vec<local::Head> {
         pieces,
         settings: head.settings.iter().map(setting).collect(),
         read_by: head.read_by.iter().map(read_by).collect(),
+        settings_at: head.settings_at.0,
     };
     if codec::encoded_len(&whole) <= RECORD && places(&whole) <= limits::RECORD_ITEMS {
         return vec![whole];

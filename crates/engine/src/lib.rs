@@ -30,6 +30,7 @@ mod message;
 mod notifications;
 mod outbox;
 mod replica;
+mod salvage;
 mod search;
 mod sorted;
 mod status;

@@ -112,6 +112,8 @@ pub(crate) enum Arrived {
 pub(crate) struct SnapshotPage {
     /// The copy so far comes from another log than this one, or from a part of it that is no longer kept: it goes.
     pub(crate) log: Option<LogId>,
+    /// When the last operation was accepted that is in both logs, if the server was restored from a backup.
+    pub(crate) common: Option<Millis>,
     pub(crate) events: Vec<wire::Event>,
     /// From where on the log tells what comes after.
     pub(crate) cursor: Seq,
@@ -177,6 +179,8 @@ enum State {
 struct Session {
     /// The copy is of no use for this log, until the first page of a snapshot is here.
     other: Option<LogId>,
+    /// When the last operation was accepted that is in the copy and in this log, if the server was restored.
+    common: Option<Millis>,
     /// Where the next page of a snapshot begins, which comes before all that the log tells.
     snapshot: Option<SnapshotPlace>,
     /// Messages that were asked for, and have not come.
@@ -841,6 +845,7 @@ impl Link {
         let rest = mark.snapshot.or_else(|| (notified && !mark.notified).then(missed));
         self.state = State::Up(Box::new(Session {
             other: other.then_some(log),
+            common: Some(Millis(welcome.common)).filter(|common| common.0 > 0 && mark.log != Some(log)),
             snapshot: if other { Some(SnapshotPlace::default()) } else { rest },
             fetching: None,
             received: if other { Seq(0) } else { mark.cursor },
@@ -942,7 +947,8 @@ impl Session {
             self.received = Seq(page.cursor);
         }
         let (log, cursor, from) = (self.other.take(), self.received, Millis(page.from));
-        vec![Arrived::Snapshot(SnapshotPage { log, events: page.events, cursor, next: page.next, from })]
+        let (common, events, next) = (self.common, page.events, page.next);
+        vec![Arrived::Snapshot(SnapshotPage { log, common, events, cursor, next, from })]
     }
 
     /// The events of a delta that are new here.

@@ -74,6 +74,8 @@ pub(crate) struct Head {
     pub(crate) read_position: Position,
     pub(crate) read_inbound: u64,
     pub(crate) settings: SortedMap<String, Bytes>,
+    /// When one of them was last set, by the server's clock.
+    pub(crate) settings_at: Millis,
     pub(crate) read_by: SortedMap<String, Position>,
     pub(crate) pieces: Vec<Piece>,
     /// Messages that are not folded yet, or have changed since.
@@ -694,6 +696,7 @@ impl Replica {
             head.read_position = head.read_position.max(Position(part.read_position));
             head.read_inbound = head.read_inbound.max(part.read_inbound);
             head.settings.extend(fields(&part.settings));
+            head.settings_at = head.settings_at.max(Millis(part.settings_at));
             head.pieces.extend(part.pieces);
             for read_by in part.read_by {
                 head.read_by.insert(read_by.account, Position(read_by.position));
@@ -835,7 +838,8 @@ impl Replica {
         if is_session(&shared.target) {
             self.sessions.insert(shared.target.clone(), shared);
         } else {
-            self.head_mut(&shared.target).settings = fields(&shared.fields);
+            let head = self.head_mut(&shared.target);
+            (head.settings, head.settings_at) = (fields(&shared.fields), Millis(shared.updated_at));
             applied.conversations.insert(shared.target);
         }
     }

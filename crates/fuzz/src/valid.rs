@@ -251,6 +251,7 @@ pub fn server(rng: &mut Rng) -> ServerFrame {
             notifications: rng.below(2) == 0,
             devices: rng.below(2) == 0,
             token_ttl: rng.number(),
+            common: rng.number(),
         }),
         1..=5 => Frame::Delta(delta(rng)),
         6 => Frame::Submitted(Submitted { outcomes: (0..rng.below(4)).map(|_| outcome(rng)).collect() }),
@@ -517,6 +518,7 @@ pub fn queued(rng: &mut Rng) -> Queued {
         refused,
         message,
         discarded: rng.below(8) == 0,
+        again: rng.below(8) == 0,
     }
 }
 
@@ -566,6 +568,7 @@ fn head(rng: &mut Rng, number: u32) -> Head {
         read_position: rng.number(),
         read_inbound: rng.number(),
         pieces,
+        settings_at: rng.number(),
     }
 }
 

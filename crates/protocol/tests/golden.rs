@@ -385,6 +385,7 @@ fn queued() -> Queued {
         refused: Some(Refused { code: "forbidden".into(), message: "no member".into(), retry_after: 0 }),
         message: None,
         discarded: false,
+        again: false,
     }
 }
 
@@ -395,6 +396,7 @@ fn queued_edit() -> Queued {
         refused: None,
         message: Some(message()),
         discarded: false,
+        again: false,
     }
 }
 
@@ -585,8 +587,18 @@ fn server_frames() -> Vec<Golden<ServerFrame>> {
                 notifications: false,
                 devices: false,
                 token_ttl: 0,
+                common: 0,
             })),
             "0a20 0a10202122232425262728292a2b2c2d2e2f 10af02 1880d095ffbc31 20a8c301",
+        ),
+        golden(
+            "welcome of one that was restored",
+            server(Frame::Welcome(Welcome {
+                log: id(0x20),
+                common: 1_700_000_000_000,
+                ..Welcome::default()
+            })),
+            "0a19 0a10202122232425262728292a2b2c2d2e2f 5080d095ffbc31",
         ),
         golden(
             "welcome of one that notifies",
@@ -1006,13 +1018,14 @@ fn channel_frames() -> Vec<Golden<ChannelFrame>> {
                     refused: None,
                     message: None,
                     discarded: false,
+                    again: true,
                 }],
                 epoch: 0,
             })),
             "\
-             0a10707172737475767778797a7b7c7d7e7f 1a30 0a2e 0a25
+             0a10707172737475767778797a7b7c7d7e7f 1a32 0a30 0a25
              0a10404142434445464748494a4b4c4d4e4f 1001 220f 0a0a67726f75703a7465616d 108101
-             1080d095ffbc31 7a10606162636465666768696a6b6c6d6e6f",
+             1080d095ffbc31 3001 7a10606162636465666768696a6b6c6d6e6f",
         ),
         golden(
             "announce of a leader",
@@ -1394,6 +1407,7 @@ fn records_keep_their_bytes() {
                 pieces: vec![Piece { conversation: 0, ..piece() }],
                 settings: vec![],
                 read_by: vec![],
+                settings_at: 0,
             }],
             locators: vec![span()],
             sessions: vec![],
@@ -1415,6 +1429,7 @@ fn records_keep_their_bytes() {
                 last: Some(recalled()),
                 settings: vec![field("muted", "true")],
                 read_by: vec![ReadBy { conversation: String::new(), ..read_by() }],
+                settings_at: 50,
                 ..Head::default()
             }],
             locators: vec![],
@@ -1427,10 +1442,10 @@ fn records_keep_their_bytes() {
             notifications: vec![],
         },
         "\
-             0a79 0802 120a6469726563743a626f62 2251 0a10303132333435363738393a3b3c3d3e3f
+             0a7b 0802 120a6469726563743a626f62 2251 0a10303132333435363738393a3b3c3d3e3f
              120a6469726563743a626f62 1a05616c696365 2210101112131415161718191a1b1c1d1e1f
              2a0474657874 3807 4004 4880d095ffbc31 50e8d795ffbc31 5801 420d 0a056d75746564
-             120474727565 4a07 1203626f62 1807 1a32
+             120474727565 4a07 1203626f62 1807 5032 1a32
              0a0c73657373696f6e3a63616c6c 1209 0a026f6e 12035b315d 1880d095ffbc31
              2210101112131415161718191a1b1c1d1e1f",
     )]);

@@ -1,7 +1,6 @@
 //! What the engine promises, in virtual time, with everything that can go wrong between its steps.
 
 use rand_chacha::rand_core::RngCore as _;
-use tutti_acceptance::storage::Storage as _;
 use tutti_engine::{Connection, Input, Located, Message, Page, Reply, State, batch::Table};
 use tutti_protocol::{Code, LogId, Millis, OperationId, Position};
 use tutti_simulator::world::{At, World, store_errors};
@@ -522,27 +521,6 @@ fn another_log_is_pulled_anew_and_the_outbox_is_kept() {
 }
 
 #[test]
-fn a_server_restored_from_an_older_backup_is_followed() {
-    let mut world = World::new(17);
-    let anna = world.profile("anna");
-    let tab = world.open(anna);
-    let mut backups = Vec::new();
-    for number in 0..5 {
-        backups.push(world.server.storage.backup());
-        world.send(tab, "direct:ben", &number.to_string());
-        world.settle();
-    }
-    // Its log says that it is the same.
-    let log = backups[3].log_id();
-    world.server.restore(&backups[3], log);
-    world.deliver();
-    // What the server still has is told again: it may stand elsewhere now.
-    world.profiles[anna].tabs.get_mut(&tab.1).expect("the tab").told.clear();
-    world.settle();
-    assert_eq!(texts(&world.page(tab, "direct:ben")), ["\"0\"", "\"1\"", "\"2\""]);
-}
-
-#[test]
 fn a_robbed_leader_changes_nothing_any_more() {
     for seed in 0..80 {
         let mut world = World::new(seed);
@@ -657,26 +635,4 @@ fn an_unknown_message_is_unknown() {
     let replica = world.tab(tab).engine.replica();
     assert!(matches!(replica.locate(OperationId::from([1; 16])), Located::Unknown));
     assert_eq!(replica.page("direct:nobody", None, 50, &Default::default()), Page::default());
-}
-
-#[test]
-fn what_a_restored_server_has_forgotten_is_sent_again_under_its_id() {
-    let mut world = World::new(31);
-    let profile = world.profile("anna");
-    let tab = world.open(profile);
-    world.pass(500);
-    let backup = world.server.storage.backup();
-    let id = OperationId::mint(world.clock_of(profile), [7; 10]);
-    let arrived =
-        |world: &World| world.server.views("anna").get("direct:anna").map_or(0, |view| view.messages.len());
-    world.send_with(tab, "direct:anna", "twice, if need be", Some(id));
-    world.pass(1_000);
-    assert_eq!(arrived(&world), 1);
-    world.restore(&backup, LogId::from([8; 16]));
-    world.settle();
-    assert_eq!(arrived(&world), 0, "the backup is older");
-    let again = world.send_with(tab, "direct:anna", "twice, if need be", Some(id));
-    world.settle();
-    assert!(world.tab(tab).replies[&again].is_ok(), "{:?}", world.tab(tab).replies[&again]);
-    assert_eq!(arrived(&world), 1, "{:?} {:?}", world.tab(tab).failures, world.tab(tab).engine.status());
 }

@@ -517,7 +517,9 @@ impl Server {
 
     /// Becomes what another server would be, set up anew, with these groups.
     pub fn forget_all(&mut self, log: LogId, groups: &[(&str, &[&str])]) {
-        self.restore(&MemoryStorage::new(log), log);
+        self.leave();
+        self.storage.replace(&MemoryStorage::new(log));
+        self.for_one.clear();
         for (id, members) in groups {
             self.set_group(id, members);
         }
@@ -525,10 +527,15 @@ impl Server {
 
     /// Goes back to a backup, under the name of another log.
     pub fn restore(&mut self, backup: &MemoryStorage, log: LogId) {
-        self.bye(100);
-        self.decided = None;
+        self.leave();
         self.storage.restore(backup, log);
         self.for_one.retain(|id, _| self.storage.is_stored(id));
+    }
+
+    /// Ends, to begin again with something else.
+    fn leave(&mut self) {
+        self.bye(100);
+        self.decided = None;
     }
 
     /// What is to be sent, in order.
@@ -658,6 +665,11 @@ impl Server {
             notifications: true,
             devices: true,
             token_ttl: devices::ttl(expires_at, now),
+            common: LogId::try_from(&hello.log)
+                .ok()
+                .and_then(|log| self.storage.common(log))
+                .unwrap_or_default()
+                .0,
         };
         self.send(wire, server_frame::Frame::Welcome(welcome));
     }

@@ -19,7 +19,7 @@ use tutti_protocol::{
 use super::{
     AccountKey, Addressee, Addressees, Delivery, Entry, MessageKey, NewFields, NewMessage, News, Noted,
     Overview, Page, Place, Reader, Reading, Receipt, Result, RosterKey, SentMessage, Storage, StorageError,
-    StoredMessage, Told, Transaction, Trimmed, View, ViewKey,
+    StoredMessage, Told, Transaction, Trimmed, View, ViewKey, lineage::Lineage,
 };
 use crate::{
     devices::{Device, Known, Removed, Subscription, Token, TokenMark},
@@ -37,7 +37,7 @@ pub struct MemoryStorage {
 /// All there is. A transaction works on a copy, in which only the accounts that it touches are new.
 #[derive(Clone, Debug)]
 struct State {
-    log_id: LogId,
+    lineage: Lineage,
     page_events: usize,
     /// Transactions that are refused before the next one is not.
     refusals: u32,
@@ -125,7 +125,7 @@ impl MemoryStorage {
     #[must_use]
     pub fn new(log_id: LogId) -> Self {
         let state = State {
-            log_id,
+            lineage: Lineage::new(log_id),
             page_events: limits::PAGE_EVENTS,
             refusals: 0,
             names: Arc::default(),
@@ -158,8 +158,14 @@ impl MemoryStorage {
 
     /// Goes back to a backup, under the name of another log.
     pub fn restore(&self, backup: &Self, log_id: LogId) {
-        let restored = State { log_id, ..backup.state().clone() };
-        *self.state() = restored;
+        self.replace(backup);
+        self.state().rename(log_id);
+    }
+
+    /// Becomes what another storage is.
+    pub fn replace(&self, other: &Self) {
+        let other = other.state().clone();
+        *self.state() = other;
     }
 
     /// Accounts that there are.
@@ -247,6 +253,13 @@ impl MemoryStorage {
 }
 
 impl State {
+    /// Calls the log something else, as of now.
+    fn rename(&mut self, log: LogId) {
+        let receipts = self.accounts.values().flat_map(|account| account.receipts.values());
+        let until = receipts.map(|receipt| receipt.accepted_at).max().unwrap_or_default();
+        self.lineage = self.lineage.renamed(log, until);
+    }
+
     fn account(&mut self, name: &str) -> &mut Account {
         let names = &mut self.names;
         let account = self.accounts.entry(name.to_owned()).or_insert_with(|| {
@@ -536,12 +549,16 @@ impl MemoryView {
 #[async_trait]
 impl Storage for MemoryStorage {
     fn log_id(&self) -> LogId {
-        self.state().log_id
+        self.state().lineage.log
     }
 
     async fn rename_log(&self, id: LogId) -> Result<()> {
-        self.state().log_id = id;
+        self.state().rename(id);
         Ok(())
+    }
+
+    fn common(&self, with: LogId) -> Option<Millis> {
+        self.state().lineage.common(with)
     }
 
     async fn begin(&self) -> Result<Box<dyn Transaction>> {

@@ -12,7 +12,7 @@ mod rotation;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -32,6 +32,7 @@ use super::{
     AccountKey, Addressees, Delivery, Entry, MessageKey, NewFields, NewMessage, News, Noted, Overview, Page,
     Place, Reader, Reading, Receipt, Result, RosterKey, SentMessage, Storage, StorageError, StoredMessage,
     Told, Touched, Transaction, Trimmed, View, ViewKey,
+    lineage::Lineage,
     rows::{
         ADDRESSEE, Columns as _, FIELDS, HEAD, MESSAGE, NOTIFICATION, READ, addressee, contains, json,
         number, read_event, read_field, read_fields, read_message, read_notification, read_overview, signed,
@@ -376,7 +377,7 @@ const CONTACTS: &str = "
 pub struct PostgresStorage {
     writers: PgPool,
     readers: PgPool,
-    log_id: Mutex<LogId>,
+    lineage: Mutex<Lineage>,
     keyring: Arc<Keyring>,
     /// Keys of accounts were removed, and may still be in dead rows. As it begins, nobody knows.
     has_dead_keys: Arc<AtomicBool>,
@@ -405,20 +406,24 @@ impl PostgresStorage {
             )
         };
         let writers = pool(WRITERS).connect_with(options.clone()).await?;
-        let log_id = Mutex::new(prepare(&writers, keys).await?);
+        let lineage = Mutex::new(prepare(&writers, keys).await?);
         let readers = pool(READERS).connect_with(options).await?;
         let keyring = Arc::new(Keyring::new(keys.present.clone()));
         let has_dead_keys = Arc::new(AtomicBool::new(true));
-        let storage = Self { writers, readers, log_id, keyring, has_dead_keys };
+        let storage = Self { writers, readers, lineage, keyring, has_dead_keys };
         // A server that was killed may not have come to it.
         storage.scrub().await?;
         Ok(storage)
+    }
+
+    fn lineage(&self) -> MutexGuard<'_, Lineage> {
+        self.lineage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Makes the schema if need be, finds or mints the log's identity, and has all under the present master key. Of several
 /// servers that begin at once one does.
-async fn prepare(pool: &PgPool, keys: &MasterKeys) -> Result<LogId> {
+async fn prepare(pool: &PgPool, keys: &MasterKeys) -> Result<Lineage> {
     let mut transaction = pool.begin().await?;
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(locks::schema()).execute(&mut *transaction).await?;
     let encoding: String =
@@ -457,6 +462,9 @@ async fn prepare(pool: &PgPool, keys: &MasterKeys) -> Result<LogId> {
     }
     let id: Vec<u8> =
         sqlx::query_scalar("SELECT value FROM meta WHERE key = 'log'").fetch_one(&mut *transaction).await?;
+    let former: Option<Vec<u8>> = sqlx::query_scalar("SELECT value FROM meta WHERE key = 'former logs'")
+        .fetch_optional(&mut *transaction)
+        .await?;
     let is_settled = rotation::begin(&mut transaction, keys).await?;
     transaction.commit().await?;
     if !is_settled {
@@ -464,22 +472,32 @@ async fn prepare(pool: &PgPool, keys: &MasterKeys) -> Result<LogId> {
     } else if !keys.old.is_empty() {
         tracing::info!("no account's key is under an old master key; they are needed for backups alone");
     }
-    LogId::try_from(&id[..]).map_err(StorageError::new)
+    Lineage::read(&id, &former.unwrap_or_default())
 }
 
 #[async_trait]
 impl Storage for PostgresStorage {
     fn log_id(&self) -> LogId {
-        *self.log_id.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lineage().log
     }
 
     async fn rename_log(&self, id: LogId) -> Result<()> {
-        sqlx::query("UPDATE meta SET value = $1 WHERE key = 'log'")
-            .bind(&id.as_bytes()[..])
-            .execute(&self.writers)
+        let mut transaction = self.writers.begin().await?;
+        let until: i64 = sqlx::query_scalar("SELECT coalesce(max(accepted_at), 0) FROM operations")
+            .fetch_one(&mut *transaction)
             .await?;
-        *self.log_id.lock().unwrap_or_else(PoisonError::into_inner) = id;
+        let lineage = self.lineage().renamed(id, Millis(number(until)?));
+        let put = "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+        for (key, value) in [("log", lineage.log.as_bytes().to_vec()), ("former logs", lineage.former())] {
+            sqlx::query(put).bind(key).bind(value).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+        *self.lineage() = lineage;
         Ok(())
+    }
+
+    fn common(&self, with: LogId) -> Option<Millis> {
+        self.lineage().common(with)
     }
 
     async fn begin(&self) -> Result<Box<dyn Transaction>> {

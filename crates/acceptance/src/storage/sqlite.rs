@@ -10,7 +10,7 @@ mod rotation;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -28,6 +28,7 @@ use super::{
     AccountKey, Addressees, Delivery, Entry, MessageKey, NewFields, NewMessage, News, Noted, Overview, Page,
     Place, Reader, Reading, Receipt, Result, RosterKey, SentMessage, Storage, StorageError, StoredMessage,
     Told, Transaction, Trimmed, View, ViewKey,
+    lineage::Lineage,
     rows::{
         ADDRESSEE, Columns as _, FIELDS, HEAD, MESSAGE, NOTIFICATION, READ, addressee, contains, json,
         number, read_event, read_field, read_fields, read_message, read_notification, read_overview, signed,
@@ -329,7 +330,7 @@ const CONTACTS: &str = "
 pub struct SqliteStorage {
     writer: SqlitePool,
     readers: SqlitePool,
-    log_id: Mutex<LogId>,
+    lineage: Mutex<Lineage>,
     keyring: Arc<Keyring>,
 }
 
@@ -361,18 +362,22 @@ impl SqliteStorage {
             .before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }))
             .connect_with(options.clone())
             .await?;
-        let log_id = Mutex::new(prepare(&writer, keys).await?);
+        let lineage = Mutex::new(prepare(&writer, keys).await?);
         // A server that was killed may not have come to it.
         checkpoint(&mut *writer.acquire().await?).await?;
         let readers =
             SqlitePoolOptions::new().max_connections(READERS).connect_with(options.read_only(true)).await?;
         let keyring = Arc::new(Keyring::new(keys.present.clone()));
-        Ok(Self { writer, readers, log_id, keyring })
+        Ok(Self { writer, readers, lineage, keyring })
+    }
+
+    fn lineage(&self) -> MutexGuard<'_, Lineage> {
+        self.lineage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Makes the schema if need be, finds or mints the log's identity, and has all under the present master key.
-async fn prepare(writer: &SqlitePool, keys: &MasterKeys) -> Result<LogId> {
+async fn prepare(writer: &SqlitePool, keys: &MasterKeys) -> Result<Lineage> {
     let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
     let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *transaction).await?;
     match version {
@@ -397,6 +402,9 @@ async fn prepare(writer: &SqlitePool, keys: &MasterKeys) -> Result<LogId> {
     }
     let id: Vec<u8> =
         sqlx::query_scalar("SELECT value FROM meta WHERE key = 'log'").fetch_one(&mut *transaction).await?;
+    let former: Option<Vec<u8>> = sqlx::query_scalar("SELECT value FROM meta WHERE key = 'former logs'")
+        .fetch_optional(&mut *transaction)
+        .await?;
     let is_settled = rotation::begin(&mut transaction, keys).await?;
     transaction.commit().await?;
     if !is_settled {
@@ -404,7 +412,7 @@ async fn prepare(writer: &SqlitePool, keys: &MasterKeys) -> Result<LogId> {
     } else if !keys.old.is_empty() {
         tracing::info!("no account's key is under an old master key; they are needed for backups alone");
     }
-    LogId::try_from(&id[..]).map_err(StorageError::new)
+    Lineage::read(&id, &former.unwrap_or_default())
 }
 
 /// Brings a database of an earlier version to this one, step by step.
@@ -424,16 +432,26 @@ async fn set_version(connection: &mut SqliteConnection) -> Result<()> {
 #[async_trait]
 impl Storage for SqliteStorage {
     fn log_id(&self) -> LogId {
-        *self.log_id.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lineage().log
     }
 
     async fn rename_log(&self, id: LogId) -> Result<()> {
-        sqlx::query("UPDATE meta SET value = ? WHERE key = 'log'")
-            .bind(&id.as_bytes()[..])
-            .execute(&self.writer)
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let until: i64 = sqlx::query_scalar("SELECT coalesce(max(accepted_at), 0) FROM operations")
+            .fetch_one(&mut *transaction)
             .await?;
-        *self.log_id.lock().unwrap_or_else(PoisonError::into_inner) = id;
+        let lineage = self.lineage().renamed(id, Millis(number(until)?));
+        let put = "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+        for (key, value) in [("log", lineage.log.as_bytes().to_vec()), ("former logs", lineage.former())] {
+            sqlx::query(put).bind(key).bind(value).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+        *self.lineage() = lineage;
         Ok(())
+    }
+
+    fn common(&self, with: LogId) -> Option<Millis> {
+        self.lineage().common(with)
     }
 
     async fn begin(&self) -> Result<Box<dyn Transaction>> {

@@ -9,8 +9,8 @@ use tutti_protocol::{
 };
 
 use super::{
-    ANNOUNCE, Engine, Gathered, Reading, Renewal, Role, Sync, Who, Withdrawal, accepted_by, queued_id,
-    storage::ERASED,
+    ANNOUNCE, Engine, Gathered, Reading, Renewal, Role, Salvaging, Sync, Who, Withdrawal, accepted_by,
+    queued_id, storage::ERASED,
 };
 use crate::{
     Connection, Effect, Event, Extent, Failure, Now, Reply, RequestId,
@@ -187,9 +187,12 @@ impl Engine {
         let Role::Leader(leader) = &mut self.role else {
             return;
         };
-        if leader.committing.is_some() || leader.rest_until.is_some() {
+        if leader.committing.is_some() || leader.rest_until.is_some() || !self.is_salvaged(now) {
             return;
         }
+        let Role::Leader(leader) = &mut self.role else {
+            return;
+        };
         let cursor = leader.gathered.cursor.unwrap_or(self.replica.cursor);
         let settled = leader.link.settled(cursor, &self.replica.outbox);
         let news = !leader.gathered.is_empty() || !settled.is_empty() || identity_due;
@@ -205,7 +208,8 @@ impl Engine {
             fence: Some(self.leadership.epoch()),
             revision: Some(Revision(change_set.revision)),
             writes,
-            durability: Durability::Relaxed,
+            // What was saved out of a copy that goes with this is nowhere else.
+            durability: if change_set.reset { Durability::Strict } else { Durability::Relaxed },
         };
         let id = self.persist(batch);
         if let Role::Leader(leader) = &mut self.role {
@@ -232,6 +236,16 @@ impl Engine {
             writes.extend(derived.map(Write::Clear));
             // Nor may a block be put back that was read from what is cleared.
             leader.outdated = Reading::Idle;
+            // What was saved out of it is on its way again.
+            if let Salvaging::Done(saved) = &mut leader.salvage {
+                let is_new = |id: OperationId| {
+                    self.replica.outbox.get(id).is_none() && !self.replica.outbox.is_discarded(id)
+                };
+                saved.retain(|queued| queued_id(queued).is_some_and(is_new));
+                writes.extend(saved.iter().filter_map(|queued| {
+                    Some(Write::Put(Table::Outbox, Key::Operation(queued_id(queued)?), codec::encode(queued)))
+                }));
+            }
         }
         let first = if reset { 0 } else { self.replica.next_journal };
         let journal = fold::cut::<wire::Event>(fold::ITEMS, &events, |_| 1);

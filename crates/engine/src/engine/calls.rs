@@ -217,13 +217,8 @@ impl Engine {
         self.own.insert(id);
         // Whoever acts wants a leader that lives.
         self.leadership.ask(now, &mut self.entropy);
-        let queued = Queued {
-            operation: Some(operation),
-            queued_at: now.wall.0,
-            refused: None,
-            message,
-            discarded: false,
-        };
+        let queued =
+            Queued { operation: Some(operation), queued_at: now.wall.0, message, ..Queued::default() };
         self.waiting.push(Enqueued { request: Some(request), queued });
     }
 }

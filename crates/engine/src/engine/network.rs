@@ -7,7 +7,7 @@ use tutti_protocol::{
     wire::{self, event},
 };
 
-use super::{Engine, Role, newest};
+use super::{Engine, Role, Salvaging, newest};
 use crate::{Connection, ConnectionId, Event, Failure, Now, link::Arrived};
 
 impl Engine {
@@ -85,7 +85,8 @@ impl Engine {
                 Arrived::Snapshot(page) => {
                     if page.log.is_some() {
                         leader.gathered.forget(&mut self.fetches);
-                        leader.gathered.log = page.log;
+                        (leader.gathered.log, leader.gathered.common) = (page.log, page.common);
+                        leader.salvage = Salvaging::Idle;
                     }
                     time = time.max(newest(&page.events));
                     leader.gathered.events.extend(page.events);
@@ -115,8 +116,16 @@ impl Engine {
                 }
                 Arrived::Refused(refused) => {
                     for (id, refused) in refused {
-                        if let Some(queued) = self.replica.outbox.get(id) {
-                            leader.gathered.refused.push(Queued { refused: Some(refused), ..queued.clone() });
+                        match self.replica.outbox.get(id) {
+                            // Another device was faster, and had it as it was before, or is now.
+                            Some(queued) if queued.again && Code::parse(&refused.code) == Code::Conflict => {
+                                leader.gathered.over.push(id);
+                            }
+                            Some(queued) => {
+                                let refused = Some(refused);
+                                leader.gathered.refused.push(Queued { refused, ..queued.clone() });
+                            }
+                            None => {}
                         }
                     }
                 }

@@ -5,7 +5,7 @@ use tutti_protocol::{
     local::{self, Queued, channel_frame},
 };
 
-use super::{Engine, Enqueued, IDLE, Reading, Reload, Renewal, Role, calls::closed, queued_id};
+use super::{Engine, Enqueued, IDLE, Reading, Reload, Renewal, Role, Salvaging, calls::closed, queued_id};
 use crate::{
     BatchId, Effect, Event, Extent, Failure, LoadId, Located, Now, Replica, Reply,
     batch::{Key, Snapshot, StoreError, Table},
@@ -43,7 +43,8 @@ impl Engine {
         for id in settled.chain(discarded).chain(change_set.refused.iter().filter_map(queued_id)) {
             leader.link.forget(id);
         }
-        if change_set.reset {
+        let reset = change_set.reset;
+        if reset {
             // What was over in the log before may not be in this one.
             leader.gathered.over.clear();
             leader.look_at = Some(now.monotonic);
@@ -59,6 +60,9 @@ impl Engine {
             self.tell_revision();
         }
         self.report(applied);
+        if reset {
+            self.send_again(now);
+        }
     }
 
     pub(super) fn handle_persist_failed(&mut self, id: BatchId, error: StoreError, now: Now) {
@@ -114,6 +118,11 @@ impl Engine {
             && matches!(leader.outdated, Reading::Of(reading) if reading == id)
         {
             return self.handle_blocks(result, now);
+        }
+        if let Role::Leader(leader) = &self.role
+            && matches!(leader.salvage, Salvaging::Reading(reading, ..) if reading == id)
+        {
+            return self.handle_salvaged(result, now);
         }
         let looked = match &mut self.role {
             Role::Leader(leader) => leader.loading.take_if(|loading| *loading == id).is_some(),
@@ -395,7 +404,7 @@ impl Engine {
     }
 
     /// Own operations are durable: show them, answer, and send them on their way.
-    fn enqueued(&mut self, written: Vec<Enqueued>, now: Now) {
+    pub(super) fn enqueued(&mut self, written: Vec<Enqueued>, now: Now) {
         let mut all = Applied::default();
         let mut announce = local::Announce::default();
         let mut over = Vec::new();

@@ -10,7 +10,7 @@ use tutti_protocol::{
 
 use super::{
     ANNOUNCE, Configured, DIFFERENCE, Engine, Follower, Gathered, Leader, Offline, ROLL_CALL, Reading, Role,
-    RollCall, Who, newest, queued_id,
+    RollCall, Salvaging, Who, newest, queued_id,
 };
 use crate::{
     Effect, Event, Extent, Failure, LockId, Now, RequestId,
@@ -66,6 +66,7 @@ impl Engine {
             loading,
             look_at: None,
             outdated: Reading::Idle,
+            salvage: Salvaging::Idle,
             link,
             gathered: Gathered::default(),
             committing: None,

@@ -13,7 +13,7 @@ use tutti_acceptance::{
     storage::{Page, Reader, Result as StorageResult},
 };
 use tutti_protocol::{
-    Code, DeviceId, Seq,
+    Code, DeviceId, LogId, Seq,
     wire::{self, server_frame::Frame},
 };
 
@@ -125,6 +125,11 @@ impl<'a> Caller<'a> {
             notifications: true,
             devices: true,
             token_ttl: self.token.ttl(),
+            common: LogId::try_from(&hello.log)
+                .ok()
+                .and_then(|log| self.app.storage.common(log))
+                .unwrap_or_default()
+                .0,
         }))
     }
 
