@@ -10,8 +10,9 @@
 import init, { SyncClient } from "./index.js";
 import { closeSeen, tagOf } from "./alerts.js";
 
-/** How long a sync may take, in milliseconds: browsers end a worker that keeps a push for half a minute. */
-const PATIENCE = 20_000;
+/** How long is waited for a sync, in milliseconds, before what was pushed is shown whatever has become of it: browsers
+ *  end a worker that keeps a push for half a minute. */
+const PATIENCE = 15_000;
 
 let options = {};
 
@@ -41,7 +42,8 @@ async function pushed(data) {
   const push = read(data);
   // Nothing is shown of an account that was erased here.
   if (!push || !(await isHere(push.account))) return;
-  const seen = await sync(push).catch(() => false);
+  const late = new Promise((resolve) => setTimeout(resolve, PATIENCE, false));
+  const seen = await Promise.race([sync(push).catch(() => false), late]);
   if (!seen) await alert(push);
 }
 
@@ -56,7 +58,7 @@ async function sync({ account, token, notification }) {
     config: { sharePresence: false, shareTyping: false },
   });
   try {
-    await Promise.race([client.syncNow(), new Promise((_, late) => setTimeout(late, PATIENCE))]);
+    await client.syncNow();
     const known = await client.notifications({ includeDismissed: true });
     await closeSeen(self.registration, known);
     return known.some(({ id, state }) => id === notification.id && state !== "unread");

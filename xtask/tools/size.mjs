@@ -4,7 +4,7 @@ import { readFileSync, readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 
-const BUDGET = 190 * 1024;
+const BUDGET = 192 * 1024;
 /** Sections below this are told together, in bytes. */
 const SMALL = 1024;
 

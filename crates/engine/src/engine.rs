@@ -163,10 +163,11 @@ struct Leader {
     loading: Option<LoadId>,
     /// When to read the outbox to be sure.
     look_at: Option<Millis>,
-    /// Blocks are being read, or were, to put messages into them that have changed.
+    /// Blocks are being read, or were, to put messages into them that have changed, or for what is to be sent again.
     outdated: Reading,
-    /// What the server lacks since it was restored.
-    salvage: Salvaging,
+    /// What the server lacks since it was restored: it is being looked for, or is stored with the next commit.
+    salvage: Option<Box<Salvage>>,
+    again: Vec<Queued>,
     link: Link,
     gathered: Gathered,
     committing: Option<(BatchId, ChangeSet)>,
@@ -220,7 +221,7 @@ impl Gathered {
     }
 }
 
-/// Blocks that are read for a fold.
+/// Blocks that are read for a fold, or before they go.
 #[derive(Debug, Default)]
 enum Reading {
     #[default]
@@ -229,17 +230,6 @@ enum Reading {
     Of(LoadId),
     /// They were.
     Read(Outdated),
-}
-
-/// The copy of a log that the server was restored from is looked through for what it lacks, before it goes.
-#[derive(Debug, Default)]
-enum Salvaging {
-    #[default]
-    Idle,
-    /// These blocks are being read, and those are left.
-    Reading(LoadId, Vec<u64>, Salvage),
-    /// That was it.
-    Done(Vec<Queued>),
 }
 
 #[derive(Debug)]

@@ -260,7 +260,6 @@ fn head_parts(id: &str, head: &Head, pieces: Vec<Piece>) -> Vec<local::Head> {
         position: position.0,
         ..wire::ReadBy::default()
     };
-    let setting = |(name, value): (&String, &Bytes)| wire::Field { name: name.clone(), value: value.clone() };
     let mut whole = local::Head {
         number: head.number,
         conversation: id.to_owned(),
@@ -269,7 +268,7 @@ fn head_parts(id: &str, head: &Head, pieces: Vec<Piece>) -> Vec<local::Head> {
         read_position: head.read_position.0,
         read_inbound: head.read_inbound,
         pieces,
-        settings: head.settings.iter().map(setting).collect(),
+        settings: head.settings(),
         read_by: head.read_by.iter().map(read_by).collect(),
         settings_at: head.settings_at.0,
     };

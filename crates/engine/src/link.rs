@@ -296,6 +296,11 @@ impl Link {
         matches!(&self.state, State::Up(session) if caught_up(session))
     }
 
+    /// The server was restored, and how it is now has not come.
+    pub(crate) fn is_before_another(&self) -> bool {
+        matches!(&self.state, State::Up(session) if session.other.is_some() && session.common.is_some())
+    }
+
     /// The last event that the server has, unless a snapshot comes first, of which only the server knows how long it is.
     pub(crate) fn head(&self) -> Option<Seq> {
         match &self.state {

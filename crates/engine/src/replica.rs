@@ -145,6 +145,13 @@ impl Head {
         self.recent.contains_key(&position) || self.piece(position).is_some()
     }
 
+    /// What is set of it.
+    pub(crate) fn settings(&self) -> Vec<wire::Field> {
+        let setting =
+            |(name, value): (&String, &Bytes)| wire::Field { name: name.clone(), value: value.clone() };
+        self.settings.iter().map(setting).collect()
+    }
+
     /// The piece that covers a position.
     pub(crate) fn piece(&self, position: Position) -> Option<&Piece> {
         // By first position, so it is the last one that starts at or before it.

@@ -17,6 +17,9 @@ use crate::clock::now;
 const TTL_MAX: u64 = 365 * 24 * 60 * 60 * 1_000;
 /// How long is slept at most until a token expires: clocks are set, and machines are suspended.
 const NAP: Duration = Duration::from_secs(60);
+/// How long a connection outlives its token, in milliseconds, so that one that stood still for a moment is not cut for
+/// that (RFC 7519, section 4.1.4).
+const LEEWAY: u64 = 3_000;
 
 /// Makes user tokens and reads them.
 pub(crate) struct Tokens {
@@ -90,10 +93,17 @@ impl UserToken {
         self.device.as_ref().is_none_or(|only| only == device)
     }
 
-    /// Waits until its time is over.
-    pub(crate) async fn expired(&self) {
-        while !self.has_expired() {
-            sleep(Duration::from_millis(self.ttl()).min(NAP)).await;
+    /// Whether its time has been over for so long that it is no good for a connection that stands either.
+    #[must_use]
+    pub(crate) fn has_lapsed(&self) -> bool {
+        self.is.expires_at.plus(LEEWAY) <= now()
+    }
+
+    /// Waits until then.
+    pub(crate) async fn lapsed(&self) {
+        while !self.has_lapsed() {
+            let left = self.is.expires_at.plus(LEEWAY).0.saturating_sub(now().0);
+            sleep(Duration::from_millis(left.max(1)).min(NAP)).await;
         }
     }
 }
@@ -220,10 +230,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_waits_for_a_token_to_expire_waits_no_longer() {
+    async fn who_waits_for_a_token_to_lapse_waits_no_longer() {
         let tokens = Tokens::new(SECRET);
         let over = tokens.read(&tokens.issue("alice", None, Millis(0), 1).unwrap().text).unwrap();
-        over.expired().await;
+        over.lapsed().await;
     }
 
     #[test]

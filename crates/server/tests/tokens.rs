@@ -10,6 +10,9 @@ use tutti_protocol::{
     wire::{self, client_frame, manage::What, server_frame::Frame},
 };
 
+/// How long a connection outlives its token, in milliseconds.
+const LEEWAY: u64 = 3_000;
+
 fn id(device: u8) -> String {
     DeviceId::from([device; 16]).to_string()
 }
@@ -66,6 +69,18 @@ async fn a_token_that_is_refreshed_in_time_keeps_the_connection() {
 }
 
 #[tokio::test]
+async fn a_refresh_may_come_a_little_late_and_a_hello_may_not() {
+    let server = TestServer::start().await;
+    let [(first, _), (next, expires_at)] = [lasting(&server, 1).await, lasting(&server, 1).await];
+    let mut alice = Client::greet(server.addr, hello(&first, "alice", 1)).await.unwrap();
+    until(expires_at).await;
+    assert_eq!(refused(&server, hello(&first, "alice", 2)).await, "auth");
+    send(&mut alice.socket, refresh(&next)).await;
+    assert!(matches!(alice.next().await, Frame::Refreshed(refreshed) if refreshed.token_ttl == 1));
+    assert_eq!(ends_with_error(&mut alice.socket).await, "auth", "nor does it last longer for that");
+}
+
+#[tokio::test]
 async fn a_refresh_with_what_is_no_good_ends_the_connection() {
     let server = TestServer::start().await;
     let (expired, expires_at) = lasting(&server, 1).await;
@@ -74,7 +89,7 @@ async fn a_refresh_with_what_is_no_good_ends_the_connection() {
     drop(Client::greet(server.addr, hello(&revoked, "alice", 9)).await.unwrap());
     let path = format!("/api/devices/{}?user_id=alice", id(9));
     assert!(server.call(Method::DELETE, &path, json!(null)).await.0.is_success());
-    until(expires_at).await;
+    until(expires_at + LEEWAY).await;
     let bobs = token(server.addr, "bob").await;
     for (token, code) in [
         ("", "auth"),

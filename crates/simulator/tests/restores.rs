@@ -208,6 +208,32 @@ fn what_was_set_since_the_restore_holds_against_what_was_set_before() {
 }
 
 #[test]
+fn what_waits_comes_after_what_is_sent_again() {
+    for seed in 0..20 {
+        let mut world = World::new(seed);
+        let anna = world.profile("anna");
+        let tab = world.open(anna);
+        world.settle();
+        let backup = world.server.storage.backup();
+        world.pass(60_000);
+        world.set(tab, "session:page", "at", value("\"before\""));
+        world.send(tab, "direct:ben", "before");
+        world.settle();
+        world.input(tab, Input::SetOffline(true));
+        world.pass(1_000);
+        restore(&mut world, &backup);
+        world.set(tab, "session:page", "at", value("\"since\""));
+        world.send(tab, "direct:ben", "since");
+        world.pass(1_000);
+        world.input(tab, Input::SetOffline(false));
+        world.settle();
+        let fields = world.tab(tab).engine.replica().session("page").expect("the session").fields;
+        assert_eq!(fields.get("at"), Some(&value("\"since\"")), "seed {seed}");
+        assert_eq!(at_server(&world, "direct:ben"), ["before", "since"], "seed {seed}");
+    }
+}
+
+#[test]
 fn nothing_is_lost_when_a_tab_ends_while_it_looks_for_what_is_to_be_sent_again() {
     for effects in (0..40).step_by(4) {
         let mut world = World::new(59);

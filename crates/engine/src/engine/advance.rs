@@ -9,8 +9,8 @@ use tutti_protocol::{
 };
 
 use super::{
-    ANNOUNCE, Engine, Gathered, Reading, Renewal, Role, Salvaging, Sync, Who, Withdrawal, accepted_by,
-    queued_id, storage::ERASED,
+    ANNOUNCE, Engine, Gathered, Reading, Renewal, Role, Sync, Who, Withdrawal, accepted_by, queued_id,
+    storage::ERASED,
 };
 use crate::{
     Connection, Effect, Event, Extent, Failure, Now, Reply, RequestId,
@@ -112,7 +112,11 @@ impl Engine {
         leader.link.go_by(alias);
         leader.link.set_take_over(self.syncs.iter().find_map(|sync| sync.take_over));
         leader.link.tick(now, leader.committing.is_none(), &mut self.entropy);
-        leader.link.submit(&self.replica.outbox, corrected, now);
+        // Of one device the last word holds: what it sends again comes before what it has done since.
+        let saves = leader.gathered.common.is_some() || !leader.again.is_empty();
+        if !saves && !leader.link.is_before_another() {
+            leader.link.submit(&self.replica.outbox, corrected, now);
+        }
         leader.link.pull(leader.gathered.events.len());
         if !leader.link.is_up() {
             leader.gathered.forget(&mut self.fetches);
@@ -187,7 +191,7 @@ impl Engine {
         let Role::Leader(leader) = &mut self.role else {
             return;
         };
-        if leader.committing.is_some() || leader.rest_until.is_some() || !self.is_salvaged(now) {
+        if leader.committing.is_some() || leader.rest_until.is_some() || !self.is_salvaged() {
             return;
         }
         let Role::Leader(leader) = &mut self.role else {
@@ -237,15 +241,12 @@ impl Engine {
             // Nor may a block be put back that was read from what is cleared.
             leader.outdated = Reading::Idle;
             // What was saved out of it is on its way again.
-            if let Salvaging::Done(saved) = &mut leader.salvage {
-                let is_new = |id: OperationId| {
-                    self.replica.outbox.get(id).is_none() && !self.replica.outbox.is_discarded(id)
-                };
-                saved.retain(|queued| queued_id(queued).is_some_and(is_new));
-                writes.extend(saved.iter().filter_map(|queued| {
-                    Some(Write::Put(Table::Outbox, Key::Operation(queued_id(queued)?), codec::encode(queued)))
-                }));
-            }
+            let saved = leader.salvage.take().map(|salvage| salvage.end()).unwrap_or_default();
+            let is_new = |id: OperationId| {
+                self.replica.outbox.get(id).is_none() && !self.replica.outbox.is_discarded(id)
+            };
+            leader.again = saved;
+            leader.again.retain(|queued| queued_id(queued).is_some_and(is_new));
         }
         let first = if reset { 0 } else { self.replica.next_journal };
         let journal = fold::cut::<wire::Event>(fold::ITEMS, &events, |_| 1);
@@ -267,7 +268,8 @@ impl Engine {
         writes.extend(settled.iter().map(|id| Write::Delete(Table::Outbox, Key::Operation(*id))));
         let discarded: Vec<Queued> =
             discarded.iter().filter_map(|id| self.replica.outbox.get(*id)).map(given_up).collect();
-        let kept = discarded.iter().chain(refused.iter().filter(|queued| is_send(queued)));
+        let again: &[Queued] = if reset { &leader.again } else { &[] };
+        let kept = discarded.iter().chain(refused.iter().filter(|queued| is_send(queued))).chain(again);
         writes.extend(kept.filter_map(|queued| {
             Some(Write::Put(Table::Outbox, Key::Operation(queued_id(queued)?), codec::encode(queued)))
         }));

@@ -7,7 +7,7 @@ use tutti_protocol::{
     wire::{self, event},
 };
 
-use super::{Engine, Role, Salvaging, newest};
+use super::{Engine, Reading, Role, newest};
 use crate::{Connection, ConnectionId, Event, Failure, Now, link::Arrived};
 
 impl Engine {
@@ -86,7 +86,8 @@ impl Engine {
                     if page.log.is_some() {
                         leader.gathered.forget(&mut self.fetches);
                         (leader.gathered.log, leader.gathered.common) = (page.log, page.common);
-                        leader.salvage = Salvaging::Idle;
+                        // Nor is what was read for a fold of use now.
+                        (leader.salvage, leader.outdated) = (None, Reading::Idle);
                     }
                     time = time.max(newest(&page.events));
                     leader.gathered.events.extend(page.events);

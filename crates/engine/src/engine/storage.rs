@@ -5,7 +5,7 @@ use tutti_protocol::{
     local::{self, Queued, channel_frame},
 };
 
-use super::{Engine, Enqueued, IDLE, Reading, Reload, Renewal, Role, Salvaging, calls::closed, queued_id};
+use super::{Engine, Enqueued, IDLE, Reading, Reload, Renewal, Role, calls::closed, queued_id};
 use crate::{
     BatchId, Effect, Event, Extent, Failure, LoadId, Located, Now, Replica, Reply,
     batch::{Key, Snapshot, StoreError, Table},
@@ -118,11 +118,6 @@ impl Engine {
             && matches!(leader.outdated, Reading::Of(reading) if reading == id)
         {
             return self.handle_blocks(result, now);
-        }
-        if let Role::Leader(leader) = &self.role
-            && matches!(leader.salvage, Salvaging::Reading(reading, ..) if reading == id)
-        {
-            return self.handle_salvaged(result, now);
         }
         let looked = match &mut self.role {
             Role::Leader(leader) => leader.loading.take_if(|loading| *loading == id).is_some(),

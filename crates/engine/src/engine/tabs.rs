@@ -10,7 +10,7 @@ use tutti_protocol::{
 
 use super::{
     ANNOUNCE, Configured, DIFFERENCE, Engine, Follower, Gathered, Leader, Offline, ROLL_CALL, Reading, Role,
-    RollCall, Salvaging, Who, newest, queued_id,
+    RollCall, Who, newest, queued_id,
 };
 use crate::{
     Effect, Event, Extent, Failure, LockId, Now, RequestId,
@@ -66,7 +66,8 @@ impl Engine {
             loading,
             look_at: None,
             outdated: Reading::Idle,
-            salvage: Salvaging::Idle,
+            salvage: None,
+            again: Vec::new(),
             link,
             gathered: Gathered::default(),
             committing: None,

@@ -60,6 +60,9 @@ impl<'a> Caller<'a> {
             sighting: Sighting { id, name, platform: Platform::from(hello.platform()) },
             name: shown,
         };
+        if caller.token.has_expired() {
+            return Err(expired());
+        }
         caller.check(&caller.token).await?;
         Ok(caller)
     }
@@ -67,23 +70,23 @@ impl<'a> Caller<'a> {
     /// Goes on with another token.
     pub(super) async fn refresh(&mut self, text: &str) -> Result<Frame, Ending> {
         let token = read_token(self.app, text, &self.account)?;
+        if token.has_lapsed() {
+            return Err(expired());
+        }
         self.check(&token).await?;
         self.token = token;
         self.appear().await?;
         Ok(Frame::Refreshed(wire::Refreshed { token_ttl: self.token.ttl() }))
     }
 
-    /// Waits until the token has expired.
+    /// Waits until the token has expired, and no other has come in time.
     pub(super) async fn expired(&self) -> Ending {
-        self.token.expired().await;
+        self.token.lapsed().await;
         expired()
     }
 
-    /// Whether a token of the account is good for this device.
+    /// Whether a token of the account is good for this device, as long as it lasts.
     async fn check(&self, token: &UserToken) -> Result<(), Ending> {
-        if token.has_expired() {
-            return Err(expired());
-        }
         let keepers = self.app.storage.token_keepers(&self.account, token.is.mark).await?;
         let may_use = |keepers: &BTreeSet<String>| self.lasting_id().is_some_and(|id| keepers.contains(id));
         if keepers.is_some_and(|keepers| !may_use(&keepers)) {
