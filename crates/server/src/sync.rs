@@ -25,6 +25,8 @@ use crate::{api::ApiError, app::App, logs::RequestId};
 
 /// The subprotocol that a client must ask for.
 const SUBPROTOCOL: &str = "tutti.v1";
+/// Bytes that are read from a WebSocket at a time.
+const READ_BUFFER: usize = 4 * 1024;
 /// Largest body of a post: its frames, each after a length of at most three bytes.
 const BODY: usize = post::FRAMES * (limits::CLIENT_FRAME + 3);
 
@@ -41,6 +43,8 @@ pub(crate) async fn upgrade(
     let upgrade = upgrade
         .max_message_size(limits::CLIENT_FRAME)
         .max_frame_size(limits::CLIENT_FRAME)
+        // Most of what an idle connection takes. Nearly all frames are smaller, and a larger one makes it grow.
+        .read_buffer_size(READ_BUFFER)
         .protocols([SUBPROTOCOL]);
     if upgrade.selected_protocol().is_none() {
         let message = format!("expected the subprotocol {SUBPROTOCOL}");
