@@ -314,8 +314,7 @@ export class Records {
   async #openConnection() {
     const name = databaseName(this.#profile);
     // Whoever looks after what it knows must not make another in its place.
-    if (this.#generation !== null && !(await exists(name))) throw new Refusal("erased");
-    const database = await openDatabase(name, this.#schema);
+    const database = await openDatabase(name, this.#schema, this.#generation !== null);
     const tell = (deleted) => this.#lost?.(deleted);
     // A newer tab, or one that erases, waits until this handle is closed. The next call here opens another, and then
     // learns what has become of the database.
@@ -486,10 +485,14 @@ function factory() {
 
 const databaseName = (profile) => `tutti-${profile}`;
 
-/** Opens a database, creates it, or makes it one of this version. */
-async function openDatabase(name, schema) {
+/** Opens a database, creates it, or makes it one of this version. `known`: it has to be there, and is not created. */
+async function openDatabase(name, schema, known) {
   const opening = factory().open(name, schema.version);
-  opening.onupgradeneeded = () => {
+  let missing = false;
+  opening.onupgradeneeded = ({ oldVersion }) => {
+    missing = known && oldVersion === 0;
+    // With this the one that would be made is not. It has just begun, so it can be aborted.
+    if (missing) return opening.transaction.abort();
     const present = [...opening.result.objectStoreNames];
     for (const store of schema.stores) if (!present.includes(store)) opening.result.createObjectStore(store);
   };
@@ -498,6 +501,7 @@ async function openDatabase(name, schema) {
     const database = await unlessBlocked(opened);
     if (database) return database;
   } catch (thrown) {
+    if (missing) throw new Refusal("erased");
     if (thrown.name === "VersionError") return openLater(name, schema);
     throw thrown;
   }
@@ -514,30 +518,6 @@ async function openLater(name, { version }) {
   }
   database.close();
   throw new Refusal("version");
-}
-
-/** Whether there is such a database, of whichever version. None is made. */
-async function exists(name) {
-  const opening = factory().open(name);
-  let missing = false;
-  opening.onupgradeneeded = () => {
-    missing = true;
-    // With this the one that would be made is not. It has just begun, so it can be aborted.
-    opening.transaction.abort();
-  };
-  const found = result(opening).then(
-    (database) => {
-      database.close();
-      return "there";
-    },
-    (thrown) => {
-      if (missing) return "missing";
-      throw thrown;
-    },
-  );
-  const answer = await unlessBlocked(found);
-  if (!answer) throw new Refusal("blocked");
-  return answer === "there";
 }
 
 /** What comes of it; undefined, if somebody else holds it up. */

@@ -212,13 +212,19 @@ impl Hub {
 
     /// Those of this server that give no sign of life lose their places.
     fn lose_lapsed(&self, account: &str) -> Vec<Ticket> {
+        let lapsed = self.lapsed(account);
+        lapsed.iter().for_each(|ticket| self.lose_here(account, *ticket, Lost::Replaced));
+        lapsed
+    }
+
+    /// Those of this server that give no sign of life.
+    fn lapsed(&self, account: &str) -> Vec<Ticket> {
         let mut lapsed = Vec::new();
         self.standing(account, |ticket, signals| {
             if signals.has_lapsed(self.lease) {
                 lapsed.push(ticket);
             }
         });
-        lapsed.iter().for_each(|ticket| self.lose_here(account, *ticket, Lost::Replaced));
         lapsed
     }
 
@@ -257,12 +263,7 @@ impl Hub {
 #[async_trait]
 impl Online for Hub {
     async fn device(&self, account: &str) -> Option<DeviceId> {
-        let mut lapsed = Vec::new();
-        self.standing(account, |ticket, signals| {
-            if signals.has_lapsed(self.lease) {
-                lapsed.push(ticket);
-            }
-        });
+        let lapsed = self.lapsed(account);
         let roster = self.bus.look(account).await;
         roster.latest(|ticket| lapsed.contains(&ticket)).map(|connection| connection.addressee)
     }
