@@ -19,17 +19,20 @@ async fn a_log_that_is_renamed_goes_on_as_it_was() {
 
 #[tokio::test]
 async fn a_log_knows_what_it_has_in_common_with_those_that_it_was() {
-    let mut fixture = Fixture::new().await;
+    let fixture = Fixture::new().await;
     let (first, unknown) = (fixture.storage.log_id(), LogId::from([1; 16]));
     assert_eq!([first, unknown].map(|log| fixture.storage.common(log)), [None, None]);
     let [second, third] = [[8; 16], [9; 16]].map(LogId::from);
-    fixture.accepted("alice", &send(1, "direct:bob", "in all of them")).await;
-    let then = fixture.now;
+    let sent_at = async |number, now| {
+        let operation = send(number, "direct:bob", "hi");
+        let submission = Submission { now: Millis(now), ..one("alice", &operation) };
+        seq(&fixture.decide(submission).await);
+    };
+    sent_at(1, 2_000).await;
     fixture.storage.rename_log(second).await.unwrap();
-    assert_eq!([first, second].map(|log| fixture.storage.common(log)), [Some(then), None]);
-    fixture.now = then.plus(10);
-    fixture.accepted("bob", &send(2, "direct:alice", "in the last two")).await;
+    assert_eq!([first, second].map(|log| fixture.storage.common(log)), [Some(Millis(2_000)), None]);
+    sent_at(2, 3_000).await;
     fixture.storage.rename_log(third).await.unwrap();
     let common = [first, second, third, unknown].map(|log| fixture.storage.common(log));
-    assert_eq!(common, [Some(then), Some(then.plus(10)), None, Some(then.plus(10))]);
+    assert_eq!(common, [Some(Millis(2_000)), Some(Millis(3_000)), None, Some(Millis(3_000))]);
 }
