@@ -706,8 +706,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "settings-not-folded",
         file: FOLD,
-        from: "settings: head.settings.iter().map(setting).collect(),",
-        to: "settings: head.settings.iter().take(0).map(setting).collect(),",
+        from: "settings: head.settings(),",
+        to: "settings: Vec::new(),",
     },
     Mutant {
         name: "what-others-have-read-goes-back",

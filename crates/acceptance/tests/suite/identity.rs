@@ -20,7 +20,7 @@ async fn a_log_that_is_renamed_goes_on_as_it_was() {
 #[tokio::test]
 async fn a_log_knows_what_it_has_in_common_with_those_that_it_was() {
     let fixture = Fixture::new().await;
-    let (first, unknown) = (fixture.storage.log_id(), LogId::from([1; 16]));
+    let (first, unknown) = (fixture.storage.log_id(), LogId::from([5; 16]));
     assert_eq!([first, unknown].map(|log| fixture.storage.common(log)), [None, None]);
     let [second, third] = [[8; 16], [9; 16]].map(LogId::from);
     let sent_at = async |number, now| {
